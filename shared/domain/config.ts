@@ -1,0 +1,131 @@
+/** The whole configuration in its checked form. What people write, its defaults and its errors are in shared/runtime/config.ts. */
+
+import type { Zone, ZoneName } from "./zone.ts";
+
+export interface Config {
+  /** Product name in the greeting and in Received. */
+  readonly name: string;
+  /** Our host name in greeting, Received, Message-ID and DSN. */
+  readonly hostname: string;
+  readonly queue: QueueConfig;
+  readonly smtpInterfaces: readonly SmtpInterface[];
+  readonly api: ApiConfig;
+  readonly zones: ReadonlyMap<ZoneName, Zone>;
+  readonly domains: DomainLimits;
+  readonly dkim: DkimConfig;
+  readonly dns: DnsConfig;
+  readonly headers: HeaderConfig;
+  readonly bounces: BounceConfig;
+  readonly blacklist: { readonly ttlMs: number };
+  readonly sandbox: SandboxConfig;
+  /** SHA-256 of everything above in a canonical form: two processes on one data folder must agree on it. */
+  readonly digest: string;
+}
+
+export interface QueueConfig {
+  readonly defaultZone: ZoneName;
+  /** A row older than this bounces. */
+  readonly maxQueueTimeMs: number;
+  /** How long final rows and the bodies of bounced mail are kept. */
+  readonly historyMs: number;
+  /** How long a lease lasts unless renewed. */
+  readonly leaseMs: number;
+  /** Longest delay that a submission may ask for. */
+  readonly maxDelayMs: number;
+}
+
+export interface SmtpInterface {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly maxSize: number;
+  readonly maxRecipients: number;
+  /** True: AUTH is required before MAIL. */
+  readonly authentication: boolean;
+  /** True: AUTH is offered in clear too. */
+  readonly allowInsecureAuth: boolean;
+  /** IP addresses or CIDR blocks whose connections begin with a PROXY header; empty: none. */
+  readonly proxyFrom: readonly string[];
+  /** True: STARTTLS is offered. */
+  readonly starttls: boolean;
+  /** True: TLS from the first byte. */
+  readonly secure: boolean;
+  /** PEM texts; null: none configured. */
+  readonly tls: { readonly key: string; readonly cert: string; readonly ca: string | null } | null;
+  readonly banner: string | null;
+  readonly maxClients: number;
+  readonly idleTimeoutMs: number;
+  /** True: reverse DNS of each client is looked up for Received. */
+  readonly reverseLookup: boolean;
+}
+
+export interface ApiConfig {
+  readonly enabled: boolean;
+  readonly host: string;
+  readonly port: number;
+  /** False: `/send` and `/send-raw` answer 404. */
+  readonly maildrop: boolean;
+  readonly maxSize: number;
+  readonly maxRecipients: number;
+}
+
+/** Limits by recipient domain or site: an exact name wins over `default`. */
+export interface DomainLimits {
+  readonly default: DomainLimit;
+  readonly byDomain: ReadonlyMap<string, DomainLimit>;
+}
+
+export interface DomainLimit {
+  /** Connections at once to the site, all processes and zones together. */
+  readonly maxConnections: number;
+  /** Egress addresses not to use for it. */
+  readonly disabledAddresses: readonly string[];
+}
+
+export interface DkimConfig {
+  /** True: the body hash is computed at accept. */
+  readonly enabled: boolean;
+  readonly keys: readonly DkimKeySource[];
+}
+
+export interface DkimKeySource {
+  readonly domain: string;
+  readonly selector: string;
+  /** PEM of an RSA (2048 bits or more) or Ed25519 private key. */
+  readonly privateKey: string;
+}
+
+export interface DnsConfig {
+  /** `ip` or `ip:port`; null: those of the system. */
+  readonly nameservers: readonly string[] | null;
+  readonly timeoutMs: number;
+  readonly blockLocalAddresses: boolean;
+  readonly ignoreIpv6: boolean;
+  readonly preferIpv6: boolean;
+}
+
+export interface HeaderConfig {
+  /** Interfaces whose mail may choose its zone by X-Sending-Zone. */
+  readonly allowRoutingHeaders: readonly string[];
+  readonly addMissing: readonly ("message-id" | "date" | "to" | "mime-version")[];
+  /** True: a Date more than 5 minutes ahead delays the mail until then. */
+  readonly futureDate: boolean;
+  readonly xOriginatingIp: boolean;
+  /** More Received lines than this are a loop. */
+  readonly maxHops: number;
+}
+
+export interface BounceConfig {
+  /** From of a DSN. */
+  readonly mailerDaemon: { readonly name: string; readonly address: string };
+  readonly zone: ZoneName;
+  /** Interfaces whose mail gets no DSN. */
+  readonly disableInterfaces: readonly string[];
+}
+
+/** The built-in receiver for the reserved names of RFC 2606 and RFC 6761. */
+export interface SandboxConfig {
+  readonly enabled: boolean;
+  readonly host: string;
+  readonly port: number;
+}

@@ -1,0 +1,79 @@
+/**
+ * The durable state of one recipient of one message (DESIGN.md's table of states is in docs/architecture.md).
+ *
+ *   queued ──take──▶ leased ──settle──▶ delivered │ bounced │ expired │ suppressed │ dropped     (final, kept as history)
+ *     ▲                │ ╰────settle──▶ deferred ──(dueAt comes)──▶ taken again
+ *     ╰──release, lapse╯                    held ◀──hold── queued, deferred
+ */
+
+import type { Address, Domain } from "./address.ts";
+import type { MessageId, RowId, WorkerId } from "./ids.ts";
+import type { BounceCategory } from "./bounce-class.ts";
+import type { BounceCause, DeferCause, Route } from "./outcome.ts";
+import type { SmtpReply } from "./smtp-reply.ts";
+import type { EpochMs } from "./units.ts";
+import type { ZoneName } from "./zone.ts";
+
+export const OPEN_STATES = ["queued", "leased", "deferred", "held"] as const;
+export const FINAL_STATES = ["delivered", "bounced", "expired", "suppressed", "dropped"] as const;
+export type OpenState = (typeof OPEN_STATES)[number];
+export type FinalState = (typeof FINAL_STATES)[number];
+export type RowState = OpenState | FinalState;
+
+export interface QueueRow {
+  readonly id: RowId;
+  readonly messageId: MessageId;
+  /** Ordinal of the recipient in the envelope, from 1. */
+  readonly seq: number;
+  readonly zone: ZoneName;
+  readonly recipient: Address;
+  readonly domain: Domain;
+  readonly state: RowState;
+  readonly createdAt: EpochMs;
+  /** When it may be tried next. Final rows keep the last one. */
+  readonly dueAt: EpochMs;
+  /** Attempts that ended in an outcome. */
+  readonly attempts: number;
+  /** When the first deferral was; null: none yet. */
+  readonly firstDeferredAt: EpochMs | null;
+  /** Rises with every lease: the fence against late writes. */
+  readonly leaseToken: number;
+  /** Who has the lease and until when; null: nobody. */
+  readonly leasedBy: WorkerId | null;
+  readonly leasedUntil: EpochMs | null;
+  /** The last attempt, or what else ended the row; null: never tried. */
+  readonly lastAttempt: AttemptRecord | null;
+  /** When it came to its final state; null: it has not. */
+  readonly finishedAt: EpochMs | null;
+}
+
+/** The record of one attempt, or of what the queue did to the row without one (`expired`, `suppressed`, `operator`). */
+export interface AttemptRecord {
+  readonly at: EpochMs;
+  readonly durationMs: number;
+  readonly kind: "delivered" | "deferred" | "bounced";
+  readonly cause: DeferCause | BounceCause | "expired" | "suppressed" | "operator" | null;
+  readonly reply: SmtpReply | null;
+  /** In words for the operator. */
+  readonly detail: string;
+  /** Status for the DSN (RFC 3463). */
+  readonly status: string;
+  /** What the reply means; null: delivered, or no reply to read. */
+  readonly category: BounceCategory | null;
+  readonly route: Route;
+}
+
+/** A worker's right to a row until a time. */
+export interface Lease {
+  readonly row: QueueRow;
+  readonly token: number;
+  readonly worker: WorkerId;
+  readonly until: EpochMs;
+}
+
+/** Where a settled row goes. */
+export type Settled = { state: FinalState } | { state: "deferred"; dueAt: EpochMs };
+
+export function isFinal(state: RowState): state is FinalState {
+  return (FINAL_STATES as readonly RowState[]).includes(state);
+}

@@ -1,0 +1,22 @@
+/** All stores of one installation: what a wire.ts chooses, embedded or AWS. */
+
+import type { BodyStore } from "./body-store.ts";
+import type { ConfigStore } from "./config-store.ts";
+import type { EventLog } from "./event-log.ts";
+import type { FleetStore } from "./fleet-store.ts";
+import type { LimitStore } from "./limit-store.ts";
+import type { QueueStore } from "./queue-store.ts";
+import type { SecretStore } from "./secret-store.ts";
+import type { SuppressionStore } from "./suppression-store.ts";
+
+export interface Backend {
+  readonly bodies: BodyStore;
+  readonly queue: QueueStore;
+  readonly suppressions: SuppressionStore;
+  readonly limits: LimitStore;
+  readonly configs: ConfigStore;
+  readonly secrets: SecretStore;
+  readonly events: EventLog;
+  readonly fleet: FleetStore;
+  close(): Promise<void>;
+}

@@ -1,0 +1,51 @@
+/**
+ * Budgets that all processes and senders share: connection slots, rates, blocked egress addresses, warm-up counts.
+ * The sum of what is handed out never exceeds a limit; what a dead holder had comes back when its time is over.
+ */
+
+import type { WorkerId } from "../domain/ids.ts";
+import type { EpochMs } from "../domain/units.ts";
+
+/** Messages a period, such as 100 a minute. */
+export interface Rate {
+  readonly count: number;
+  readonly perMs: number;
+}
+
+export interface BlockedEgress {
+  /** Egress address. */
+  readonly address: string;
+  readonly site: string;
+  readonly until: EpochMs;
+  readonly createdAt: EpochMs;
+  /** What the peer said. */
+  readonly response: string;
+}
+
+export interface LimitStore {
+  /** Slots granted to `holder`, 0 to `want`, such that all holders together have at most `limit`. */
+  acquireSlots(
+    key: string,
+    request: { holder: WorkerId; want: number; limit: number; until: EpochMs },
+  ): Promise<number>;
+  /** Never below zero. */
+  releaseSlots(key: string, release: { holder: WorkerId; count: number }): Promise<void>;
+  /** Keep all slots of `holder` until then. */
+  renewSlots(holder: WorkerId, until: EpochMs): Promise<void>;
+  /** Give back all slots of a holder that is known to be dead or done. */
+  dropHolder(holder: WorkerId): Promise<void>;
+
+  /** Permits to send now, 0 to `want`, never more than `rate` in any period; `retryAt`: when the next will be there. */
+  takeBudget(
+    key: string,
+    request: { want: number; rate: Rate },
+  ): Promise<{ granted: number; retryAt: EpochMs }>;
+
+  block(entry: BlockedEgress): Promise<void>;
+  unblock(address: string, site: string): Promise<boolean>;
+  /** Those whose time is not over. */
+  blocked(): Promise<BlockedEgress[]>;
+
+  /** Add to the count of mails of an egress address to a site on a day (`2026-11-20`, UTC) and give the new count. */
+  countWarmup(key: { address: string; site: string; day: string }, count: number): Promise<number>;
+}

@@ -1,0 +1,12 @@
+/** Keys and credentials. What is stored for an account or an API key is a hash, never the secret itself. */
+
+/** `dkim` PEM private keys · `account` scrypt hashes of SMTP passwords, by user · `api-key` hashed keys with scopes, by key id. */
+export type SecretKind = "dkim" | "account" | "api-key";
+
+export interface SecretStore {
+  get(kind: SecretKind, name: string): Promise<string | null>;
+  /** Names in order. */
+  list(kind: SecretKind): Promise<string[]>;
+  put(kind: SecretKind, name: string, value: string): Promise<void>;
+  remove(kind: SecretKind, name: string): Promise<boolean>;
+}
