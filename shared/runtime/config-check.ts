@@ -1,0 +1,227 @@
+/**
+ * From what people wrote, each value well formed, to the `Config` the system runs on: what one key says about another is
+ * checked here, and defaults that hang on another key are filled in. Problems are reported, never thrown; what is built
+ * while there are any is not to be used.
+ */
+
+import { hash } from "node:crypto";
+
+import { parseAddress, parseDomain } from "../domain/address.ts";
+import type { BounceConfig, Config, DomainLimits, SandboxConfig, SmtpInterface } from "../domain/config.ts";
+import type { ZoneName } from "../domain/zone.ts";
+import { suggestion } from "./config-errors.ts";
+import type { Report } from "./config-errors.ts";
+import { dkimKeyOf, tlsOf } from "./config-files.ts";
+import type { ConfigSettings, SmtpInterfaceSettings } from "./config-schema.ts";
+import { checkListeners } from "./config-listeners.ts";
+import { zonesOf } from "./config-zones.ts";
+
+export interface CheckContext {
+  /** Paths in the configuration start here. */
+  readonly baseDir: string;
+  /** Our host name when the configuration has none. */
+  readonly hostname: string;
+  readonly report: Report;
+}
+
+/** ZoneMTA's ceiling: 5 connections at once to a destination unless told otherwise. */
+const DEFAULT_MAX_CONNECTIONS = 5;
+const SANDBOX = { host: "127.0.0.1", port: 2526 };
+/** What names the origin of mail that came by no SMTP interface. */
+const OTHER_ORIGINS = ["api", "bounce"];
+
+export function checkConfig(settings: ConfigSettings, context: CheckContext): Config {
+  const { report } = context;
+  const hostname = settings.hostname ?? context.hostname;
+  const zones = zonesOf(settings, hostname, report);
+  const zoneNamed = (text: string, path: readonly PropertyKey[]) =>
+    zoneName(text, [...zones.keys()], path, report);
+  const config = {
+    name: settings.name,
+    hostname,
+    queue: {
+      defaultZone: zoneNamed(settings.queue.defaultZone, ["queue", "defaultZone"]),
+      maxQueueTimeMs: settings.queue.maxQueueTime,
+      historyMs: settings.queue.history,
+      leaseMs: settings.queue.lease,
+      maxDelayMs: settings.queue.maxDelay,
+    },
+    smtpInterfaces: interfacesOf(settings, context),
+    api: settings.api,
+    zones,
+    domains: domainLimitsOf(settings.domainConfig, report),
+    dkim: dkimOf(settings.dkim, context),
+    dns: {
+      nameservers: settings.dns.nameservers ?? null,
+      timeoutMs: settings.dns.timeout,
+      blockLocalAddresses: settings.dns.blockLocalAddresses,
+      ignoreIpv6: settings.dns.ignoreIPv6 ?? !settings.dns.preferIPv6,
+      preferIpv6: settings.dns.preferIPv6,
+    },
+    headers: headersOf(settings, report),
+    bounces: bouncesOf(settings, hostname, report, zoneNamed),
+    blacklist: { ttlMs: settings.blacklist.ttl },
+    sandbox: sandboxOf(settings.sandbox),
+  };
+  checkListeners(config, report);
+  return { ...config, digest: digestOf(config) };
+}
+
+function zoneName(
+  text: string,
+  known: readonly ZoneName[],
+  path: readonly PropertyKey[],
+  report: Report,
+): ZoneName {
+  const name = text.toLowerCase() as ZoneName;
+  if (!known.includes(name))
+    report(path, `there is no zone ${JSON.stringify(text)}${suggestion(name, known)}`);
+  return name;
+}
+
+function interfacesOf(settings: ConfigSettings, context: CheckContext): SmtpInterface[] {
+  return Object.entries(settings.smtpInterfaces).flatMap(([name, one]) => {
+    const path = ["smtpInterfaces", name];
+    if (OTHER_ORIGINS.includes(name))
+      context.report(path, `is the name of mail that comes another way; choose a different one`);
+    return one.enabled ? [interfaceOf(name, one, path, context)] : [];
+  });
+}
+
+function interfaceOf(
+  name: string,
+  one: SmtpInterfaceSettings,
+  path: readonly PropertyKey[],
+  { baseDir, report }: CheckContext,
+): SmtpInterface {
+  checkInterface(one, path, report);
+  return {
+    name,
+    host: one.host,
+    port: one.port,
+    maxSize: one.maxSize,
+    maxRecipients: one.maxRecipients,
+    authentication: one.authentication,
+    allowInsecureAuth: one.allowInsecureAuth,
+    proxyFrom: typeof one.useProxy === "boolean" ? [] : one.useProxy,
+    starttls: one.starttls,
+    secure: one.secure,
+    tls: tlsOf(one, baseDir, path, report),
+    banner: one.banner ?? null,
+    maxClients: one.maxClients,
+    idleTimeoutMs: one.socketTimeout,
+    reverseLookup: !one.disableReverseLookup,
+  };
+}
+
+function checkInterface(one: SmtpInterfaceSettings, path: readonly PropertyKey[], report: Report): void {
+  if (one.useProxy === true) {
+    const why = "true would believe every peer about where it comes from";
+    report([...path, "useProxy"], `expected the list of proxy addresses, such as ["192.0.2.1"]; ${why}`);
+  }
+  if (one.secure && one.starttls) {
+    report(
+      [...path, "starttls"],
+      "is of no use with secure, which is TLS from the first byte; leave out one of them",
+    );
+  }
+  if (one.authentication && !one.secure && !one.starttls && !one.allowInsecureAuth) {
+    const ways = "starttls or secure (with key and cert), or allowInsecureAuth";
+    report([...path, "authentication"], `nobody could log in: AUTH is not offered in clear; set ${ways}`);
+  }
+}
+
+function domainLimitsOf(settings: ConfigSettings["domainConfig"], report: Report): DomainLimits {
+  const fallback = {
+    maxConnections: settings["default"]?.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
+    disabledAddresses: settings["default"]?.disabledAddresses ?? [],
+  };
+  const byDomain = new Map<string, DomainLimits["default"]>();
+  for (const [key, limit] of Object.entries(settings)) {
+    if (key === "default") continue;
+    const domain = parseDomain(key);
+    if (domain === null) report(["domainConfig", key], "expected a domain name or default as the key");
+    else if (byDomain.has(domain)) report(["domainConfig", key], `${domain} is here twice`);
+    else
+      byDomain.set(domain, {
+        maxConnections: limit.maxConnections ?? fallback.maxConnections,
+        disabledAddresses: limit.disabledAddresses ?? fallback.disabledAddresses,
+      });
+  }
+  return { default: fallback, byDomain };
+}
+
+function dkimOf(
+  { enabled, keys }: ConfigSettings["dkim"],
+  { baseDir, report }: CheckContext,
+): Config["dkim"] {
+  const seen = new Set<string>();
+  const sources = keys.map((key, i) => {
+    const path = ["dkim", "keys", i];
+    const record = `${key.selector}._domainkey.${key.domain}`;
+    if (seen.has(record)) report(path, `there is another key for ${record}`);
+    seen.add(record);
+    return dkimKeyOf(key, baseDir, path, report);
+  });
+  return { enabled, keys: sources };
+}
+
+function headersOf(settings: ConfigSettings, report: Report): Config["headers"] {
+  const plugin = settings.plugins["core/default-headers"];
+  const path = ["plugins", "core/default-headers", "allowRoutingHeaders"];
+  checkInterfaceNames(plugin.allowRoutingHeaders, settings, path, report);
+  return {
+    allowRoutingHeaders: plugin.allowRoutingHeaders,
+    addMissing: plugin.addMissing,
+    futureDate: plugin.futureDate,
+    xOriginatingIp: plugin.xOriginatingIP,
+    maxHops: settings.plugins["core/delivery-loop"].maxHops,
+  };
+}
+
+function bouncesOf(
+  settings: ConfigSettings,
+  hostname: string,
+  report: Report,
+  zoneNamed: (text: string, path: readonly PropertyKey[]) => ZoneName,
+): BounceConfig {
+  const plugin = settings.plugins["core/email-bounce"];
+  const path = ["plugins", "core/email-bounce"];
+  checkInterfaceNames(plugin.disableInterfaces, settings, [...path, "disableInterfaces"], report);
+  const address = parseAddress(plugin.mailerDaemon.address.replaceAll("[HOSTNAME]", hostname));
+  if (address === null)
+    report([...path, "mailerDaemon", "address"], `is not a mail address with our host name ${hostname}`);
+  return {
+    mailerDaemon: { name: plugin.mailerDaemon.name, address: address ?? "" },
+    zone: zoneNamed(plugin.sendingZone, [...path, "sendingZone"]),
+    disableInterfaces: plugin.disableInterfaces,
+  };
+}
+
+function checkInterfaceNames(
+  names: readonly string[],
+  settings: ConfigSettings,
+  path: readonly PropertyKey[],
+  report: Report,
+): void {
+  const known = [...Object.keys(settings.smtpInterfaces), ...OTHER_ORIGINS];
+  for (const [i, name] of names.entries()) {
+    if (known.includes(name)) continue;
+    report([...path, i], `there is no interface ${JSON.stringify(name)}${suggestion(name, known)}`);
+  }
+}
+
+function sandboxOf(sandbox: ConfigSettings["sandbox"]): SandboxConfig {
+  if (typeof sandbox === "boolean") return { enabled: sandbox, ...SANDBOX };
+  return { enabled: true, ...sandbox };
+}
+
+/** Over JSON with sorted keys, maps as objects. */
+function digestOf(config: Omit<Config, "digest">): string {
+  const canonical = JSON.stringify(config, (_key, value: unknown) => {
+    const plain: unknown = value instanceof Map ? Object.fromEntries(value) : value;
+    if (typeof plain !== "object" || plain === null || Array.isArray(plain)) return plain;
+    return Object.fromEntries(Object.entries(plain).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  });
+  return hash("sha256", canonical, "hex");
+}

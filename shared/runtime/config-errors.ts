@@ -1,0 +1,195 @@
+/**
+ * What is wrong with a configuration, in sentences that say what to change: the full path of the key, what was found, what is
+ * expected, and the nearest known name when it looks like a slip. All problems of a file are told at once.
+ */
+
+import type * as z from "zod";
+
+import { DomainError } from "../domain/errors.ts";
+
+export interface ConfigProblem {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+}
+
+/** Where checks put what they find. */
+export type Report = (path: readonly PropertyKey[], message: string) => void;
+
+/** Keys of ZoneMTA that have no meaning here, by their last part, with what takes their place. */
+const FOREIGN_KEYS: Readonly<Record<string, string>> = {
+  processes: "the environment variable ZONEFLEET_PROCESSES says how many processes there are",
+  dbs: "the store is chosen by ZONEFLEET_BACKEND and ZONEFLEET_DATA",
+  queueServer: "there is no queue server; processes meet in the store",
+  log: "the environment variable LOG_LEVEL says how much is logged",
+  instanceId: "every process has its own name, and any process may send any mail",
+  bouncesFile: "the bounce rules are built in",
+  disableVersionString: "the greeting never shows a version",
+  caching: "the DNS cache goes by the lifetime of each record",
+  cacheTTL: "the DNS cache goes by the lifetime of each record",
+};
+
+const SECRET_KEYS: ReadonlySet<PropertyKey> = new Set(["pass", "key", "privateKey"]);
+
+/** `source` is the file or the variable that is to be changed. */
+export function configError(source: string, problems: readonly ConfigProblem[]): DomainError {
+  const lines = problems.map(({ path, message }) =>
+    path.length === 0 ? message : `${printPath(path)}: ${message}`,
+  );
+  const only = problems.length === 1 ? problems[0] : undefined;
+  const text = only
+    ? `${source}: ${lines[0]}`
+    : `${source} has ${problems.length} errors:\n${lines.map((line) => `  ${line}`).join("\n")}`;
+  return new DomainError("invalid-config", text, only && only.path.length > 0 ? printPath(only.path) : null);
+}
+
+/** What zod found, in our words. `schema` is asked for the keys that are known where one is not. */
+export function problemsOf(issues: readonly z.core.$ZodIssue[], schema: z.ZodType): ConfigProblem[] {
+  return issues.flatMap((issue) => problemsOfIssue(issue, schema));
+}
+
+/** `zones.default.pool`, `pools.main[2].address`, `plugins["core/dkim"]`. */
+export function printPath(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((text, key) => {
+    if (typeof key === "number") return `${text}[${key}]`;
+    if (/^[\w-]+$/.test(String(key))) return text === "" ? String(key) : `${text}.${String(key)}`;
+    return `${text}[${JSON.stringify(String(key))}]`;
+  }, "");
+}
+
+/** `; did you mean default?` when a known name is near, else the known names when they are few, else nothing. */
+export function suggestion(name: string, known: readonly string[]): string {
+  const near = nearest(name, known);
+  if (near !== null) return `; did you mean ${near}?`;
+  return known.length > 0 && known.length <= 12 ? `; known here: ${known.join(", ")}` : "";
+}
+
+/** The known name that takes the fewest changes to reach; null: none within a third of the name's length. */
+export function nearest(name: string, known: readonly string[]): string | null {
+  const ranked = known
+    .map((candidate) => ({ candidate, changes: distance(name.toLowerCase(), candidate.toLowerCase()) }))
+    .toSorted((a, b) => a.changes - b.changes);
+  const best = ranked[0];
+  return best && best.changes <= Math.max(1, Math.floor(name.length / 3)) ? best.candidate : null;
+}
+
+/** A value as an error shows it: short, on one line. */
+export function show(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object" && value !== null) return "an object";
+  if (typeof value === "function" || typeof value === "symbol") return `a ${typeof value}`;
+  const text = typeof value === "bigint" ? `${value}n` : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+function problemsOfIssue(issue: z.core.$ZodIssue, schema: z.ZodType): ConfigProblem[] {
+  if (issue.code === "unrecognized_keys")
+    return issue.keys.map((key) => unknownKey([...issue.path, key], schema));
+  if (issue.code === "invalid_union") return problemsOfUnion(issue, schema);
+  if (issue.code === "invalid_key") {
+    const inner = issue.issues.map((one) => `${expectedBy(one)} as the key`).join(", ");
+    return [{ path: issue.path, message: inner }];
+  }
+  const missing = issue.code === "invalid_type" && issue.input === undefined;
+  const expected = expectedBy(issue);
+  const found = SECRET_KEYS.has(issue.path.at(-1) ?? "") ? `a ${typeof issue.input}` : show(issue.input);
+  return [{ path: issue.path, message: missing ? `is missing: ${expected}` : `${expected}, found ${found}` }];
+}
+
+/** The branch that the value is of the right type for speaks for the union; when none is, all say what they expect. */
+function problemsOfUnion(issue: z.core.$ZodIssueInvalidUnion, schema: z.ZodType): ConfigProblem[] {
+  const meant = issue.errors.find((issues) => !issues.some(isWrongType));
+  if (meant)
+    return problemsOf(
+      meant.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] })),
+      schema,
+    );
+  const expected = issue.errors.map((issues) =>
+    expectedBy(issues.find(isWrongType)).replace(/^expected /, ""),
+  );
+  return [{ path: issue.path, message: `expected ${expected.join(" or ")}, found ${show(issue.input)}` }];
+}
+
+function isWrongType(issue: z.core.$ZodIssue): boolean {
+  return issue.path.length === 0 && (issue.code === "invalid_type" || issue.code === "invalid_value");
+}
+
+function expectedBy(issue: z.core.$ZodIssue | undefined): string {
+  switch (issue?.code) {
+    case "invalid_type":
+      return `expected ${TYPE_WORDS[issue.expected] ?? `a ${issue.expected}`}`;
+    case "invalid_value":
+      return `expected ${issue.values.map((value) => show(value)).join(" or ")}`;
+    case "too_small":
+      return `expected at least ${issue.minimum}${unitOf(issue.origin)}`;
+    case "too_big":
+      return `expected at most ${issue.maximum}${unitOf(issue.origin)}`;
+    default:
+      return issue?.message ?? "expected something else";
+  }
+}
+
+const TYPE_WORDS: Readonly<Record<string, string>> = {
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  object: "an object",
+  record: "an object",
+};
+
+function unitOf(origin: string): string {
+  if (origin === "array") return " entries";
+  return origin === "string" ? " characters" : "";
+}
+
+function unknownKey(path: readonly PropertyKey[], schema: z.ZodType): ConfigProblem {
+  const name = String(path.at(-1));
+  const foreign = Object.hasOwn(FOREIGN_KEYS, name) ? FOREIGN_KEYS[name] : undefined;
+  if (foreign !== undefined) return { path, message: `has no meaning here (${foreign}); remove it` };
+  return { path, message: `unknown key${suggestion(name, keysAt(schema, path.slice(0, -1)))}` };
+}
+
+/** The keys that an object at this path may have. */
+function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  const [key, ...rest] = path;
+  for (const option of optionsOf(schema)) {
+    const { def } = option as unknown as { def: Partial<SchemaDef> };
+    if (key === undefined && def.shape) return Object.keys(def.shape);
+    const next = key === undefined ? undefined : (def.shape?.[String(key)] ?? def.valueType ?? def.element);
+    const keys = next ? keysAt(next, rest) : [];
+    if (keys.length > 0) return keys;
+  }
+  return [];
+}
+
+/** What we look into of a zod schema. */
+interface SchemaDef {
+  readonly shape: Readonly<Record<string, z.ZodType>>;
+  readonly valueType: z.ZodType;
+  readonly element: z.ZodType;
+  readonly innerType: z.ZodType;
+  readonly options: readonly z.ZodType[];
+}
+
+/** The schemas under defaults, optionals and unions. */
+function optionsOf(schema: z.ZodType): z.ZodType[] {
+  const { def } = schema as unknown as { def: Partial<SchemaDef> };
+  if (def.innerType) return optionsOf(def.innerType);
+  return def.options ? def.options.flatMap(optionsOf) : [schema];
+}
+
+/** Insertions, deletions, replacements and swaps of neighbours that make one of the other. */
+function distance(a: string, b: string): number {
+  const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)];
+  const at = (i: number, j: number): number => rows[i]?.[j] ?? 0;
+  for (let i = 1; i <= a.length; i++) {
+    rows.push([i]);
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = at(i - 1, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const swapped =
+        i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? at(i - 2, j - 2) + 1 : replaced;
+      rows[i]?.push(Math.min(at(i - 1, j) + 1, at(i, j - 1) + 1, replaced, swapped));
+    }
+  }
+  return at(a.length, b.length);
+}

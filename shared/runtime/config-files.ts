@@ -1,0 +1,118 @@
+/** Keys and certificates that a configuration names: PEM texts, or paths from the folder of the configuration file. */
+
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import type { KeyObject } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+
+import type { DkimKeySource, SmtpInterface } from "../domain/config.ts";
+import type { Report } from "./config-errors.ts";
+import type { ConfigSettings, SmtpInterfaceSettings } from "./config-schema.ts";
+
+type DkimKeySettings = ConfigSettings["dkim"]["keys"][number];
+type Path = readonly PropertyKey[];
+
+/** Verifiers refuse shorter keys more and more (RFC 8301 §3.2 asks signers for 2048). */
+const MIN_RSA_BITS = 2_048;
+const MAX_PEM_BYTES = 1_048_576;
+
+/** The key and certificate of an interface; null: none are configured. */
+export function tlsOf(
+  settings: SmtpInterfaceSettings,
+  baseDir: string,
+  path: Path,
+  report: Report,
+): SmtpInterface["tls"] {
+  const { key, cert, ca } = settings;
+  if (key === undefined || cert === undefined) {
+    const missing = key === undefined ? "key" : "cert";
+    if (settings.secure || settings.starttls || key !== undefined || cert !== undefined) {
+      report(
+        [...path, missing],
+        "is missing: TLS needs a key and a cert, each a PEM text or the path of a PEM file",
+      );
+    }
+    return null;
+  }
+  const keyPem = readPem(key, baseDir, [...path, "key"], report);
+  const certPem = readPem(cert, baseDir, [...path, "cert"], report);
+  const caPem = ca === undefined ? null : readPem(ca, baseDir, [...path, "ca"], report);
+  if (keyPem === null || certPem === null) return null;
+  checkPair(keyPem, certPem, path, report);
+  return { key: keyPem, cert: certPem, ca: caPem };
+}
+
+export function dkimKeyOf(
+  settings: DkimKeySettings,
+  baseDir: string,
+  path: Path,
+  report: Report,
+): DkimKeySource {
+  const { domain, selector } = settings;
+  const source = settings.path ?? settings.privateKey;
+  const name = settings.path === undefined ? "privateKey" : "path";
+  if (source === undefined || (settings.path !== undefined && settings.privateKey !== undefined)) {
+    report(path, "expected either privateKey (a PEM text) or path (of a PEM file)");
+    return { domain, selector, privateKey: "" };
+  }
+  const privateKey = readPem(source, baseDir, [...path, name], report);
+  if (privateKey !== null) checkDkimKey(privateKey, [...path, name], report);
+  return { domain, selector, privateKey: privateKey ?? "" };
+}
+
+/** Null: it could not be read, and that is reported. */
+function readPem(textOrPath: string, baseDir: string, path: Path, report: Report): string | null {
+  if (textOrPath.includes("-----BEGIN")) return textOrPath;
+  const file = resolve(baseDir, textOrPath);
+  try {
+    const text = readFileSync(file, "utf8");
+    if (text.length <= MAX_PEM_BYTES && text.includes("-----BEGIN")) return text;
+    report(path, `${file} is not a PEM file`);
+  } catch (error) {
+    report(path, `cannot read ${file}: ${reasonOf(error)}`);
+  }
+  return null;
+}
+
+function checkPair(keyPem: string, certPem: string, path: Path, report: Report): void {
+  const key = attempt(() => createPrivateKey(keyPem), [...path, "key"], "is not a private key", report);
+  const cert = attempt(() => new X509Certificate(certPem), [...path, "cert"], "is not a certificate", report);
+  if (key && cert && !cert.checkPrivateKey(key))
+    report([...path, "cert"], "is not the certificate of this key");
+}
+
+function checkDkimKey(pem: string, path: Path, report: Report): void {
+  const key = attempt((): KeyObject => createPrivateKey(pem), path, "is not a private key", report);
+  if (!key || key.asymmetricKeyType === "ed25519") return;
+  if (key.asymmetricKeyType !== "rsa") {
+    report(path, `expected an RSA or Ed25519 key, found ${key.asymmetricKeyType}`);
+    return;
+  }
+  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
+  if (bits < MIN_RSA_BITS)
+    report(path, `expected an RSA key of at least ${MIN_RSA_BITS} bits, found ${bits}`);
+}
+
+function attempt<T>(make: () => T, path: Path, message: string, report: Report): T | null {
+  try {
+    return make();
+  } catch (error) {
+    report(path, `${message}: ${reasonOf(error)}`);
+    return null;
+  }
+}
+
+/** The system's word for it without the path, which the message has already. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  switch ((error as NodeJS.ErrnoException).code) {
+    case "ENOENT":
+      return "no such file";
+    case "EACCES":
+      return "permission denied";
+    case "EISDIR":
+      return "it is a folder";
+    default:
+      return error.message;
+  }
+}

@@ -1,0 +1,223 @@
+/**
+ * The configuration as people write it: ZoneMTA's keys where their meaning is the same, with our defaults.
+ * Times are milliseconds, sizes are bytes. What one key says about another is checked in config-check.ts.
+ */
+
+import * as z from "zod";
+
+import { DAY, HOUR, MIB, MINUTE, SECOND } from "../domain/units.ts";
+import {
+  bytes,
+  count,
+  domain,
+  duration,
+  entryName,
+  headerName,
+  host,
+  ip,
+  ipOrCidr,
+  ipWithPort,
+  line,
+  listenPort,
+  mailbox,
+  port,
+  timeout,
+} from "./config-fields.ts";
+
+/** ZoneMTA's ladder: 17 waits, the last attempt 48 h after the first. */
+export const DEFAULT_DEFER_TIMES_MS: readonly number[] = [
+  ...[5, 7, 8, 25, 75, 120].map((minutes) => minutes * MINUTE),
+  ...Array.from({ length: 11 }, () => 240 * MINUTE),
+];
+
+const deferTimes = z.array(duration).min(1).max(1_000);
+const strings = z.union([z.string(), z.array(z.string())]);
+
+const queue = z.strictObject({
+  /** Zone of mail that nothing else routes. */
+  defaultZone: z.string().default("default"),
+  /**
+   * A recipient not reached by then bounces. RFC 5321 §4.5.4.1 asks for four to five days at least; ZoneMTA has 30 and then
+   * drops in silence. The default ladder ends after 48 h anyway; this is what bounds a longer one, and time in hold.
+   */
+  maxQueueTime: duration.default(5 * DAY),
+  /** Waits between attempts; after the last the mail bounces. */
+  deferTimes: deferTimes.default([...DEFAULT_DEFER_TIMES_MS]),
+  /** How long delivered and bounced mail can still be looked up. */
+  history: duration.default(7 * DAY),
+  /** A sender that dies gives its mail back after this. */
+  lease: timeout.min(SECOND).default(120 * SECOND),
+  /** Longest delay that a submission may ask for. */
+  maxDelay: duration.default(365 * DAY),
+});
+
+const smtpInterface = z.strictObject({
+  enabled: z.boolean().default(true),
+  host: host.default("127.0.0.1"),
+  port: listenPort.default(2525),
+  maxSize: bytes.default(30 * MIB),
+  maxRecipients: count.default(1_000),
+  /** True: nobody sends without AUTH. */
+  authentication: z.boolean().default(false),
+  /** True: AUTH is offered in clear too. */
+  allowInsecureAuth: z.boolean().default(false),
+  /** Peers whose connections begin with a PROXY header. */
+  useProxy: z.union([z.boolean(), z.array(ipOrCidr)]).default(false),
+  starttls: z.boolean().default(false),
+  /** True: TLS from the first byte (port 465). */
+  secure: z.boolean().default(false),
+  /** PEM, or the path of a PEM file; so are `cert` and `ca`. */
+  key: z.string().optional(),
+  cert: z.string().optional(),
+  ca: z.string().optional(),
+  banner: line.optional(),
+  /** Connections at once, in each process. */
+  maxClients: count.default(2_000),
+  /** Time without a byte from the client. RFC 5321 §4.5.3.2.7 asks for 5 minutes at least. */
+  socketTimeout: timeout.default(5 * MINUTE),
+  /** True: no name for the client's address in Received. */
+  disableReverseLookup: z.boolean().default(false),
+});
+
+const api = z.strictObject({
+  enabled: z.boolean().default(true),
+  host: host.default("127.0.0.1"),
+  port: listenPort.default(12_080),
+  /** False: mail is not taken by HTTP. */
+  maildrop: z.boolean().default(true),
+  maxSize: bytes.default(30 * MIB),
+  maxRecipients: count.default(1_000),
+});
+
+const poolEntry = z.union([
+  ip,
+  z.strictObject({
+    address: ip,
+    /** EHLO name; `hostname` when left out. */
+    name: domain.optional(),
+    /** Share of the pool; entries without one share the rest. 0: never used. */
+    ratio: z.number().min(0).max(1_000_000).optional(),
+  }),
+]);
+const pool = z.array(poolEntry).max(1_000);
+
+const connectionCache = z.strictObject({
+  ttl: timeout.min(0).default(5 * SECOND),
+  reuseCount: count.default(100),
+});
+
+export const ZoneSchema = z.strictObject({
+  disabled: z.boolean().default(false),
+  /**
+   * Connections at once, all processes together. ZoneMTA has 10 a process, each of them a loop with a share of the queue;
+   * here a connection is a few KiB, and what a destination can bear is `domainConfig.maxConnections`.
+   */
+  connections: count.default(100),
+  /** Name of a pool, or the addresses; left out: the pool `default`. */
+  pool: z.union([z.string(), pool]).optional(),
+  poolHash: z.enum(["message", "from"]).default("message"),
+  /** Relay for all mail of the zone; left out: the MX of each recipient. */
+  host: host.optional(),
+  port: port.optional(),
+  auth: z.strictObject({ user: z.string().min(1), pass: z.string().min(1) }).optional(),
+  secure: z.boolean().default(false),
+  ignoreTLS: z.boolean().default(false),
+  requireTLS: z.boolean().default(false),
+  ignoreIPv6: z.boolean().optional(),
+  preferIPv6: z.boolean().optional(),
+  blockLocalAddresses: z.boolean().optional(),
+  connectionCache: connectionCache.prefault({}),
+  deferTimes: deferTimes.optional(),
+  senderDomains: z.array(domain).default([]),
+  recipientDomains: z.array(domain).default([]),
+  originAddresses: z.array(ip).default([]),
+  routingHeaders: z.record(headerName, strings).default({}),
+});
+
+const domainLimit = z.strictObject({
+  /** Connections at once to the domain's mail hosts, all processes and zones together. */
+  maxConnections: count.optional(),
+  disabledAddresses: z.array(ip).optional(),
+});
+
+const dkim = z.strictObject({
+  enabled: z.boolean().default(true),
+  keys: z
+    .array(
+      z.strictObject({
+        domain,
+        selector: domain,
+        privateKey: z.string().optional(),
+        path: z.string().optional(),
+      }),
+    )
+    .default([]),
+});
+
+const dns = z.strictObject({
+  /** Left out: those of the system. */
+  nameservers: z.array(ipWithPort).min(1).max(8).optional(),
+  /** True: mail hosts at loopback and private addresses are not connected to (ZoneMTA: false). */
+  blockLocalAddresses: z.boolean().default(true),
+  /** True as in ZoneMTA's zones: mail over IPv6 from an address without a PTR record is refused in many places. */
+  ignoreIPv6: z.boolean().optional(),
+  preferIPv6: z.boolean().default(false),
+  /** For one question, all tries together. */
+  timeout: timeout.default(10 * SECOND),
+});
+
+const addMissing = z.enum(["message-id", "date", "to", "mime-version"]);
+
+const plugins = z.strictObject({
+  "core/default-headers": z
+    .strictObject({
+      allowRoutingHeaders: z.array(z.string()).default(["api", "bounce"]),
+      addMissing: z.array(addMissing).default(["message-id", "date"]),
+      futureDate: z.boolean().default(false),
+      xOriginatingIP: z.boolean().default(true),
+    })
+    .prefault({}),
+  "core/delivery-loop": z.strictObject({ maxHops: z.int().min(1).max(1_000).default(35) }).prefault({}),
+  "core/email-bounce": z
+    .strictObject({
+      mailerDaemon: z
+        .strictObject({
+          name: line.default("Mail Delivery Subsystem"),
+          address: mailbox.default("mailer-daemon@[HOSTNAME]"),
+        })
+        .prefault({}),
+      sendingZone: z.string().default("bounces"),
+      disableInterfaces: z.array(z.string()).default([]),
+    })
+    .prefault({}),
+});
+
+export const ConfigSchema = z.strictObject({
+  name: line.default("ZoneFleet"),
+  hostname: domain.optional(),
+  queue: queue.prefault({}),
+  /** Left out: `feeder` on 127.0.0.1:2525. */
+  smtpInterfaces: z.record(entryName, smtpInterface).prefault({ feeder: {} }),
+  api: api.prefault({}),
+  pools: z.record(entryName, pool).default({}),
+  /** Merged over the built-in zones `default` and `bounces`. */
+  zones: z.record(z.string(), ZoneSchema).default({}),
+  /** By recipient domain; `default` is for all others. */
+  domainConfig: z.record(z.string(), domainLimit).default({}),
+  dkim: dkim.prefault({}),
+  dns: dns.prefault({}),
+  blacklist: z.strictObject({ ttl: duration.default(6 * HOUR) }).prefault({}),
+  /** The built-in receiver for the reserved names (`*.test`, `example.com` …). Left out: off in a configuration file. */
+  sandbox: z
+    .union([z.boolean(), z.strictObject({ host: host.default("127.0.0.1"), port: listenPort.default(2526) })])
+    .default(false),
+  plugins: plugins.prefault({}),
+});
+
+/** What people write. */
+export type ConfigInput = z.input<typeof ConfigSchema>;
+/** With defaults, each value in its one spelling. */
+export type ConfigSettings = z.output<typeof ConfigSchema>;
+export type ZoneSettings = ConfigSettings["zones"][string];
+export type SmtpInterfaceSettings = ConfigSettings["smtpInterfaces"][string];
+export type PoolSettings = ConfigSettings["pools"][string];
