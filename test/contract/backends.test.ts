@@ -1,0 +1,41 @@
+/** The contract suites of all ports over every adapter there is. */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { embeddedConfigStore } from "#shared/embedded/config-store.ts";
+import type { EmbeddedDatabase } from "#shared/embedded/database.ts";
+import { openDatabase } from "#shared/embedded/database.ts";
+import { embeddedFleetStore } from "#shared/embedded/fleet-store.ts";
+import { embeddedLimitStore } from "#shared/embedded/limit-store.ts";
+import { embeddedSecretStore } from "#shared/embedded/secret-store.ts";
+import { embeddedSuppressionStore } from "#shared/embedded/suppression-store.ts";
+import { configStoreContract } from "./config-store.contract.ts";
+import { fleetStoreContract } from "./fleet-store.contract.ts";
+import { limitStoreContract } from "./limit-store.contract.ts";
+import { secretStoreContract } from "./secret-store.contract.ts";
+import { suppressionStoreContract } from "./suppression-store.contract.ts";
+
+/** A store in a database of its own, both gone when the test ends. */
+async function embedded<S>(
+  storeOf: (database: EmbeddedDatabase) => S,
+): Promise<{ store: S } & AsyncDisposable> {
+  const folder = await mkdtemp(join(tmpdir(), "zonefleet-contract-"));
+  const database = openDatabase(folder);
+  return {
+    store: storeOf(database),
+    async [Symbol.asyncDispose]() {
+      await database.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+suppressionStoreContract("LMDB", (clock) =>
+  embedded((database) => embeddedSuppressionStore({ database, clock })),
+);
+limitStoreContract("LMDB", (clock) => embedded((database) => embeddedLimitStore({ database, clock })));
+configStoreContract("LMDB", () => embedded((database) => embeddedConfigStore({ database })));
+fleetStoreContract("LMDB", (clock) => embedded((database) => embeddedFleetStore({ database, clock })));
+secretStoreContract("files", () => embedded(({ folder }) => embeddedSecretStore({ folder })));

@@ -1,0 +1,63 @@
+/** What every FleetStore keeps to. */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import type { Clock } from "#shared/domain/clock.ts";
+import { SECOND } from "#shared/domain/units.ts";
+import type { FleetMember, FleetStore } from "#shared/ports/fleet-store.ts";
+import { anna, ben } from "../support/builders.ts";
+import { fakeClock } from "../support/fake-clock.ts";
+
+/** A new, empty store; disposed of when its test ends. */
+export type OpenFleetStore = (clock: Clock) => Promise<{ store: FleetStore } & AsyncDisposable>;
+
+function member(clock: Clock, fields: Partial<FleetMember>): FleetMember {
+  const now = clock.now();
+  return { worker: anna, hostname: "host", pid: 7, startedAt: now, until: now, addresses: [], ...fields };
+}
+
+async function names(store: FleetStore): Promise<string[]> {
+  return (await store.living()).map(({ worker }) => worker).toSorted();
+}
+
+export function fleetStoreContract(backend: string, open: OpenFleetStore): void {
+  describe(`FleetStore on ${backend}`, () => {
+    test("a member lives until its time, and longer when it says so again", async () => {
+      const clock = fakeClock();
+      await using opened = await open(clock);
+      const { store } = opened;
+      await store.beat(member(clock, { worker: anna, until: clock.in(10 * SECOND) }));
+      await store.beat(member(clock, { worker: ben, until: clock.in(10 * SECOND) }));
+      await clock.advance(9 * SECOND);
+      assert.deepEqual(await names(store), [anna, ben]);
+      await store.beat(member(clock, { worker: ben, until: clock.in(10 * SECOND) }));
+      await clock.advance(SECOND);
+      assert.deepEqual(await names(store), [ben]);
+    });
+
+    test("a member is as it said last, with the addresses it holds", async () => {
+      const clock = fakeClock();
+      await using opened = await open(clock);
+      const { store } = opened;
+      const first = member(clock, { until: clock.in(SECOND), addresses: ["192.0.2.1"] });
+      await store.beat(first);
+      assert.deepEqual(await store.living(), [first]);
+      const next = { ...first, until: clock.in(2 * SECOND), addresses: ["192.0.2.2", "2001:db8::1"] };
+      await store.beat(next);
+      assert.deepEqual(await store.living(), [next]);
+    });
+
+    test("who leaves is gone at once, may come back, and may leave without having been there", async () => {
+      const clock = fakeClock();
+      await using opened = await open(clock);
+      const { store } = opened;
+      await store.leave(ben);
+      await store.beat(member(clock, { until: clock.in(SECOND) }));
+      await store.leave(anna);
+      assert.deepEqual(await store.living(), []);
+      await store.beat(member(clock, { until: clock.in(SECOND) }));
+      assert.deepEqual(await names(store), [anna]);
+    });
+  });
+}
