@@ -1,0 +1,249 @@
+/**
+ * From a target to a session that is ready for MAIL: TCP from the egress address, greeting, EHLO, STARTTLS by policy, AUTH.
+ * One host and one IP address; which hosts there are and in what order is resolve-mx.ts, what to do next is deliver.ts.
+ *
+ * TLS policy:
+ * - `opportunistic` STARTTLS when offered, whatever the certificate (RFC 7435). Refused: go on in clear. A handshake that
+ *   fails: connect once more and stay in clear, and remember that for an hour.
+ * - `required` no mail without TLS. Nothing is said of the certificate, which is MTA-STS's and DANE's to judge.
+ * - `never` in clear.
+ * `secure` is TLS from the first byte (port 465), whatever the policy.
+ */
+
+import { connect as tcpConnect } from "node:net";
+import type { Socket } from "node:net";
+
+import type { Logger } from "pino";
+
+import type { Route } from "#shared/domain/outcome.ts";
+import type { SmtpReply } from "#shared/domain/smtp-reply.ts";
+import { smtpReply } from "#shared/domain/smtp-reply.ts";
+
+import { authenticate } from "./authenticate.ts";
+import type { CredentialPolicy } from "./authenticate.ts";
+import { NO_CAPABILITIES, parseCapabilities } from "./capabilities.ts";
+import type { Failure, Verdict } from "./outcome-of-error.ts";
+import { verdictOf } from "./outcome-of-error.ts";
+import type { RawReply } from "./reply-parser.ts";
+import { SmtpSession } from "./smtp-client.ts";
+import type { Secured, SessionDeps } from "./smtp-client.ts";
+import { DEFAULT_TIMEOUTS, systemTimers } from "./timeouts.ts";
+import type { Phase, Timeouts, Timers } from "./timeouts.ts";
+import { handshake } from "./tls.ts";
+import type { TlsMemory } from "./tls.ts";
+
+export interface Target {
+  /** Name of the MX or relay: for SNI, for the certificate, for the log. */
+  readonly host: string;
+  readonly ip: string;
+  readonly port: number;
+  /** True: TLS from the first byte. */
+  readonly secure: boolean;
+  readonly auth: { readonly user: string; readonly pass: string } | null;
+  readonly tls: "opportunistic" | "required" | "never";
+  /** Egress address; null: the system chooses. */
+  readonly localAddress: string | null;
+  readonly ehloName: string;
+}
+
+export interface ConnectOptions {
+  /** Ends the attempt. It is not looked at any more when the session is ready: each transaction has its own. */
+  readonly signal: AbortSignal;
+  readonly timeouts?: Timeouts;
+  readonly timers?: Timers;
+  /** One per process; without it nothing is resumed or remembered. */
+  readonly tlsMemory?: TlsMemory;
+  /** Where credentials may be sent; `verified` unless said otherwise. */
+  readonly credentials?: CredentialPolicy;
+  readonly log?: Logger;
+}
+
+export type Connected = { ok: true; session: SmtpSession } | ({ ok: false } & Verdict);
+
+/** A stage's answer: null, and the next stage follows; or why there is no session. */
+type Stage = Failure | null;
+
+export async function connect(target: Target, options: ConnectOptions): Promise<Connected> {
+  const attempt = new Attempt(target, options);
+  const first = await attempt.open(attempt.startsInClear ? "never" : target.tls);
+  if (first.ok || !attempt.tlsFailed || target.tls !== "opportunistic" || target.secure) return first;
+  if (options.signal.aborted) return first;
+  options.tlsMemory?.broken.set(attempt.address, true);
+  options.log?.info(
+    {
+      mx: target.host,
+      peer: target.ip,
+      detail: first.outcome.kind === "deferred" ? first.outcome.detail : "",
+    },
+    "tls failed, sending in clear",
+  );
+  return attempt.open("never");
+}
+
+class Attempt {
+  readonly address: string;
+  /** True: the last `open` failed in or right after a handshake. */
+  tlsFailed = false;
+
+  readonly #target: Target;
+  readonly #options: ConnectOptions;
+  readonly #deps: SessionDeps;
+
+  constructor(target: Target, options: ConnectOptions) {
+    this.address = `${target.ip}:${target.port}`;
+    this.#target = target;
+    this.#options = options;
+    this.#deps = {
+      timeouts: options.timeouts ?? DEFAULT_TIMEOUTS,
+      timers: options.timers ?? systemTimers,
+      log: options.log ?? null,
+    };
+  }
+
+  get startsInClear(): boolean {
+    return this.#target.tls === "opportunistic" && this.#options.tlsMemory?.broken.has(this.address) === true;
+  }
+
+  async open(tls: Target["tls"]): Promise<Connected> {
+    this.tlsFailed = false;
+    const socket = await dial(this.#target, { ...this.#deps, signal: this.#options.signal });
+    if ("kind" in socket) return { ok: false, ...verdictOf(socket, this.#routeFrom(null)) };
+    const session = new SmtpSession(socket, this.#routeFrom(socket.localAddress ?? null), this.#deps);
+    const release = session.failOn(this.#options.signal);
+    const failure = await this.#prepare(session, tls);
+    release();
+    if (failure === null) return { ok: true, session };
+    session.quit();
+    return { ok: false, ...verdictOf(failure, session.route) };
+  }
+
+  async #prepare(session: SmtpSession, tls: Target["tls"]): Promise<Stage> {
+    return (
+      (this.#target.secure ? await this.#startTls(session) : null) ??
+      (await this.#greeting(session)) ??
+      (await this.#hello(session)) ??
+      (this.#target.secure ? null : await this.#starttls(session, tls)) ??
+      (await this.#authenticate(session))
+    );
+  }
+
+  async #greeting(session: SmtpSession): Promise<Stage> {
+    const reply = await session.ask("", "greeting");
+    return "kind" in reply || isClass(reply, 2) ? failureIn(reply) : refused(reply, "greeting");
+  }
+
+  /** EHLO, and HELO when the peer does not know it (RFC 5321 §3.2). */
+  async #hello(session: SmtpSession): Promise<Stage> {
+    const ehlo = await session.ask(`EHLO ${this.#target.ehloName}\r\n`, "ehlo");
+    if ("kind" in ehlo) return ehlo;
+    if (isClass(ehlo, 2)) {
+      session.capabilities = parseCapabilities(ehlo.lines);
+      return null;
+    }
+    if (!isClass(ehlo, 5)) return refused(ehlo, "ehlo");
+    const helo = await session.ask(`HELO ${this.#target.ehloName}\r\n`, "ehlo");
+    session.capabilities = NO_CAPABILITIES;
+    if ("kind" in helo) return helo.kind === "closed" ? refused(ehlo, "ehlo") : helo; // it hung up on what it had said
+    return isClass(helo, 2) ? null : refused(helo, "ehlo");
+  }
+
+  async #starttls(session: SmtpSession, policy: Target["tls"]): Promise<Stage> {
+    if (policy === "never") return null;
+    if (!session.capabilities.starttls)
+      return unless(policy, "TLS is required and STARTTLS not offered", null);
+    const reply = await session.ask("STARTTLS\r\n", "starttls");
+    if ("kind" in reply) return reply;
+    if (reply.code === 421) return refused(reply, "starttls");
+    if (reply.code !== 220) return unless(policy, "TLS is required and STARTTLS was refused", spoken(reply));
+    const failure = await this.#startTls(session);
+    if (failure !== null) return failure;
+    const hello = await this.#hello(session); // what was offered in clear is void (RFC 3207 §4.2)
+    // With TLS 1.3 the peer's half of the handshake can fail after ours: it shows as a hang-up here.
+    this.tlsFailed = hello?.kind === "closed";
+    return hello;
+  }
+
+  async #startTls(session: SmtpSession): Promise<Stage> {
+    const target = this.#target;
+    let secured: Secured | null = null;
+    const failure = await session.upgrade(async (socket) => {
+      const done = await handshake(socket, {
+        host: target.host,
+        ip: target.ip,
+        port: target.port,
+        strength: target.tls === "opportunistic" && target.auth === null ? "any" : "modern",
+        sessions: target.auth === null ? (this.#options.tlsMemory?.sessions ?? null) : null,
+        timeouts: this.#deps.timeouts,
+        timers: this.#deps.timers,
+      });
+      if ("kind" in done) return done;
+      secured = done.secured;
+      return done.socket;
+    });
+    this.tlsFailed = failure?.kind === "tls";
+    session.secured = secured;
+    return failure;
+  }
+
+  async #authenticate(session: SmtpSession): Promise<Stage> {
+    const { auth, ip } = this.#target;
+    if (auth === null) return null;
+    return authenticate(session, auth, { ip, policy: this.#options.credentials ?? "verified" });
+  }
+
+  #routeFrom(egress: string | null): Route {
+    return { mx: this.#target.host, peer: this.#target.ip, egress: egress ?? this.#target.localAddress };
+  }
+}
+
+function dial(target: Target, deps: SessionDeps & { signal: AbortSignal }): Promise<Socket | Failure> {
+  const { signal, timers } = deps;
+  if (signal.aborted) {
+    return Promise.resolve({ kind: "given-up", place: "connect", reason: signal.reason as unknown });
+  }
+  return new Promise((resolve) => {
+    const socket = tcpConnect({
+      host: target.ip,
+      port: target.port,
+      noDelay: true, // commands are written in whole groups, there is nothing to wait for
+      ...(target.localAddress === null ? {} : { localAddress: target.localAddress }),
+    });
+    const settle = (result: Socket | Failure): void => {
+      timers.clear(timer);
+      signal.removeEventListener("abort", onAbort);
+      socket.off("error", onError);
+      if ("kind" in result) socket.on("error", () => undefined).destroy();
+      resolve(result);
+    };
+    const onAbort = (): void =>
+      settle({ kind: "given-up", place: "connect", reason: signal.reason as unknown });
+    const onError = (error: NodeJS.ErrnoException): void =>
+      settle({ kind: "no-connection", code: error.code ?? "", detail: error.message });
+    const timer = timers.set(deps.timeouts.connect, () =>
+      settle({ kind: "no-connection", code: "ETIMEDOUT", detail: "no answer in time" }),
+    );
+    signal.addEventListener("abort", onAbort, { once: true });
+    socket.once("error", onError).once("connect", () => settle(socket));
+  });
+}
+
+function isClass(reply: RawReply, first: number): boolean {
+  return Math.trunc(reply.code / 100) === first;
+}
+
+function spoken(reply: RawReply): SmtpReply {
+  return smtpReply(reply.code, reply.lines);
+}
+
+function refused(reply: RawReply, place: Phase): Failure {
+  return { kind: "refused", place, reply: spoken(reply) };
+}
+
+function failureIn(answer: RawReply | Failure): Stage {
+  return "kind" in answer ? answer : null;
+}
+
+/** Without TLS: fine, unless it is required. */
+function unless(policy: Target["tls"], detail: string, reply: SmtpReply | null): Stage {
+  return policy === "required" ? { kind: "tls", detail, reply } : null;
+}
