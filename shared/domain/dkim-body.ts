@@ -2,8 +2,8 @@
  * The DKIM body hash, computed while a message streams in (RFC 6376 §3.4.4 relaxed, §3.7): SHA-256 over the content with runs
  * of white space as one space, none at line ends, and no empty lines at the end. Keys and signatures are in dkim.ts.
  *
- * The canonical form is made byte by byte into a scratch buffer: about 0.9 GB/s whatever the content is. Searching for what
- * needs a change is no faster on plain text, and on content made for it (a tab every third byte) forty times slower.
+ * The canonical form is made byte by byte into a scratch buffer: about 0.45 GB/s with the hash, whatever the content is. Searching
+ * for what needs a change is no faster on plain text, and many times slower on content made for it (a tab every third byte).
  */
 
 import { createHash } from "node:crypto";
@@ -39,60 +39,73 @@ export class RelaxedBodyHasher {
 
   /** Base64, as in `bh=`. Ends the hasher. */
   digest(): string {
-    if (this.#cr) {
-      this.#write(this.#hold(0));
-      this.#hash.update("\r");
-    }
+    if (this.#cr) this.#write(this.#release(0, { lineEnds: this.#lineEnds, space: this.#space, cr: true }));
     if (!this.#empty) this.#hash.update("\r\n");
     return this.#hash.digest("base64");
   }
 
+  /** Hot: the held state is in local variables inside the loop, and what most bytes need comes first. */
   #updateSlice(bytes: Buffer): void {
+    let lineEnds = this.#lineEnds;
+    let space = this.#space;
+    let cr = this.#cr;
     let used = 0;
     for (let i = 0; i < bytes.length; i++) {
       const byte = bytes[i] as number;
-      if (this.#cr) {
-        this.#cr = false;
-        if (byte === LF) {
-          this.#lineEnds++;
-          this.#space = false;
-          continue;
+      if (byte > SPACE && lineEnds <= 1 && !cr) {
+        if (lineEnds === 1) {
+          scratch[used++] = CR;
+          scratch[used++] = LF;
+          lineEnds = 0;
         }
-        used = this.#hold(used);
-        scratch[used++] = CR; // it stood alone: a byte like others
-      }
-      if (byte === CR) {
-        this.#cr = true;
-      } else if (byte === SPACE || byte === TAB) {
-        this.#space = true;
-      } else {
-        if (this.#space || this.#lineEnds > 0) used = this.#hold(used);
+        if (space) {
+          scratch[used++] = SPACE;
+          space = false;
+        }
         scratch[used++] = byte;
+      } else if (isBlank(byte) && !cr) {
+        space = true;
+      } else if (byte === CR && !cr) {
+        cr = true;
+      } else if (byte === LF && cr) {
+        cr = false;
+        space = false;
+        lineEnds++;
+      } else {
+        used = this.#release(used, { lineEnds, space, cr });
+        lineEnds = 0;
+        space = isBlank(byte);
+        cr = byte === CR;
+        if (!space && !cr) scratch[used++] = byte;
       }
     }
+    this.#lineEnds = lineEnds;
+    this.#space = space;
+    this.#cr = cr;
     this.#write(used);
   }
 
-  /** What was held back turned out to stand before more content: put it into the scratch from `used` on, and give the new end. */
-  #hold(used: number): number {
+  /** What was held stands before more content: put it into the scratch from `used` on, and give the new end. */
+  #release(used: number, held: { lineEnds: number; space: boolean; cr: boolean }): number {
     let end = used;
-    // line ends of earlier slices may be any number; nothing can be in the scratch before them
-    if (end === 0 && this.#lineEnds > 1) this.#writeLineEnds();
-    for (; this.#lineEnds > 0; this.#lineEnds--) {
+    let lineEnds = held.lineEnds;
+    if (end === 0 && lineEnds > 1) {
+      this.#writeLineEnds(lineEnds); // those of earlier slices may be any number, and nothing is in the scratch before them
+      lineEnds = 0;
+    }
+    for (; lineEnds > 0; lineEnds--) {
       scratch[end++] = CR;
       scratch[end++] = LF;
     }
-    if (this.#space) scratch[end++] = SPACE;
-    this.#space = false;
+    if (held.space) scratch[end++] = SPACE;
+    if (held.cr) scratch[end++] = CR;
     return end;
   }
 
-  #writeLineEnds(): void {
+  #writeLineEnds(count: number): void {
     this.#empty = false;
-    while (this.#lineEnds > 0) {
-      const count = Math.min(this.#lineEnds, EMPTY_LINES.length / 2);
-      this.#hash.update(EMPTY_LINES.subarray(0, count * 2));
-      this.#lineEnds -= count;
+    for (let left = count * 2; left > 0; left -= EMPTY_LINES.length) {
+      this.#hash.update(left < EMPTY_LINES.length ? EMPTY_LINES.subarray(0, left) : EMPTY_LINES);
     }
   }
 
@@ -101,4 +114,8 @@ export class RelaxedBodyHasher {
     this.#hash.update(scratch.subarray(0, used));
     this.#empty = false;
   }
+}
+
+function isBlank(byte: number): boolean {
+  return byte === SPACE || byte === TAB;
 }
