@@ -1,0 +1,108 @@
+/**
+ * Who may submit: passwords of SMTP accounts against their stored scrypt hashes.
+ *
+ * 1. An unknown user costs the same work as a wrong password, so that neither the answer nor its time tells which users exist.
+ * 2. At most `MAX_AT_ONCE` hashes are computed together and `MAX_WAITING` wait: libuv's threads also serve the store.
+ * 3. A password that was right is remembered as a keyed digest, so that a busy client pays for scrypt once. What is remembered
+ *    is checked against the store again after `RECHECK_MS`: that long a removed account or an old password may still pass.
+ */
+
+import { createHmac, timingSafeEqual } from "node:crypto";
+
+import { LRUCache } from "lru-cache";
+
+import { MAX_CREDENTIAL_LENGTH } from "#shared/app/accounts.ts";
+import type { Clock } from "#shared/domain/clock.ts";
+import { NO_PASSWORD, parsePasswordHash, verifyPassword } from "#shared/domain/password.ts";
+import type { PasswordHash } from "#shared/domain/password.ts";
+import { SECOND, later } from "#shared/domain/units.ts";
+import type { EpochMs } from "#shared/domain/units.ts";
+import type { SecretStore } from "#shared/ports/secret-store.ts";
+
+export const RECHECK_MS = 30 * SECOND;
+const MAX_REMEMBERED = 1_000;
+const MAX_AT_ONCE = 2;
+const MAX_WAITING = 64;
+
+export interface Credentials {
+  readonly user: string;
+  readonly password: string;
+}
+
+/** `busy`: too many ask at once, try again later. */
+export type CredentialAnswer = "right" | "wrong" | "busy";
+
+/** Throws when the store does, or when what it holds is no password hash. */
+export type CheckCredentials = (credentials: Credentials) => Promise<CredentialAnswer>;
+
+interface Remembered {
+  readonly digest: Buffer;
+  /** What the store held when the password was right. */
+  readonly stored: string;
+  readonly recheckAt: EpochMs;
+}
+
+/** `key` is 32 random bytes that live as long as this process. */
+export function credentialCheck({
+  secrets,
+  clock,
+  key,
+}: {
+  secrets: SecretStore;
+  clock: Clock;
+  key: Buffer;
+}): CheckCredentials {
+  const remembered = new LRUCache<string, Remembered>({ max: MAX_REMEMBERED });
+  const gate = workGate();
+
+  async function isRemembered(user: string, digest: Buffer): Promise<boolean> {
+    const known = remembered.get(user);
+    if (!known || !timingSafeEqual(known.digest, digest)) return false;
+    if (clock.now() < known.recheckAt) return true;
+    if ((await secrets.get("account", user)) !== known.stored) return false;
+    remembered.set(user, { ...known, recheckAt: later(clock.now(), RECHECK_MS) });
+    return true;
+  }
+
+  return async ({ user, password }) => {
+    if (user.length > MAX_CREDENTIAL_LENGTH || password.length > MAX_CREDENTIAL_LENGTH) return "wrong";
+    const digest = createHmac("sha256", key).update(password).digest();
+    if (await isRemembered(user, digest)) return "right";
+    const leave = await gate.enter();
+    if (!leave) return "busy";
+    try {
+      const stored = await secrets.get("account", user);
+      const matches = await verifyPassword(stored === null ? NO_PASSWORD : hashOf(stored), password);
+      if (!matches || stored === null) return "wrong";
+      remembered.set(user, { digest, stored, recheckAt: later(clock.now(), RECHECK_MS) });
+      return "right";
+    } finally {
+      leave();
+    }
+  };
+}
+
+function hashOf(stored: string): PasswordHash {
+  const hash = parsePasswordHash(stored);
+  if (hash === null) throw new Error("the stored password of an SMTP account cannot be read: set it anew");
+  return hash;
+}
+
+/** Lets `MAX_AT_ONCE` in; `enter` gives how to leave, or null when too many wait already. */
+function workGate(): { enter(): Promise<(() => void) | null> } {
+  let inside = 0;
+  const waiting: (() => void)[] = [];
+  const leave = (): void => {
+    const next = waiting.shift();
+    if (next) next();
+    else inside -= 1;
+  };
+  return {
+    async enter() {
+      if (waiting.length >= MAX_WAITING) return null;
+      if (inside < MAX_AT_ONCE) inside += 1;
+      else await new Promise<void>((resolve) => waiting.push(resolve));
+      return leave;
+    },
+  };
+}

@@ -1,0 +1,352 @@
+/**
+ * One SMTP session. smtp-server reads the lines, speaks TLS and the SASL exchanges and closes what is idle; here is what it
+ * leaves open or does otherwise than we want: greeting, EHLO, the order of commands, the transaction from MAIL to the reply
+ * after DATA, and the codes of every reply. Overrides methods of smtp-server 3.21.6 that are typed but not documented: look at
+ * each when that version changes (`test/data/dialogues` shows what must come out).
+ *
+ * 1. 250 after DATA is sent when `submit` has resolved, and only then. No 5yz is sent for a fault of ours.
+ * 2. After the last byte of a message nothing is read until it is answered: replies come in the order of the commands.
+ */
+
+/* oxlint-disable eslint/no-underscore-dangle -- the names are those of smtp-server */
+
+import type { Socket } from "node:net";
+
+import { SMTPConnection } from "smtp-server/lib/smtp-connection.js";
+import type { SMTPConnectionOptions } from "smtp-server/lib/smtp-connection.js";
+import type { SMTPServer } from "smtp-server";
+
+import type { Submitted } from "#shared/app/submit.ts";
+import type { Address } from "#shared/domain/address.ts";
+import type { Origin } from "#shared/domain/message.ts";
+import type { FeederContext } from "./context.ts";
+import { MessageBody } from "./message-body.ts";
+import { EndlessMessage, MessageParser } from "./message-parser.ts";
+import { readMail, readRcpt } from "./parameters.ts";
+import type { Reply } from "./reply.ts";
+import { isMistake, replyLines, replyToFailure } from "./reply.ts";
+import { cipherOf } from "./tls.ts";
+
+type Done = () => void;
+
+interface Transaction {
+  readonly returnPath: Address | null;
+  readonly smtputf8: boolean;
+  /** In the order of the envelope, each once. */
+  readonly recipients: Set<Address>;
+  /** True: a RCPT was refused. */
+  refused: boolean;
+}
+
+/** A name or an address literal, or what old clients say in its place; nothing that could end a comment in Received. */
+const HELO_NAME = /^[A-Za-z0-9._:[\]+-]{1,255}$/;
+
+const SHUTTING_DOWN = "4.3.2 Shutting down, try again later";
+
+export class FeederConnection extends SMTPConnection {
+  readonly #context: FeederContext;
+  #esmtp = false;
+  #transaction: Transaction | null = null;
+  /** The message that is being read or stored. */
+  #body: MessageBody | null = null;
+  /** Undefined: not looked up since the socket last changed. */
+  #cipher: string | null | undefined = undefined;
+
+  constructor(
+    context: FeederContext,
+    server: SMTPServer,
+    socket: Socket,
+    options: SMTPConnectionOptions | null | undefined,
+  ) {
+    super(server, socket, options);
+    this.#context = context;
+  }
+
+  // The connection
+
+  /**
+   * Greet at once. smtp-server waits 100 ms before, to catch clients that talk too soon (a habit of some spam bots): a wait for
+   * each connection is too much for clients that open one per message, and a submission server knows its clients by other
+   * means. What is left of the check: with `reverseLookup` on, who talks during the lookup is refused.
+   */
+  override init(): void {
+    this._setListeners(() => {
+      const { maxClients } = this.#context.interface;
+      if (this._server.connections.size > maxClients) {
+        this.send(421, "4.3.2 Too many connections, try again later");
+      } else {
+        this.connectionReady();
+      }
+    });
+  }
+
+  /** Take nothing new: a message under way is finished and answered, any other session ends now. */
+  drain(): void {
+    if (!this.#body) this.send(421, SHUTTING_DOWN);
+  }
+
+  destroy(): void {
+    this._socket.destroy();
+  }
+
+  override send(code: number, text?: string | readonly string[] | null, context?: string | false): void {
+    const lines = replyLines(code, text ?? "", context !== false);
+    if (code >= 400)
+      this.#context.log.debug({ ...this.#fields(), reply: lines.trimEnd() }, "smtp command refused");
+    // while a TLS handshake runs this would go out in clear, into the middle of it
+    if (!this._upgrading && this._socket.writable) this._socket.write(lines, "latin1");
+    if (code === 421) this.close();
+  }
+
+  override close(): void {
+    this.#loseBody();
+    super.close();
+  }
+
+  /** Emits `closed`, more than once perhaps. */
+  override _onClose(): void {
+    this.#loseBody();
+    super._onClose();
+    this.emit("closed");
+  }
+
+  /** The client owes us nothing while we store his message, or while a slow store keeps us from reading on. */
+  override _onTimeout(): void {
+    if (this._closing || this._handlerPending) super._onTimeout();
+    else if (this.#body !== null && (this.#body.ended || this.#body.full)) this._armTimeout();
+    else this.send(421, "4.4.2 Idle for too long, closing");
+  }
+
+  override _createParser(): MessageParser {
+    const parser = new MessageParser();
+    parser.oncommand = (command, done) => this._onCommand(command, done);
+    parser.on("error", (error) => this.#endOnError(error));
+    // the client has closed his side, and all that he had sent is read and answered
+    parser.on("finish", () => {
+      if (this._parser === parser) this.close();
+    });
+    return parser;
+  }
+
+  override _resetSession(): void {
+    this.#transaction = null;
+    super._resetSession();
+  }
+
+  #endOnError(error: Error): void {
+    if (error instanceof EndlessMessage) this.send(552, "5.3.4 Message is larger than the limit, closing");
+    else this.send(500, "5.5.2 Line is too long, closing");
+    this.close();
+  }
+
+  #loseBody(): void {
+    this.#body?.abandon(new Error("the session ended before the end of the message"));
+  }
+
+  // Commands
+
+  override handler_EHLO(command: Buffer, done: Done): void {
+    this.#esmtp = true;
+    if (this.#greet("EHLO", command)) this.send(250, [this.name, ...this.#extensions()], false);
+    done();
+  }
+
+  override handler_HELO(command: Buffer, done: Done): void {
+    this.#esmtp = false;
+    if (this.#greet("HELO", command)) this.send(250, this.name, false);
+    done();
+  }
+
+  #greet(verb: string, command: Buffer): boolean {
+    const [, name = "", ...more] = command.toString("latin1").trim().split(/\s+/);
+    if (more.length > 0 || !HELO_NAME.test(name)) {
+      this.send(501, `Syntax: ${verb} hostname`, false);
+      return false;
+    }
+    this.hostNameAppearsAs = name.toLowerCase();
+    this._resetSession();
+    return true;
+  }
+
+  #extensions(): string[] {
+    const { interface: settings } = this.#context;
+    const list = ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", `SIZE ${settings.maxSize}`];
+    if (settings.starttls && !this.secure) list.push("STARTTLS");
+    const mayAuth = settings.authentication && (this.secure || settings.allowInsecureAuth);
+    if (mayAuth && this.#user() === null) list.push("AUTH PLAIN LOGIN");
+    return list;
+  }
+
+  override handler_STARTTLS(command: Buffer, done: Done): void {
+    if (!this.secure && !this.#context.interface.starttls)
+      return this.#answer(done, 502, "5.5.1 STARTTLS is not offered");
+    this.#cipher = undefined;
+    super.handler_STARTTLS(command, done);
+  }
+
+  override handler_AUTH(command: Buffer, done: Done): void {
+    const { authentication, allowInsecureAuth } = this.#context.interface;
+    if (!authentication) return this.#answer(done, 502, "5.5.1 AUTH is not offered");
+    if (!this.secure && !allowInsecureAuth) return this.#answer(done, 538, "5.7.11 AUTH is for TLS only");
+    if (this.#transaction) return this.#answer(done, 503, "5.5.1 Not in a mail transaction");
+    super.handler_AUTH(command, done);
+  }
+
+  /** EXPN is a known command that we refuse; smtp-server does not know it. */
+  handler_EXPN(_command: Buffer, done: Done): void {
+    this.#answer(done, 502, "5.5.1 EXPN is not offered");
+  }
+
+  // The transaction
+
+  override handler_MAIL(command: Buffer, done: Done): void {
+    if (this.#transaction) return this.#answer(done, 503, "5.5.1 A mail transaction is open already");
+    const mail = readMail(command.toString(), { maxBytes: this.#context.interface.maxSize });
+    if (!mail.ok) return this.#answer(done, mail.reply.code, mail.reply.text);
+    const { returnPath, smtputf8 } = mail;
+    this.#transaction = { returnPath, smtputf8, recipients: new Set(), refused: false };
+    this.#answer(done, 250, "2.1.0 Sender OK");
+  }
+
+  override handler_RCPT(command: Buffer, done: Done): void {
+    const transaction = this.#transaction;
+    if (!transaction) return this.#answer(done, 503, "5.5.1 Say MAIL first");
+    const { hostname, interface: settings } = this.#context;
+    const rcpt = readRcpt(command.toString(), { smtputf8: transaction.smtputf8, hostname });
+    const reply = rcpt.ok
+      ? this.#addRecipient(transaction, rcpt.recipient, settings.maxRecipients)
+      : rcpt.reply;
+    if (reply.code >= 400) transaction.refused = true;
+    this.#answer(done, reply.code, reply.text);
+  }
+
+  #addRecipient({ recipients }: Transaction, recipient: Address, maxRecipients: number): Reply {
+    if (recipients.size >= maxRecipients && !recipients.has(recipient)) {
+      return { code: 452, text: `4.5.3 Not more than ${maxRecipients} recipients in one message` };
+    }
+    recipients.add(recipient);
+    return { code: 250, text: "2.1.5 Recipient OK" };
+  }
+
+  override handler_DATA(command: Buffer, done: Done): void {
+    const transaction = this.#transaction;
+    const parser = this._parser;
+    if (!(parser instanceof MessageParser)) return done(); // the connection is closed
+    if (command.length > "DATA".length && command.toString("latin1").trim().length > "DATA".length) {
+      return this.#answer(done, 501, "5.5.4 DATA takes no parameters");
+    }
+    if (!transaction) return this.#answer(done, 503, "5.5.1 Say MAIL first");
+    if (transaction.recipients.size === 0) {
+      if (transaction.refused) return this.#answer(done, 554, "5.5.1 No valid recipients");
+      return this.#answer(done, 503, "5.5.1 Say RCPT first");
+    }
+    const body = new MessageBody(this.#context.interface.maxSize);
+    this.#body = body;
+    parser.receive(body);
+    this.#answer(done, 354, "End data with <CR><LF>.<CR><LF>");
+    void this.#finish(transaction, body);
+  }
+
+  /** Submit the message while it comes in, then answer it. Never rejects. */
+  async #finish(transaction: Transaction, body: MessageBody): Promise<void> {
+    const startedAt = this.#context.clock.now();
+    let reply: Reply;
+    try {
+      const submitted = await this.#submit(transaction, body);
+      reply = this.#accepted(submitted, { bytes: body.bytes, startedAt });
+    } catch (error) {
+      reply = this.#notAccepted(body.failure ?? error);
+    }
+    body.drop();
+    await body.untilEnded();
+    this.#body = null;
+    this.#transaction = null;
+    this._unrecognizedCommands = 0;
+    this.send(reply.code, reply.text);
+    if (this.#context.draining()) this.drain();
+    if (this._parser instanceof MessageParser) this._parser.proceed();
+  }
+
+  #submit({ returnPath, smtputf8, recipients }: Transaction, source: MessageBody): Promise<Submitted> {
+    const { submit, interface: settings } = this.#context;
+    return submit({
+      returnPath,
+      recipients: [...recipients],
+      origin: this.#origin(),
+      source,
+      bareNewlines: "refuse",
+      maxBytes: settings.maxSize,
+      smtputf8,
+      notBefore: null,
+    });
+  }
+
+  #accepted(
+    { messageId, rows }: Submitted,
+    { bytes, startedAt }: { bytes: number; startedAt: number },
+  ): Reply {
+    const { log, metrics, clock } = this.#context;
+    const durationMs = clock.now() - startedAt;
+    metrics.accepted({ bytes, recipients: rows.length, durationMs });
+    log.info(
+      { ...this.#fields(), messageId, recipients: rows.length, bytes, durationMs },
+      "message accepted",
+    );
+    return { code: 250, text: `2.0.0 Message queued as ${messageId}` };
+  }
+
+  #notAccepted(error: unknown): Reply {
+    const { log, metrics } = this.#context;
+    const reply = replyToFailure(error);
+    metrics.refused(reply.code);
+    const fields = { ...this.#fields(), code: reply.code, err: error };
+    if (this._closing || this._closed) log.info(fields, "session ended before the end of the message");
+    else if (isMistake(error)) log.info(fields, "message refused");
+    else log.error(fields, "message could not be stored");
+    return reply;
+  }
+
+  #origin(): Origin {
+    const literal = typeof this.clientHostname === "string" && this.clientHostname.startsWith("[");
+    return {
+      interface: this.#context.interface.name,
+      protocol: this.#protocol(),
+      ip: this.remoteAddress || null,
+      host: literal ? null : this.clientHostname || null,
+      helo: this.hostNameAppearsAs || null,
+      user: this.#user(),
+      tls: this.#tls(),
+    };
+  }
+
+  /** RFC 3848 has names for ESMTP with TLS and AUTH, none for a client that said HELO. */
+  #protocol(): Origin["protocol"] {
+    if (!this.#esmtp) return "SMTP";
+    return `ESMTP${this.secure ? "S" : ""}${this.#user() === null ? "" : "A"}`;
+  }
+
+  #user(): string | null {
+    const user: unknown = this.session.user;
+    return typeof user === "string" ? user : null;
+  }
+
+  #tls(): string | null {
+    if (!this.secure) return null;
+    if (this.#cipher === undefined) this.#cipher = cipherOf(this._socket);
+    return this.#cipher;
+  }
+
+  #fields(): Record<string, unknown> {
+    return {
+      sessionId: this.id,
+      interface: this.#context.interface.name,
+      ip: this.remoteAddress,
+      user: this.#user(),
+    };
+  }
+
+  #answer(done: Done, code: number, text: string): void {
+    this.send(code, text);
+    done();
+  }
+}

@@ -1,0 +1,34 @@
+/** What the sessions of one SMTP interface share. */
+
+import type { Submit } from "#shared/app/submit.ts";
+import type { Clock } from "#shared/domain/clock.ts";
+import type { SmtpInterface } from "#shared/domain/config.ts";
+
+export interface FeederContext {
+  readonly interface: SmtpInterface;
+  readonly hostname: string;
+  readonly submit: Submit;
+  readonly clock: Clock;
+  readonly log: FeederLog;
+  readonly metrics: FeederMetrics;
+  /** True: nothing new is taken. */
+  readonly draining: () => boolean;
+}
+
+/** The part of pino that is used here. */
+export interface FeederLog {
+  debug(fields: object, msg: string): void;
+  info(fields: object, msg: string): void;
+  warn(fields: object, msg: string): void;
+  error(fields: object, msg: string): void;
+}
+
+export interface FeederMetrics {
+  sessionOpened(): void;
+  sessionClosed(): void;
+  /** `durationMs` from DATA to the reply. */
+  accepted(message: { bytes: number; recipients: number; durationMs: number }): void;
+  /** A message was refused after DATA with this reply code. */
+  refused(code: number): void;
+  authFailed(): void;
+}

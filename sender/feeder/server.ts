@@ -1,0 +1,208 @@
+/**
+ * SMTP submission on one interface: listens, learns who is behind a load balancer, opens a session for each connection and ends
+ * them in order. What is said in a session is in connection.ts.
+ *
+ * 1. From an address in `proxyFrom` a connection begins with a PROXY header or is closed; from any other none is read.
+ * 2. `drain` answers every message that it lets finish; what it cuts off has not been answered, so the client still has it.
+ */
+
+/* oxlint-disable eslint/no-underscore-dangle -- the names are those of smtp-server */
+
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import type { AddressInfo, Socket } from "node:net";
+
+import { SMTPServer } from "smtp-server";
+import type { SMTPServerOptions } from "smtp-server";
+
+import type { Submit } from "#shared/app/submit.ts";
+import type { Clock } from "#shared/domain/clock.ts";
+import type { SmtpInterface } from "#shared/domain/config.ts";
+import type { SecretStore } from "#shared/ports/secret-store.ts";
+import { authHandler } from "./auth-handler.ts";
+import { credentialCheck } from "./auth.ts";
+import { FeederConnection } from "./connection.ts";
+import type { FeederContext, FeederLog, FeederMetrics } from "./context.ts";
+import { proxyPeers, readProxiedClient } from "./proxied-socket.ts";
+import { tlsOptions } from "./tls.ts";
+
+export interface FeederOptions {
+  readonly interface: SmtpInterface;
+  /** Product name in the greeting. */
+  readonly name: string;
+  /** Our host name in the greeting and in the answer to EHLO. */
+  readonly hostname: string;
+  readonly submit: Submit;
+  /** Holds the accounts. */
+  readonly secrets: SecretStore;
+  readonly clock: Clock;
+  readonly log: FeederLog;
+  readonly metrics: FeederMetrics;
+  /** True: other processes listen on the same port (SO_REUSEPORT). */
+  readonly reusePort: boolean;
+}
+
+export interface Feeder {
+  readonly address: string;
+  readonly port: number;
+  /** Take nothing new, let messages under way finish for at most `graceMs`, then cut off the rest. */
+  drain(graceMs: number): Promise<void>;
+  /** Cut off everything now. */
+  close(): Promise<void>;
+}
+
+/** Resolves when it listens. Rejects when it cannot, naming interface and address. */
+export async function startFeeder(options: FeederOptions): Promise<Feeder> {
+  const { interface: settings, clock } = options;
+  let draining = false;
+  const context: FeederContext = { ...options, draining: () => draining };
+  const server = new FeederServer(context, smtpServerOptions(options, context));
+  const { address, port } = await listen(server, settings, options.reusePort);
+
+  let stopped: Promise<void> | null = null;
+  const stop = (): Promise<void> => {
+    draining = true;
+    stopped ??= server.stopListening();
+    return stopped;
+  };
+  return {
+    address,
+    port,
+    async drain(graceMs) {
+      const allGone = stop();
+      server.drainSessions();
+      const grace = new AbortController();
+      await Promise.race([allGone, clock.sleep(graceMs, grace.signal)]);
+      grace.abort();
+      server.destroySessions();
+      await allGone;
+    },
+    async close() {
+      const allGone = stop();
+      server.destroySessions();
+      await allGone;
+    },
+  };
+}
+
+class FeederServer extends SMTPServer {
+  readonly #context: FeederContext;
+  readonly #isProxy: (peer: string | undefined) => boolean;
+  /** Those that take no more commands but are not closed yet, too; `connections` is only of those that do. */
+  readonly #sessions = new Set<FeederConnection>();
+  readonly #sessionPrefix = randomBytes(5).toString("hex");
+  #sessionCount = 0;
+
+  constructor(context: FeederContext, options: SMTPServerOptions) {
+    super(options);
+    this.#context = context;
+    this.#isProxy = proxyPeers(context.interface.proxyFrom);
+    this.on("error", (error) => {
+      if (this.server.listening)
+        context.log.info({ interface: context.interface.name, err: error }, "session failed");
+    });
+  }
+
+  override connect(...[socket, socketOptions]: Parameters<SMTPServer["connect"]>): void {
+    const { metrics } = this.#context;
+    const session = new FeederConnection(this.#context, this, socket, socketOptions);
+    this.connections.add(session);
+    this.#sessions.add(session);
+    metrics.sessionOpened();
+    session.on("error", (error) => this._onError(error));
+    session.once("closed", () => {
+      this.#sessions.delete(session);
+      metrics.sessionClosed();
+    });
+    session.init();
+  }
+
+  override _expectsProxyHeader(socket: Socket): boolean {
+    return this.#isProxy(socket.remoteAddress);
+  }
+
+  override _handleProxy(...[socket, callback]: Parameters<SMTPServer["_handleProxy"]>): void {
+    const id = `${this.#sessionPrefix}${(this.#sessionCount++).toString(36)}`;
+    if (!this._expectsProxyHeader(socket)) return callback(null, { id });
+    const { clock, log, interface: settings } = this.#context;
+    const balancer = socket.remoteAddress;
+    readProxiedClient(socket, { clock }, (result) => {
+      if (result.ok) {
+        callback(null, {
+          id,
+          ...(result.client && { remoteAddress: result.client.ip, remotePort: result.client.port }),
+        });
+        return;
+      }
+      log.warn(
+        { interface: settings.name, ip: balancer, reason: result.reason },
+        "no PROXY header from a balancer",
+      );
+      callback(new Error(result.reason));
+    });
+  }
+
+  /** Resolves when every connection is gone. */
+  stopListening(): Promise<void> {
+    return new Promise((resolve) => {
+      this.server.close(() => resolve());
+    });
+  }
+
+  drainSessions(): void {
+    this.#destroyPending();
+    for (const session of this.#sessions) session.drain();
+  }
+
+  destroySessions(): void {
+    this.#destroyPending();
+    for (const session of this.#sessions) session.destroy();
+  }
+
+  /** Connections that have not come to a session: the PROXY header or the TLS handshake is not done. */
+  #destroyPending(): void {
+    for (const socket of this._pendingSockets.values()) socket.destroy();
+  }
+}
+
+function smtpServerOptions(
+  { interface: settings, name, hostname, secrets, clock }: FeederOptions,
+  context: FeederContext,
+): SMTPServerOptions {
+  return {
+    ...tlsOptions(settings),
+    name: hostname,
+    banner: settings.banner ?? name,
+    secure: settings.secure,
+    hideSTARTTLS: !settings.starttls,
+    hideENHANCEDSTATUSCODES: false,
+    disabledCommands: ["XCLIENT", "XFORWARD", "WIZ", "SHELL", "KILL"],
+    authOptional: !settings.authentication,
+    authRequiredMessage: "5.7.0 Authentication required",
+    authMethods: ["PLAIN", "LOGIN"],
+    allowInsecureAuth: true, // connection.ts decides
+    disableReverseLookup: !settings.reverseLookup,
+    maxClients: settings.maxClients,
+    socketTimeout: settings.idleTimeoutMs,
+    allowHalfOpen: true, // a client may close its side and still wait for our replies
+    logger: false,
+    onConnect: (_session, callback) => callback(),
+    onSecure: (_socket, _session, callback) => callback(),
+    onAuth: authHandler(context, credentialCheck({ secrets, clock, key: randomBytes(32) })),
+  };
+}
+
+async function listen(
+  server: FeederServer,
+  { name, host, port }: SmtpInterface,
+  reusePort: boolean,
+): Promise<AddressInfo> {
+  try {
+    server.server.listen({ host, port, reusePort });
+    await once(server.server, "listening");
+    return server.server.address() as AddressInfo;
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`SMTP interface ${name} cannot listen on ${host}:${port}: ${reason}`, { cause: error });
+  }
+}
