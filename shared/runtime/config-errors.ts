@@ -6,6 +6,7 @@
 import type * as z from "zod";
 
 import { DomainError } from "../domain/errors.ts";
+import { nearestName } from "../domain/nearest.ts";
 
 export interface ConfigProblem {
   readonly path: readonly PropertyKey[];
@@ -58,18 +59,9 @@ export function printPath(path: readonly PropertyKey[]): string {
 
 /** `; did you mean default?` when a known name is near, else the known names when they are few, else nothing. */
 export function suggestion(name: string, known: readonly string[]): string {
-  const near = nearest(name, known);
+  const near = nearestName(name, known);
   if (near !== null) return `; did you mean ${near}?`;
   return known.length > 0 && known.length <= 12 ? `; known here: ${known.join(", ")}` : "";
-}
-
-/** The known name that takes the fewest changes to reach; null: none within a third of the name's length. */
-export function nearest(name: string, known: readonly string[]): string | null {
-  const ranked = known
-    .map((candidate) => ({ candidate, changes: distance(name.toLowerCase(), candidate.toLowerCase()) }))
-    .toSorted((a, b) => a.changes - b.changes);
-  const best = ranked[0];
-  return best && best.changes <= Math.max(1, Math.floor(name.length / 3)) ? best.candidate : null;
 }
 
 /** A value as an error shows it: short, on one line. */
@@ -176,20 +168,4 @@ function optionsOf(schema: z.ZodType): z.ZodType[] {
   const { def } = schema as unknown as { def: Partial<SchemaDef> };
   if (def.innerType) return optionsOf(def.innerType);
   return def.options ? def.options.flatMap(optionsOf) : [schema];
-}
-
-/** Insertions, deletions, replacements and swaps of neighbours that make one of the other. */
-function distance(a: string, b: string): number {
-  const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)];
-  const at = (i: number, j: number): number => rows[i]?.[j] ?? 0;
-  for (let i = 1; i <= a.length; i++) {
-    rows.push([i]);
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = at(i - 1, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      const swapped =
-        i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? at(i - 2, j - 2) + 1 : replaced;
-      rows[i]?.push(Math.min(at(i - 1, j) + 1, at(i, j - 1) + 1, replaced, swapped));
-    }
-  }
-  return at(a.length, b.length);
 }

@@ -41,10 +41,10 @@ function without(value: unknown, path: Path, done: Path): unknown {
   if (key === undefined || typeof value !== "object" || value === null) return standIn(done);
   if (!Object.hasOwn(value, key)) return rest.length === 0 ? standIn(done) : value;
   const here = [...done, key];
-  const child = without((value as Record<PropertyKey, unknown>)[key], rest, here);
+  const child = without(Reflect.get(value, key), rest, here);
   if (Array.isArray(value)) return value.toSpliced(Number(key), 1, ...(child === undefined ? [] : [child]));
-  const { [key]: _, ...others } = value as Record<PropertyKey, unknown>;
-  return child === undefined ? others : { ...others, [key]: child };
+  const entries = Object.entries(value).map(([name, old]) => [name, name === key ? child : old]);
+  return Object.fromEntries(entries.filter(([, kept]) => kept !== undefined));
 }
 
 /** What keeps a name known to those who refer to it, and clashes with nothing; undefined: nothing is needed. */
