@@ -5,6 +5,7 @@
 
 import type { Address } from "./address.ts";
 import { needsSmtputf8, parseDomain } from "./address.ts";
+import { FOLD_BYTES } from "./headers.ts";
 import type { MessageId, RowId } from "./ids.ts";
 import { printMailDate } from "./mail-date.ts";
 import type { Message, Origin } from "./message.ts";
@@ -24,7 +25,7 @@ export interface ReceivedInput {
 /** Characters of a text that the client chose: names in the DNS are shorter, and a line stays far under 998. */
 const MAX_COMMENT_CHARS = 255;
 
-/** One clause a line, CRLF at the end. */
+/** Clauses on as few lines as are needed to stay short, CRLF at the end. */
 export function receivedHeader(input: ReceivedInput): string {
   const { message, recipient } = input;
   const utf8 = message.smtputf8 || (recipient !== null && needsSmtputf8(recipient));
@@ -35,7 +36,21 @@ export function receivedHeader(input: ReceivedInput): string {
     ...(recipient === null ? [] : [`for <${recipient}>`]),
     ...tlsClauses(message.origin.tls),
   ];
-  return `Received: ${clauses.join("\r\n ")};\r\n ${printMailDate(message.acceptedAt)}\r\n`;
+  return `${fill(["Received:", ...clauses.slice(0, -1), `${clauses.at(-1)};`, printMailDate(message.acceptedAt)])}\r\n`;
+}
+
+/** Clauses are kept whole: the longest is an address or two names, far under 998. */
+function fill(clauses: readonly string[]): string {
+  const lines: string[] = [];
+  let line = "";
+  for (const clause of clauses) {
+    const joined = line === "" ? clause : `${line} ${clause}`;
+    if (line !== "" && Buffer.byteLength(joined) > FOLD_BYTES) {
+      lines.push(line);
+      line = ` ${clause}`;
+    } else line = joined;
+  }
+  return [...lines, line].join("\r\n");
 }
 
 /** `from name (rdns [ip])`. Empty: the mail began here. */
