@@ -1,0 +1,59 @@
+/** Opens the embedded backend: all ports on one data folder. Any number of processes may have the same folder open. */
+
+import { join } from "node:path";
+
+import type { Clock } from "../domain/clock.ts";
+import { DAY } from "../domain/units.ts";
+import type { Backend } from "../ports/backend.ts";
+import { embeddedBodyStore } from "./body-store.ts";
+import { embeddedConfigStore } from "./config-store.ts";
+import { openDatabase } from "./database.ts";
+import { embeddedEventLog } from "./event-log.ts";
+import { embeddedFleetStore } from "./fleet-store.ts";
+import { embeddedLimitStore } from "./limit-store.ts";
+import { embeddedQueueStore } from "./queue-store.ts";
+import type { EmbeddedQueueStore } from "./queue-store.ts";
+import { embeddedSecretStore } from "./secret-store.ts";
+import { embeddedSuppressionStore } from "./suppression-store.ts";
+
+export const DEFAULT_HISTORY_MS = 7 * DAY;
+
+export interface EmbeddedOptions {
+  /** Made when there is none. */
+  readonly dataDir: string;
+  readonly clock: Clock;
+  /** How long messages are kept when all their rows are final, and events. */
+  readonly historyMs?: number;
+}
+
+export interface EmbeddedBackend extends Backend {
+  /**
+   * Queue again, at once, the rows leased by workers that are not in `livingWorkers`, and resolve with their number. For who
+   * knows that they are dead: the supervisor of a process that ended, or a start on a folder that nobody else uses.
+   */
+  recover: EmbeddedQueueStore["recover"];
+}
+
+/** Throws a `DataFolderError` when the folder cannot be used. */
+export async function openEmbedded(options: EmbeddedOptions): Promise<EmbeddedBackend> {
+  const { dataDir, clock, historyMs = DEFAULT_HISTORY_MS } = options;
+  const database = openDatabase(dataDir);
+  const bodies = embeddedBodyStore({ database, clock });
+  const events = embeddedEventLog({ database, clock });
+  const queue = embeddedQueueStore({ database, clock, bodies, events, historyMs });
+  return {
+    bodies,
+    events,
+    queue,
+    suppressions: embeddedSuppressionStore({ database, clock }),
+    limits: embeddedLimitStore({ database, clock }),
+    configs: embeddedConfigStore({ database }),
+    fleet: embeddedFleetStore({ database, clock }),
+    secrets: embeddedSecretStore({ folder: join(dataDir, "secrets") }),
+    recover: (livingWorkers) => queue.recover(livingWorkers),
+    async close() {
+      queue.stop();
+      await database.close();
+    },
+  };
+}

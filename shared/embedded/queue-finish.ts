@@ -1,0 +1,86 @@
+/**
+ * What the end of a row means for its message: when its last row is final, the message becomes history, its body goes when
+ * nobody can need it any more, and later all is forgotten.
+ */
+
+import type { MessageId } from "../domain/ids.ts";
+import type { FinalState } from "../domain/queue-row.ts";
+import { later } from "../domain/units.ts";
+import type { EpochMs } from "../domain/units.ts";
+import type { EmbeddedBodyStore } from "./body-store.ts";
+import type { TableKey, WriteTransaction } from "./database.ts";
+import { changeRow, rowsOfMessage } from "./queue-tables.ts";
+import type { QueueTables } from "./queue-tables.ts";
+
+/** What is kept of a message with more than one row while some are open. */
+interface OpenRows {
+  readonly open: number;
+  /** True: a row ended so that the body is wanted later, for a DSN or by an operator. */
+  readonly keepBody: boolean;
+}
+
+export interface Finishing {
+  readonly tables: QueueTables;
+  readonly bodies: Pick<EmbeddedBodyStore, "forget" | "commitHeld">;
+  /** How long a message is kept when all its rows are final. */
+  readonly historyMs: number;
+}
+
+/** Remember how many rows of a new message are open, or make it history at once. */
+export function startMessage(
+  finishing: Finishing,
+  message: { id: MessageId; rows: number; final: number; now: EpochMs },
+): void {
+  const { id, rows, final, now } = message;
+  const open = rows - final;
+  if (open === 0) keepHistory(finishing, id, now);
+  else if (rows > 1) writeOpenRows(finishing.tables, id, { open, keepBody: final > 0 });
+}
+
+/** A row of the message came to a final state. */
+export function finishRow(
+  finishing: Finishing,
+  transaction: WriteTransaction,
+  row: { messageId: MessageId; state: FinalState; now: EpochMs },
+): void {
+  const { tables, bodies } = finishing;
+  const before = readOpenRows(tables, row.messageId);
+  const keepBody = before.keepBody || !needsNoBody(row.state);
+  if (before.open > 1) {
+    writeOpenRows(tables, row.messageId, { open: before.open - 1, keepBody });
+    return;
+  }
+  tables.openRows.remove(row.messageId);
+  if (!keepBody) bodies.forget(transaction, row.messageId);
+  keepHistory(finishing, row.messageId, row.now);
+}
+
+/** Forget the message of a key of `history`, with its rows and its body. Gives the number of rows. */
+export function purgeHistory(finishing: Finishing, transaction: WriteTransaction, key: TableKey): number {
+  const { tables, bodies } = finishing;
+  if (!tables.history.has(key)) return 0; // another process was first
+  tables.history.remove(key);
+  const id = String(Array.isArray(key) ? key[1] : key) as MessageId;
+  const rows = rowsOfMessage(tables, id);
+  for (const row of rows) changeRow(tables, transaction, { before: row, after: null, now: row.dueAt });
+  tables.messages.remove(id);
+  bodies.forget(transaction, id);
+  return rows.length;
+}
+
+function needsNoBody(state: FinalState): boolean {
+  return state === "delivered" || state === "dropped";
+}
+
+function keepHistory({ tables, historyMs }: Finishing, id: MessageId, now: EpochMs): void {
+  tables.history.put([later(now, historyMs), id], 0);
+}
+
+/** A message of one row has no record: that row is the open one. */
+function readOpenRows(tables: QueueTables, id: MessageId): OpenRows {
+  return (tables.openRows.get(id) as OpenRows | undefined) ?? { open: 1, keepBody: false };
+}
+
+function writeOpenRows(tables: QueueTables, id: MessageId, openRows: OpenRows): void {
+  tables.openRows.put(id, openRows);
+}
