@@ -26,6 +26,8 @@ export interface Finishing {
   readonly historyMs: number;
 }
 
+const ONLY_ROW: OpenRows = { open: 1, keepBody: false };
+
 /** Remember how many rows of a new message are open, or make it history at once. */
 export function startMessage(
   finishing: Finishing,
@@ -44,13 +46,14 @@ export function finishRow(
   row: { messageId: MessageId; state: FinalState; now: EpochMs },
 ): void {
   const { tables, bodies } = finishing;
-  const before = readOpenRows(tables, row.messageId);
+  const counted = readOpenRows(tables, row.messageId);
+  const before = counted ?? ONLY_ROW;
   const keepBody = before.keepBody || !needsNoBody(row.state);
   if (before.open > 1) {
     writeOpenRows(tables, row.messageId, { open: before.open - 1, keepBody });
     return;
   }
-  tables.openRows.remove(row.messageId);
+  if (counted) tables.openRows.remove(row.messageId);
   if (!keepBody) bodies.forget(transaction, row.messageId);
   keepHistory(finishing, row.messageId, row.now);
 }
@@ -76,9 +79,9 @@ function keepHistory({ tables, historyMs }: Finishing, id: MessageId, now: Epoch
   tables.history.put([later(now, historyMs), id], 0);
 }
 
-/** A message of one row has no record: that row is the open one. */
-function readOpenRows(tables: QueueTables, id: MessageId): OpenRows {
-  return (tables.openRows.get(id) as OpenRows | undefined) ?? { open: 1, keepBody: false };
+/** Null: the message has one row only. */
+function readOpenRows(tables: QueueTables, id: MessageId): OpenRows | null {
+  return (tables.openRows.get(id) as OpenRows | undefined) ?? null;
 }
 
 function writeOpenRows(tables: QueueTables, id: MessageId, openRows: OpenRows): void {

@@ -115,7 +115,7 @@ export function embeddedQueueStore(deps: QueueStoreDeps): EmbeddedQueueStore {
       let purged = 0;
       for (const key of keys) {
         if (purged >= MAX_PURGED) break;
-        purged += purgeHistory(changeIn(transaction), key);
+        purged += purgeHistory(changeIn(transaction), transaction, key);
       }
       return purged;
     });
