@@ -1,0 +1,52 @@
+/** A route as a middy handler: log, authorise, check parameters and content type, call the use case, answer. */
+
+import withMiddleware from "@middy/core";
+import httpHeaderNormalizer from "@middy/http-header-normalizer";
+import type { Logger } from "pino";
+import type * as z from "zod";
+
+import type { Authorize } from "#shared/app/api-access.ts";
+import { parseInput } from "#shared/app/parse-input.ts";
+import type { Route } from "#shared/app/routes.ts";
+import type { Clock } from "#shared/domain/clock.ts";
+
+import type { ApiEvent, ApiHandler, ApiResult } from "./http.ts";
+import { checkContentType, queryOf } from "./http.ts";
+import { auth } from "./middleware/auth.ts";
+import { errors } from "./middleware/errors.ts";
+import { requestLog } from "./middleware/request-log.ts";
+
+export interface EndpointDeps {
+  readonly authorize: Authorize;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** What a request says, checked; its body is read by the handler. */
+export interface Input<P extends z.ZodType, Q extends z.ZodType, H extends z.ZodType> {
+  readonly params: z.output<P>;
+  readonly query: z.output<Q>;
+  readonly headers: z.output<H>;
+  readonly event: ApiEvent;
+}
+
+export function endpoint<P extends z.ZodType, Q extends z.ZodType, H extends z.ZodType>(
+  route: Route<P, Q, H>,
+  { authorize, clock, log }: EndpointDeps,
+  handle: (input: Input<P, Q, H>) => Promise<ApiResult> | ApiResult,
+): ApiHandler {
+  const handler = withMiddleware<ApiEvent, ApiResult>(async (event: ApiEvent) => {
+    if (route.body) checkContentType(event, route.body.contentTypes);
+    return handle({
+      params: parseInput(route.params, event.pathParameters ?? {}),
+      query: parseInput(route.query, queryOf(event)),
+      headers: parseInput(route.headers, event.headers),
+      event,
+    });
+  })
+    .use(requestLog({ log, clock }))
+    .use(errors({ log, fault: route.failures.includes(503) ? "unavailable" : "internal" }))
+    .use(httpHeaderNormalizer())
+    .use(auth({ authorize, scope: route.scope }));
+  return (event, context) => handler(event, context);
+}

@@ -1,0 +1,124 @@
+/**
+ * What handlers take and give: events and results of an API Gateway HTTP API (payload 2.0), and bodies as streams.
+ *
+ * API Gateway hands over a body whole, in base64. The local server (sender/api-server.ts) would only waste memory so: it puts
+ * the body on the event as a stream, and takes one back on a result, both under symbols that no JSON can carry.
+ */
+
+import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context } from "aws-lambda";
+
+import { DomainError } from "#shared/domain/errors.ts";
+
+import { HttpError } from "./middleware/errors.ts";
+
+export const requestStream: unique symbol = Symbol("request stream");
+export const responseStream: unique symbol = Symbol("response stream");
+
+export interface ApiEvent extends APIGatewayProxyEventV2 {
+  /** The body instead of `body`. */
+  [requestStream]?: AsyncIterable<Buffer>;
+}
+
+export interface ApiResult extends APIGatewayProxyStructuredResultV2 {
+  statusCode: number;
+  headers: Record<string, string>;
+  /** The body instead of `body`. */
+  [responseStream]?: AsyncIterable<Buffer>;
+}
+
+export type ApiHandler = (event: ApiEvent, context: Context) => Promise<ApiResult>;
+
+/** A Lambda's answer has 6 MB, in base64. */
+const MAX_LAMBDA_ANSWER = 4_500_000;
+
+export function jsonResult(statusCode: number, value: unknown): ApiResult {
+  return {
+    statusCode,
+    headers: { "content-type": "application/json; charset=utf-8", "cache-control": "no-store" },
+    body: JSON.stringify(value),
+  };
+}
+
+export function textResult(contentType: string, body: string): ApiResult {
+  return { statusCode: 200, headers: { "content-type": contentType, "cache-control": "no-store" }, body };
+}
+
+export function streamResult(contentType: string, bytes: number, chunks: AsyncIterable<Buffer>): ApiResult {
+  return {
+    statusCode: 200,
+    headers: { "content-type": contentType, "content-length": String(bytes), "cache-control": "no-store" },
+    [responseStream]: chunks,
+  };
+}
+
+/** The request's body. Throws too-large past `maxBytes`. */
+export async function* bodyOf(event: ApiEvent, maxBytes: number): AsyncIterable<Buffer> {
+  let bytes = 0;
+  for await (const chunk of event[requestStream] ?? wholeBody(event)) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) throw tooLarge(maxBytes);
+    yield chunk;
+  }
+}
+
+export function tooLarge(maxBytes: number): DomainError {
+  return new DomainError(
+    "too-large",
+    `the request is larger than ${maxBytes} bytes, which is all that is taken here`,
+  );
+}
+
+/** The request's body as JSON. Throws invalid-body for what is none. */
+export async function readJson(event: ApiEvent, maxBytes: number): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of bodyOf(event, maxBytes)) chunks.push(chunk);
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)));
+  } catch (error) {
+    const why = error instanceof SyntaxError ? error.message : "it is not UTF-8";
+    throw new DomainError("invalid-body", `the body is not JSON: ${why}`);
+  }
+}
+
+/** Throws 415 for a content type that is not among `accepted`; none given counts as the first. */
+export function checkContentType(event: ApiEvent, accepted: readonly string[]): void {
+  const given = event.headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
+  if (given === undefined || given === "" || accepted.includes(given)) return;
+  throw new HttpError(
+    415,
+    "unsupported-media-type",
+    `the content type ${JSON.stringify(given.slice(0, 80))} is not taken here; send Content-Type: ${accepted.join(" or ")}`,
+  );
+}
+
+/** Each name with its value, or with all of them when it is there more than once. */
+export function queryOf(event: ApiEvent): Record<string, string | string[]> {
+  const query = new URLSearchParams(event.rawQueryString);
+  const names = [...new Set(query.keys())];
+  return Object.fromEntries(
+    names.map((name) => {
+      const values = query.getAll(name);
+      return [name, values.length === 1 ? (values[0] as string) : values];
+    }),
+  );
+}
+
+/** For a Lambda, which can only answer whole: the stream becomes a body in base64. */
+export async function wholeResult(result: ApiResult): Promise<ApiResult> {
+  const stream = result[responseStream];
+  if (!stream) return result;
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stream) {
+    bytes += chunk.length;
+    if (bytes > MAX_LAMBDA_ANSWER)
+      throw new HttpError(413, "too-large", "this is too large to be answered here");
+    chunks.push(chunk);
+  }
+  const { statusCode, headers } = result;
+  return { statusCode, headers, body: Buffer.concat(chunks).toString("base64"), isBase64Encoded: true };
+}
+
+async function* wholeBody(event: ApiEvent): AsyncIterable<Buffer> {
+  if (event.body) yield Buffer.from(event.body, event.isBase64Encoded ? "base64" : "utf8");
+}

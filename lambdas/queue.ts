@@ -1,0 +1,78 @@
+/** The queue as its operator sees and changes it: `/counter`, `/queued`, `/message`, `/fetch`, `/events`. */
+
+import type { Operated } from "#shared/app/operate.ts";
+import { operateRows } from "#shared/app/operate.ts";
+import type { QueryDeps } from "#shared/app/query.ts";
+import { countRows, fetchBody, listEvents, listQueued, viewMessage } from "#shared/app/query.ts";
+import { routes } from "#shared/app/routes.ts";
+
+import type { EndpointDeps } from "./endpoint.ts";
+import { endpoint } from "./endpoint.ts";
+import type { ApiHandler, ApiResult } from "./http.ts";
+import { jsonResult, streamResult } from "./http.ts";
+import { HttpError } from "./middleware/errors.ts";
+
+type QueueRoute = "counter" | "queued" | "message" | "sendNow" | "drop" | "fetch" | "events";
+
+export function queueHandlers(deps: EndpointDeps, queries: QueryDeps): Record<QueueRoute, ApiHandler> {
+  return {
+    counter: endpoint(routes.counter, deps, async ({ params }) =>
+      jsonResult(200, await countRows(queries, params.zone)),
+    ),
+    queued: endpoint(routes.queued, deps, async ({ params, query }) =>
+      jsonResult(
+        200,
+        await listQueued(queries, {
+          ...params,
+          ...query,
+          zone: params.zone,
+          cursor: query.cursor,
+          start: query.start,
+        }),
+      ),
+    ),
+    message: endpoint(routes.message, deps, async ({ params }) => {
+      const view = await viewMessage(queries, params.id, params.seq);
+      if (!view) throw noSuchMessage();
+      return jsonResult(200, view);
+    }),
+    sendNow: endpoint(routes.sendNow, deps, async ({ params }) =>
+      changed(await operateRows(queries.queue, "retry-now", params)),
+    ),
+    drop: endpoint(routes.drop, deps, async ({ params }) =>
+      changed(await operateRows(queries.queue, "drop", params)),
+    ),
+    fetch: endpoint(routes.fetch, deps, async ({ params, query }) => {
+      const part = ["yes", "true", "1"].includes(query.body) ? "content" : "message";
+      const fetched = await fetchBody(queries, params.id, part);
+      switch (fetched.kind) {
+        case "found":
+          return streamResult("message/rfc822", fetched.bytes, fetched.chunks);
+        case "missing":
+          throw noSuchMessage();
+        case "gone":
+          throw new HttpError(410, "gone", "the message is finished, and its content is not kept any more");
+      }
+    }),
+    events: endpoint(routes.events, deps, async ({ query }) =>
+      jsonResult(200, await listEvents(queries, query)),
+    ),
+  };
+}
+
+function changed(operated: Operated): ApiResult {
+  switch (operated.kind) {
+    case "changed":
+      return jsonResult(200, { success: true, changed: operated.rows.length, rows: operated.rows });
+    case "missing":
+      throw noSuchMessage();
+    case "unfit": {
+      const text = `nothing was changed: only ${operated.fit.join(", ")} can be, and this is ${operated.states.join(", ")}`;
+      throw new HttpError(409, "conflict", text);
+    }
+  }
+}
+
+function noSuchMessage(): HttpError {
+  return new HttpError(404, "not-found", "Selected message does not exist");
+}

@@ -1,0 +1,364 @@
+/**
+ * The local front door of the HTTP API: node:http in place of API Gateway. It finds the route, makes the event that API Gateway
+ * would make, calls the same handler and writes its answer. No rule of the API lives here.
+ *
+ * Bodies stream both ways. A client that is too slow, sends too much or speaks no HTTP is answered and cut off.
+ */
+
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { createServer } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+
+import type { Context } from "aws-lambda";
+import type { Logger } from "pino";
+
+import type { RouteName } from "#shared/app/routes.ts";
+import { matchRoute, routes } from "#shared/app/routes.ts";
+import type { Clock } from "#shared/domain/clock.ts";
+import type { ApiConfig } from "#shared/domain/config.ts";
+import { KIB, MIB, MINUTE, SECOND } from "#shared/domain/units.ts";
+
+import type { ApiHandlers } from "../lambdas/api.ts";
+import type { ApiEvent, ApiResult } from "../lambdas/http.ts";
+import { requestStream, responseStream, tooLarge } from "../lambdas/http.ts";
+import { errorResult, HttpError } from "../lambdas/middleware/errors.ts";
+
+export interface ApiServerOptions {
+  readonly config: Pick<ApiConfig, "host" | "port" | "maxSize">;
+  readonly handlers: ApiHandlers;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Several processes listen on one port, and the kernel shares connections among them. */
+  readonly reusePort: boolean;
+}
+
+export interface ApiServer {
+  readonly address: string;
+  readonly port: number;
+  /** Stop listening and let requests in flight finish; what is left after `graceMs` is cut. */
+  drain(graceMs: number): Promise<void>;
+  /** Cut everything now. */
+  close(): Promise<void>;
+}
+
+const HEADERS_TIMEOUT_MS = 20 * SECOND;
+/** From the first byte of a request to its last. */
+const REQUEST_TIMEOUT_MS = 10 * MINUTE;
+/** Time without a byte either way. */
+const IDLE_TIMEOUT_MS = MINUTE;
+const KEEP_ALIVE_MS = 30 * SECOND;
+const MAX_HEADER_BYTES = 16 * KIB;
+const MAX_CONNECTIONS = 2_000;
+/** JSON bodies are held whole while they are worked on: all of one process together, or what two of the largest need. */
+const MAX_HELD_BYTES = 64 * MIB;
+/** What is read and thrown away of a body that was refused, so that the client gets to read why. */
+const LINGER_BYTES = 2 * MIB;
+const LINGER_MS = 2 * SECOND;
+
+/** Rejects when it cannot listen there. */
+export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
+  const { config, reusePort, clock } = options;
+  const server = createServer({
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    maxHeaderSize: MAX_HEADER_BYTES,
+    noDelay: true,
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  server.setTimeout(IDLE_TIMEOUT_MS);
+  const held = heldBytes(Math.max(MAX_HELD_BYTES, 2 * config.maxSize));
+  const serve = (request: IncomingMessage, response: ServerResponse): void => {
+    void serveRequest({ ...options, server, held }, request, response);
+  };
+  server.on("request", serve);
+  server.on("checkContinue", serve); // whoever asks first may send only once his key and his length are looked at
+  server.on("clientError", answerBrokenRequest);
+  server.listen({ host: config.host, port: config.port, reusePort });
+  await once(server, "listening");
+  const { address, port } = server.address() as AddressInfo;
+  return {
+    address,
+    port,
+    async drain(graceMs) {
+      const closed = stop(server);
+      const done = new AbortController();
+      await Promise.race([closed, clock.sleep(graceMs, done.signal)]);
+      done.abort();
+      server.closeAllConnections();
+      await closed;
+    },
+    async close() {
+      const closed = stop(server);
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+/** Resolves when the last connection has ended. */
+async function stop(server: Server): Promise<void> {
+  if (!server.listening) return;
+  const closed = once(server, "close");
+  server.close();
+  server.closeIdleConnections();
+  await closed;
+}
+
+interface ServeDeps extends ApiServerOptions {
+  readonly server: Server;
+  readonly held: HeldBytes;
+}
+
+/** The bytes of bodies that are held in memory now. */
+interface HeldBytes {
+  /** False: there is no room, and nothing was taken. */
+  take(bytes: number): boolean;
+  giveBack(bytes: number): void;
+}
+
+function heldBytes(max: number): HeldBytes {
+  let held = 0;
+  return {
+    take(bytes) {
+      if (held + bytes > max) return false;
+      held += bytes;
+      return true;
+    },
+    giveBack(bytes) {
+      held -= bytes;
+    },
+  };
+}
+
+/** Never rejects: whatever goes wrong is answered, or the connection is cut. */
+async function serveRequest(
+  deps: ServeDeps,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const requestId = randomUUID();
+  response.setHeader("x-request-id", requestId);
+  try {
+    const result = await resultOf(deps, requestId, request, response);
+    if (!deps.server.listening) response.setHeader("connection", "close"); // draining
+    await writeResult(deps, request, response, result);
+  } catch (error) {
+    if (!request.socket.destroyed)
+      deps.log.error({ component: "api", requestId, err: error }, "answer failed");
+    response.destroy();
+  }
+}
+
+async function resultOf(
+  deps: ServeDeps,
+  requestId: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<ApiResult> {
+  const { path, query } = splitUrl(request.url ?? "/");
+  const hold = { bytes: 0 };
+  try {
+    const { name, params } = findRoute(request.method ?? "GET", path);
+    if (Number(request.headers["content-length"] ?? 0) > deps.config.maxSize)
+      throw tooLarge(deps.config.maxSize);
+    const sent = bodyOf(request, response);
+    const body = routes[name].body?.schema ? holding(sent, deps.held, hold) : sent;
+    const event = eventOf(request, { requestId, name, path, query, params, body });
+    return await deps.handlers[name](event, {} as Context);
+  } catch (error) {
+    return errorResult(error, "internal"); // the handlers catch their own: this is of the routing above
+  } finally {
+    deps.held.giveBack(hold.bytes);
+  }
+}
+
+/** The same chunks, counted as held until the request is answered. */
+async function* holding(
+  body: AsyncIterable<Buffer>,
+  held: HeldBytes,
+  hold: { bytes: number },
+): AsyncIterable<Buffer> {
+  for await (const chunk of body) {
+    if (!held.take(chunk.length)) {
+      const text = "too much is being taken in at once; try again in a few seconds";
+      throw new HttpError(503, "overloaded", text, { "retry-after": "5" });
+    }
+    hold.bytes += chunk.length;
+    yield chunk;
+  }
+}
+
+function splitUrl(url: string): { path: string; query: string } {
+  const absolute = /^https?:\/\/[^/?]*/i.exec(url)?.[0].length ?? 0; // RFC 9112 §3.2.2: servers take the absolute form too
+  const target = url.slice(absolute);
+  const at = target.indexOf("?");
+  return at === -1
+    ? { path: target || "/", query: "" }
+    : { path: target.slice(0, at) || "/", query: target.slice(at + 1) };
+}
+
+function findRoute(method: string, path: string): { name: RouteName; params: Record<string, string> } {
+  const match = matchRoute(method, path);
+  switch (match.kind) {
+    case "found":
+      return match;
+    case "method": {
+      const allow = match.allow.join(", ");
+      throw new HttpError(405, "method-not-allowed", `this path is for ${allow} only`, { allow });
+    }
+    case "missing":
+      throw new HttpError(
+        404,
+        "not-found",
+        "there is nothing at this path; GET /openapi.json lists what there is",
+      );
+    case "malformed":
+      throw new HttpError(400, "invalid-request", "the path has a percent-escape that is none");
+  }
+}
+
+/** The body as it comes in, asked for only when it is read. Ends with an error when the client goes away. */
+async function* bodyOf(request: IncomingMessage, response: ServerResponse): AsyncIterable<Buffer> {
+  if (/^100-continue$/i.test(request.headers["expect"] ?? "")) response.writeContinue();
+  try {
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) yield chunk as Buffer;
+  } catch (error) {
+    throw new HttpError(400, "invalid-body", `the body did not come whole: ${(error as Error).message}`);
+  }
+}
+
+interface EventFacts {
+  readonly requestId: string;
+  readonly name: RouteName;
+  readonly path: string;
+  readonly query: string;
+  readonly params: Record<string, string>;
+  readonly body: AsyncIterable<Buffer>;
+}
+
+/** The event that API Gateway makes of a request (HTTP API, payload 2.0). */
+function eventOf(request: IncomingMessage, facts: EventFacts): ApiEvent {
+  const { requestId, name, path, query, params, body } = facts;
+  const routeKey = `${routes[name].method} ${routes[name].path}`;
+  const now = new Date();
+  return {
+    version: "2.0",
+    routeKey,
+    rawPath: path,
+    rawQueryString: query,
+    headers: joinedHeaders(request),
+    pathParameters: params,
+    isBase64Encoded: false,
+    [requestStream]: body,
+    requestContext: {
+      accountId: "",
+      apiId: "local",
+      domainName: request.headers.host ?? "",
+      domainPrefix: "",
+      http: {
+        method: request.method ?? "GET",
+        path,
+        protocol: `HTTP/${request.httpVersion}`,
+        sourceIp: request.socket.remoteAddress ?? "",
+        userAgent: request.headers["user-agent"] ?? "",
+      },
+      requestId,
+      routeKey,
+      stage: "$default",
+      time: now.toISOString(),
+      timeEpoch: now.getTime(),
+    },
+  };
+}
+
+/** Lower-case names; a header that came more than once is one, joined by commas. */
+function joinedHeaders(request: IncomingMessage): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(request.headersDistinct).map(([name, values]) => [name, (values ?? []).join(",")]),
+  );
+}
+
+async function writeResult(
+  deps: ServeDeps,
+  request: IncomingMessage,
+  response: ServerResponse,
+  result: ApiResult,
+): Promise<void> {
+  const { statusCode, headers, body = "", isBase64Encoded } = result;
+  const stream = result[responseStream];
+  const bytes = Buffer.from(body, isBase64Encoded === true ? "base64" : "utf8");
+  const early = !request.complete && !hasNoBody(request);
+  if (early) response.setHeader("connection", "close");
+  response.writeHead(statusCode, stream ? headers : { ...headers, "content-length": bytes.length });
+  if (request.method === "HEAD") response.end();
+  else if (stream) await writeStream(response, stream);
+  else if (early) await answerEarly(deps, request, response, bytes);
+  else response.end(bytes);
+}
+
+async function writeStream(response: ServerResponse, stream: AsyncIterable<Buffer>): Promise<void> {
+  for await (const chunk of stream) {
+    if (response.destroyed) return;
+    if (!response.write(chunk)) await Promise.race([once(response, "drain"), once(response, "close")]);
+  }
+  response.end();
+}
+
+function hasNoBody(request: IncomingMessage): boolean {
+  const { "content-length": length, "transfer-encoding": coding } = request.headers;
+  return coding === undefined && (length === undefined || length === "0");
+}
+
+/**
+ * Answer a request whose body was not read to its end. Were the connection closed at once, the kernel would tell the client of
+ * the unread bytes with a reset, and the answer would be lost: so the answer goes out, some more is read, then it is closed.
+ */
+async function answerEarly(
+  { clock }: ServeDeps,
+  request: IncomingMessage,
+  response: ServerResponse,
+  bytes: Buffer,
+): Promise<void> {
+  response.write(bytes);
+  const enough = new AbortController();
+  let left = LINGER_BYTES;
+  request.on("data", (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left <= 0) enough.abort();
+  });
+  for (const event of ["end", "close", "error"]) request.on(event, () => enough.abort());
+  request.resume();
+  if (!request.complete && !request.destroyed) await clock.sleep(LINGER_MS, enough.signal);
+  response.end();
+  if (!request.complete) request.socket.destroySoon();
+}
+
+/** What is no HTTP, or too slow or too large in its headers. */
+function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, code, text] = BROKEN[error.code ?? ""] ?? [
+    "400 Bad Request",
+    "invalid-request",
+    "this is not HTTP/1.1",
+  ];
+  const body = JSON.stringify({ error: text, code });
+  socket.end(
+    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
+
+const BROKEN: Readonly<Record<string, readonly [string, string, string]>> = {
+  HPE_HEADER_OVERFLOW: [
+    "431 Request Header Fields Too Large",
+    "too-large",
+    `the headers of the request are larger than ${MAX_HEADER_BYTES} bytes`,
+  ],
+  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "timeout", "the request did not come whole in time"],
+};

@@ -1,0 +1,122 @@
+/** The HTTP API as an OpenAPI 3.1 document, made from the route table and its schemas. */
+
+import * as z from "zod";
+
+import type { Answer, Route, RouteBody, RouteName } from "./routes.ts";
+import { pathsOf, ROUTE_NAMES, routes } from "./routes.ts";
+import { ErrorAnswer } from "./route-schemas.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+const FAILURES: Readonly<Record<number, string>> = {
+  400: "The request is wrong; `path` says where",
+  401: "No API key, or one that is not known",
+  403: "The API key lacks the scope",
+  404: "There is no such thing",
+  409: "It is there, and not in a state for this",
+  410: "It was there, and is not kept any more",
+  413: "The request is too large",
+  415: "The request has a content type that is not taken here",
+  422: "The request is understood and breaks a limit",
+  500: "Our fault",
+  503: "Our fault: nothing was stored; try again",
+};
+
+let document: Json | null = null;
+
+/** Made once, when first asked for. */
+export function openApiDocument(): Json {
+  document ??= {
+    openapi: "3.1.0",
+    info: {
+      title: "ZoneFleet",
+      version: "1.0.0",
+      description: "Hand in mail, see what became of it, and steer the queue.",
+    },
+    servers: [{ url: "/" }],
+    paths: pathItems(),
+    components: {
+      schemas: { Error: schemaOf(ErrorAnswer, "output") },
+      securitySchemes: { apiKey: { type: "http", scheme: "bearer", description: "API key `<id>.<secret>`" } },
+    },
+  };
+  return document;
+}
+
+function pathItems(): Json {
+  const items: Record<string, Record<string, Json>> = {};
+  for (const name of ROUTE_NAMES) {
+    const route = routes[name];
+    for (const [i, path] of pathsOf(route).entries()) {
+      (items[path] ??= {})[route.method.toLowerCase()] = operation(
+        route,
+        path,
+        i === 0 ? name : `${name}One`,
+      );
+    }
+  }
+  return items;
+}
+
+function operation(route: Route, path: string, operationId: RouteName | `${RouteName}One`): Json {
+  const failures = [400, ...(route.scope === "none" ? [] : [401, 403]), ...route.failures, 500];
+  return {
+    operationId,
+    summary: route.summary,
+    ...(route.scope === "none" ? { security: [] } : { security: [{ apiKey: [] }], "x-scope": route.scope }),
+    parameters: [
+      ...parameters(route.params, "path").filter(({ name }) => path.includes(`{${String(name)}}`)),
+      ...parameters(route.query, "query"),
+      ...parameters(route.headers, "header"),
+    ],
+    ...(route.body ? { requestBody: requestBody(route.body) } : {}),
+    responses: {
+      "200": {
+        description: "Done",
+        content: { [route.answer.contentType]: { schema: answerSchema(route.answer) } },
+      },
+      ...Object.fromEntries([...new Set(failures)].map((status) => [String(status), failure(status)])),
+    },
+  };
+}
+
+function parameters(schema: z.ZodType, place: "path" | "query" | "header"): Json[] {
+  const { properties = {}, required = [] } = schemaOf(schema, "input") as {
+    properties?: Record<string, Json>;
+    required?: string[];
+  };
+  return Object.entries(properties).map(([name, { description, ...rest }]) => ({
+    name,
+    in: place,
+    required: place === "path" || required.includes(name),
+    ...(description === undefined ? {} : { description }),
+    schema: rest,
+  }));
+}
+
+function requestBody({ contentTypes, schema }: RouteBody): Json {
+  const content = {
+    schema: schema ? schemaOf(schema, "input") : { type: "string", contentMediaType: contentTypes[0] },
+  };
+  return { required: true, content: Object.fromEntries(contentTypes.map((type) => [type, content])) };
+}
+
+function answerSchema({ contentType, schema }: Answer): Json {
+  if (schema) return schemaOf(schema, "output");
+  return contentType === "application/json" ? { type: "object" } : { type: "string" };
+}
+
+function failure(status: number): Json {
+  const schema = { $ref: "#/components/schemas/Error" };
+  return { description: FAILURES[status] ?? "Failed", content: { "application/json": { schema } } };
+}
+
+/** OpenAPI 3.1 takes JSON Schema 2020-12 as it is. */
+function schemaOf(schema: z.ZodType, io: "input" | "output"): Json {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, {
+    io,
+    unrepresentable: "any",
+    target: "draft-2020-12",
+  });
+  return rest;
+}

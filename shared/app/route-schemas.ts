@@ -1,0 +1,271 @@
+/**
+ * The shapes of the HTTP API: what a request may say and what an answer looks like. They check requests at run time and are the
+ * schemas of the OpenAPI document. ZoneMTA's names and shapes where it had them; what we add is beside, never instead.
+ */
+
+import * as z from "zod";
+
+import { FINAL_STATES, OPEN_STATES } from "../domain/queue-row.ts";
+
+/** Rows or entries in one page. */
+export const MAX_PAGE = 1_000;
+const MAX_CURSOR = 2_048;
+
+const isoTime = z.iso.datetime().describe("ISO 8601, UTC");
+const epochMs = z.int().describe("milliseconds since 1970-01-01T00:00:00Z");
+const messageId = z.string().max(64).describe("message id, as /send answers it");
+const cursor = z
+  .string()
+  .min(1)
+  .max(MAX_CURSOR)
+  .describe("`cursor` of the page before; leave it out for the first page");
+const nextCursor = z.string().nullable().describe("for the next page; null: this was the last one");
+
+/** A number in a query string. */
+function numberIn(min: number, max: number) {
+  return z
+    .string()
+    .regex(/^\d{1,15}$/, "expected a whole number")
+    .transform(Number)
+    .pipe(z.number().min(min).max(max));
+}
+const pageSize = numberIn(1, MAX_PAGE).default(MAX_PAGE).describe(`1 to ${MAX_PAGE}`);
+
+export const NoFields = z.strictObject({});
+export const AnyHeaders = z.object({});
+
+// requests
+
+export const ClientHeaders = z.object({
+  "x-authenticated-user": z
+    .string()
+    .max(256)
+    .optional()
+    .describe("who the client acts for; kept with the message"),
+  "x-originating-ip": z
+    .string()
+    .max(64)
+    .optional()
+    .describe("IP address the mail came from; kept with the message"),
+});
+
+export const SendRawQuery = z.strictObject({
+  from: z
+    .string()
+    .optional()
+    .describe("return path instead of the one in the From (or Sender) header; empty for `<>`"),
+  to: z
+    .union([z.string(), z.array(z.string())])
+    .optional()
+    .describe("recipient instead of those in To, Cc and Bcc; may be repeated"),
+});
+
+export const ZoneParams = z.strictObject({
+  zone: z.string().max(100).optional().describe("zone; left out: all zones"),
+});
+
+export const QueuedParams = z.strictObject({
+  type: z.enum(["active", "deferred", "held"]).describe("active: queued or being sent now"),
+  zone: z.string().max(100).optional().describe("zone; left out: all zones"),
+});
+
+export const QueuedQuery = z.strictObject({
+  cursor: cursor.optional(),
+  pageSize,
+  order: z.enum(["asc", "desc"]).default("desc").describe("oldest (asc) or newest (desc) first"),
+  sort: z
+    .enum(["id", "created", "queued"])
+    .optional()
+    .describe("taken for old clients; lists are in order of time"),
+  start: z.string().optional().describe("taken for old clients when it is 0; page with `cursor`"),
+});
+
+export const MessageParams = z.strictObject({
+  id: messageId,
+  seq: z
+    .string()
+    .max(8)
+    .optional()
+    .describe("one recipient, in hex as in `seq` of the answers; left out: all"),
+});
+
+export const FetchParams = z.strictObject({ id: messageId });
+export const FetchQuery = z.strictObject({
+  body: z
+    .enum(["yes", "true", "1", "no", "false", "0"])
+    .default("no")
+    .describe("yes: only what follows the headers"),
+});
+
+export const PageQuery = z.strictObject({ cursor: cursor.optional(), pageSize });
+
+export const SuppressBody = z.strictObject({
+  address: z.string().max(320).nullish(),
+  domain: z.string().max(255).nullish(),
+  reason: z.string().max(500).nullish(),
+});
+export const UnsuppressBody = z.strictObject({ id: z.string().min(1).max(200) });
+
+export const ZonesQuery = z.strictObject({
+  includeDisabled: z.enum(["true", "yes", "1", "false", "no", "0"]).default("no"),
+});
+
+export const EventsQuery = z.strictObject({
+  after: numberIn(0, Number.MAX_SAFE_INTEGER)
+    .default(0)
+    .describe("number of the last event seen; 0: from the oldest kept"),
+  limit: numberIn(1, MAX_PAGE).default(100),
+});
+
+// answers
+
+const RowState = z.enum([...OPEN_STATES, ...FINAL_STATES]);
+
+export const ErrorAnswer = z.object({
+  error: z.string().describe("what is wrong and what to change"),
+  code: z.string().describe("stable code"),
+  path: z.string().optional().describe("where in the request, such as `to[3]`"),
+});
+
+export const SendAnswer = z.object({
+  id: messageId,
+  from: z.string().describe("return path; empty for `<>`"),
+  to: z.array(z.string()).describe("recipients, Bcc too"),
+  response: z.string(),
+  recipients: z.array(z.object({ id: z.string(), recipient: z.string(), state: RowState })),
+});
+
+const Counter = z.object({
+  entries: z.array(z.object({ key: z.string().describe("zone"), value: z.int() })),
+  rows: z.int(),
+});
+export const CounterAnswer = z.object({
+  zone: z.string(),
+  active: Counter,
+  deferred: Counter,
+  held: Counter,
+});
+
+export const QueuedAnswer = z.object({
+  zone: z.string(),
+  type: z.string(),
+  list: z.array(
+    z.object({
+      id: messageId,
+      seq: z.string(),
+      zone: z.string(),
+      recipient: z.string(),
+      status: z.string(),
+      created: isoTime,
+      queued: isoTime.describe("when it may be tried next"),
+      deferred: z.int().describe("attempts so far"),
+    }),
+  ),
+  cursor: nextCursor,
+});
+
+const Attempt = z.object({
+  time: epochMs,
+  durationMs: z.number(),
+  kind: z.enum(["delivered", "deferred", "bounced"]),
+  cause: z.string().nullable(),
+  response: z.string().describe("the reply of the peer, or what happened instead"),
+  status: z.string().describe("enhanced status code (RFC 3463)"),
+  category: z.string().nullable(),
+  mx: z.string().nullable(),
+  peer: z.string().nullable(),
+  egress: z.string().nullable(),
+});
+
+const RowView = z.object({
+  id: messageId,
+  seq: z.string(),
+  zone: z.string(),
+  recipient: z.string(),
+  status: z.string().describe("state in capitals"),
+  created: epochMs,
+  attempts: z.int(),
+  next: epochMs.nullable().describe("when it may be tried next; null: never again"),
+  lock: z.object({ worker: z.string(), until: epochMs }).optional().describe("who is sending it now"),
+  deferred: z
+    .object({ first: epochMs, last: epochMs, next: epochMs, count: z.int(), response: z.string() })
+    .optional(),
+  lastAttempt: Attempt.nullable(),
+  finished: epochMs.nullable(),
+});
+
+export const MessageAnswer = z.object({
+  meta: z.object({
+    id: messageId,
+    from: z.string(),
+    to: z.array(z.string()),
+    interface: z.string(),
+    origin: z.string().nullable(),
+    originhost: z.string().nullable(),
+    transhost: z.string().nullable(),
+    transtype: z.string(),
+    user: z.string().nullable(),
+    time: epochMs,
+    tls: z.string().nullable(),
+    messageId: z.string(),
+    headerFrom: z.string().nullable(),
+    subject: z.string().nullable(),
+    size: z.int().describe("bytes of headers and body"),
+    bodySize: z.int(),
+    dkim: z.object({ hashAlgo: z.string(), bodyHash: z.string() }).nullable(),
+    smtputf8: z.boolean(),
+    purpose: z.enum(["submitted", "dsn"]),
+  }),
+  messages: z.array(RowView),
+});
+
+export const ChangedAnswer = z.object({
+  success: z.literal(true),
+  changed: z.int(),
+  rows: z.array(z.string()).describe("row ids that were changed"),
+});
+
+const Suppressed = z.object({
+  id: z.string(),
+  created: isoTime,
+  address: z.string().optional(),
+  domain: z.string().optional(),
+  reason: z.string().nullable(),
+});
+export const SuppressionListAnswer = z.object({ suppressed: z.array(Suppressed), cursor: nextCursor });
+export const SuppressedAnswer = z.object({ suppressed: Suppressed });
+export const UnsuppressedAnswer = z.object({ deleted: z.string() });
+
+export const BlacklistAnswer = z.object({
+  list: z.array(
+    z.object({
+      id: z.string(),
+      address: z.string().describe("egress address"),
+      domain: z.string().describe("site that refuses it"),
+      response: z.string(),
+      created: isoTime,
+      until: isoTime,
+    }),
+  ),
+});
+
+export const ZonesAnswer = z.array(z.object({ name: z.string(), disabled: z.boolean() }));
+export const HealthAnswer = z.object({ status: z.enum(["ok", "failing"]) });
+
+export const EventsAnswer = z.object({
+  events: z.array(
+    z.object({
+      number: z.int(),
+      type: z.string(),
+      time: epochMs,
+      id: messageId,
+      seq: z.string().nullable(),
+      zone: z.string().nullable(),
+      from: z.string(),
+      recipient: z.string().nullable(),
+      attempts: z.int(),
+      attempt: Attempt.nullable(),
+    }),
+  ),
+  after: z.int().describe("`after` for the next page"),
+});

@@ -1,0 +1,283 @@
+/**
+ * The one table of HTTP routes: the local server, API Gateway, the OpenAPI document and the CLI's client are made from it, so
+ * they cannot differ. What a route does is in its use case; how it is answered is in lambdas/.
+ *
+ * A path may end in one optional parameter (`/counter/zone/{zone?}`); a trailing slash means the same as none.
+ */
+
+import type * as z from "zod";
+
+import { MailFields } from "./message-fields.ts";
+import * as schemas from "./route-schemas.ts";
+
+export type Method = "GET" | "POST" | "PUT" | "DELETE";
+/** What a key must be allowed: `admin` may all; `none` needs no key. */
+export type Scope = "send" | "read" | "admin" | "none";
+
+export interface Route<
+  P extends z.ZodType = z.ZodType,
+  Q extends z.ZodType = z.ZodType,
+  H extends z.ZodType = z.ZodType,
+> {
+  readonly method: Method;
+  readonly path: `/${string}`;
+  readonly scope: Scope;
+  /** Name of the use case in shared/app. */
+  readonly useCase: string;
+  readonly summary: string;
+  readonly params: P;
+  readonly query: Q;
+  /** Request headers that the route reads, besides those of HTTP. */
+  readonly headers: H;
+  /** Null: the route reads no body. */
+  readonly body: RouteBody | null;
+  readonly answer: Answer;
+  /** Statuses of failure besides 400, 401, 403, 500. */
+  readonly failures: readonly number[];
+}
+
+export interface RouteBody {
+  /** The first is the one to use; a request without Content-Type is taken as that. */
+  readonly contentTypes: readonly string[];
+  /** Null: bytes. */
+  readonly schema: z.ZodType | null;
+}
+
+export interface Answer {
+  readonly contentType: string;
+  /** Null: not JSON. */
+  readonly schema: z.ZodType | null;
+}
+
+const JSON_TYPE = "application/json";
+
+function route<P extends z.ZodType, Q extends z.ZodType, H extends z.ZodType>(
+  method: Method,
+  path: Route["path"],
+  rest: Pick<Route, "scope" | "useCase" | "summary"> & {
+    params?: P;
+    query?: Q;
+    headers?: H;
+    body?: RouteBody;
+    answer: z.ZodType | Answer;
+    failures?: readonly number[];
+  },
+): Route<P, Q, H> {
+  const { scope, useCase, summary, answer } = rest;
+  return {
+    method,
+    path,
+    scope,
+    useCase,
+    summary,
+    params: rest.params ?? (schemas.NoFields as unknown as P),
+    query: rest.query ?? (schemas.NoFields as unknown as Q),
+    headers: rest.headers ?? (schemas.AnyHeaders as unknown as H),
+    body: rest.body ?? null,
+    answer: "contentType" in answer ? answer : { contentType: JSON_TYPE, schema: answer },
+    failures: rest.failures ?? [],
+  };
+}
+
+function json(schema: z.ZodType): RouteBody {
+  return { contentTypes: [JSON_TYPE], schema };
+}
+
+/** The last two of `/message/…` change rows. */
+export const routes = {
+  send: route("POST", "/send", {
+    scope: "send",
+    useCase: "sendFields",
+    summary: "Send a mail given by Nodemailer's message fields; 200 means stored for good and to be tried",
+    headers: schemas.ClientHeaders,
+    body: json(MailFields),
+    answer: schemas.SendAnswer,
+    failures: [404, 413, 415, 422, 503],
+  }),
+  sendRaw: route("POST", "/send-raw", {
+    scope: "send",
+    useCase: "sendRaw",
+    summary: "Send a mail given whole (RFC 5322); recipients from its headers unless named in the query",
+    query: schemas.SendRawQuery,
+    headers: schemas.ClientHeaders,
+    body: { contentTypes: ["message/rfc822", "text/plain", "application/octet-stream"], schema: null },
+    answer: schemas.SendAnswer,
+    failures: [404, 413, 415, 422, 503],
+  }),
+  counter: route("GET", "/counter/zone/{zone?}", {
+    scope: "read",
+    useCase: "countRows",
+    summary: "Count the recipients in the queue by zone",
+    params: schemas.ZoneParams,
+    answer: schemas.CounterAnswer,
+  }),
+  queued: route("GET", "/queued/{type}/{zone?}", {
+    scope: "read",
+    useCase: "listQueued",
+    summary: "List the recipients in the queue, a page at a time",
+    params: schemas.QueuedParams,
+    query: schemas.QueuedQuery,
+    answer: schemas.QueuedAnswer,
+  }),
+  message: route("GET", "/message/{id}/{seq?}", {
+    scope: "read",
+    useCase: "viewMessage",
+    summary: "See a message and what became of each recipient; finished mail too, while its history is kept",
+    params: schemas.MessageParams,
+    answer: schemas.MessageAnswer,
+    failures: [404],
+  }),
+  sendNow: route("PUT", "/message/{id}/{seq?}", {
+    scope: "admin",
+    useCase: "operateRows",
+    summary: "Make waiting recipients due at once",
+    params: schemas.MessageParams,
+    answer: schemas.ChangedAnswer,
+    failures: [404, 409],
+  }),
+  drop: route("DELETE", "/message/{id}/{seq?}", {
+    scope: "admin",
+    useCase: "operateRows",
+    summary: "Drop waiting recipients: nothing is sent to them and nobody is told",
+    params: schemas.MessageParams,
+    answer: schemas.ChangedAnswer,
+    failures: [404, 409],
+  }),
+  fetch: route("GET", "/fetch/{id}", {
+    scope: "read",
+    useCase: "fetchBody",
+    summary: "Get the stored message, without what is added when it is sent (Received, DKIM-Signature)",
+    params: schemas.FetchParams,
+    query: schemas.FetchQuery,
+    answer: { contentType: "message/rfc822", schema: null },
+    failures: [404, 410],
+  }),
+  suppressions: route("GET", "/suppressionlist", {
+    scope: "read",
+    useCase: "listSuppressions",
+    summary: "List the addresses and domains that nothing is sent to",
+    query: schemas.PageQuery,
+    answer: schemas.SuppressionListAnswer,
+  }),
+  suppress: route("POST", "/suppressionlist", {
+    scope: "admin",
+    useCase: "suppress",
+    summary: "Send nothing to an address or a domain from now on",
+    body: json(schemas.SuppressBody),
+    answer: schemas.SuppressedAnswer,
+    failures: [413, 415],
+  }),
+  unsuppress: route("DELETE", "/suppressionlist", {
+    scope: "admin",
+    useCase: "unsuppress",
+    summary: "Take an entry off the suppression list",
+    body: json(schemas.UnsuppressBody),
+    answer: schemas.UnsuppressedAnswer,
+    failures: [404, 413, 415],
+  }),
+  blacklist: route("GET", "/blacklist", {
+    scope: "read",
+    useCase: "listBlocked",
+    summary: "List our addresses that a site refuses mail from now",
+    answer: schemas.BlacklistAnswer,
+  }),
+  zones: route("GET", "/zones", {
+    scope: "read",
+    useCase: "listZones",
+    summary: "List the sending zones",
+    query: schemas.ZonesQuery,
+    answer: schemas.ZonesAnswer,
+  }),
+  events: route("GET", "/events", {
+    scope: "read",
+    useCase: "listEvents",
+    summary: "Read what happened, in order: receptions, deliveries, deferrals, bounces …",
+    query: schemas.EventsQuery,
+    answer: schemas.EventsAnswer,
+  }),
+  metrics: route("GET", "/metrics", {
+    scope: "read",
+    useCase: "metrics",
+    summary: "Metrics in Prometheus' text format",
+    answer: { contentType: "text/plain", schema: null },
+  }),
+  healthz: route("GET", "/healthz", {
+    scope: "none",
+    useCase: "checkHealth",
+    summary: "Tell whether mail can be taken now",
+    answer: schemas.HealthAnswer,
+    failures: [503],
+  }),
+  openapi: route("GET", "/openapi.json", {
+    scope: "none",
+    useCase: "openApiDocument",
+    summary: "This API as an OpenAPI 3.1 document",
+    answer: { contentType: JSON_TYPE, schema: null },
+  }),
+} as const;
+
+export type RouteName = keyof typeof routes;
+export const ROUTE_NAMES = Object.keys(routes) as RouteName[];
+
+/** The paths of a route without the optional parameter and with it, as API Gateway and OpenAPI know them. */
+export function pathsOf(route: Route): string[] {
+  const match = /^(.*)\/\{(\w+)\?\}$/.exec(route.path);
+  return match ? [match[1] as string, `${match[1]}/{${match[2]}}`] : [route.path];
+}
+
+/**
+ * - `found` with the parameters, decoded · `method` the path is there for other methods only · `missing` no such path
+ * - `malformed` a percent-escape that is none
+ */
+export type Match =
+  | { kind: "found"; name: RouteName; params: Record<string, string> }
+  | { kind: "method"; allow: string[] }
+  | { kind: "missing" }
+  | { kind: "malformed" };
+
+const PATTERNS = ROUTE_NAMES.map((name) => ({
+  name,
+  method: routes[name].method,
+  segments: routes[name].path.slice(1).split("/"),
+}));
+
+/** HEAD is answered as GET. */
+export function matchRoute(method: string, path: string): Match {
+  const given = decodeSegments(path);
+  if (given === null) return { kind: "malformed" };
+  const wanted = method === "HEAD" ? "GET" : method;
+  const allow = new Set<string>();
+  for (const pattern of PATTERNS) {
+    const params = matchSegments(pattern.segments, given);
+    if (params === null) continue;
+    if (pattern.method === wanted) return { kind: "found", name: pattern.name, params };
+    allow.add(pattern.method);
+    if (pattern.method === "GET") allow.add("HEAD");
+  }
+  return allow.size > 0 ? { kind: "method", allow: [...allow].toSorted() } : { kind: "missing" };
+}
+
+function decodeSegments(path: string): string[] | null {
+  const trimmed = path.length > 1 && path.endsWith("/") ? path.slice(1, -1) : path.slice(1);
+  try {
+    return trimmed.split("/").map(decodeURIComponent);
+  } catch {
+    return null;
+  }
+}
+
+function matchSegments(pattern: readonly string[], given: readonly string[]): Record<string, string> | null {
+  if (given.length > pattern.length) return null;
+  const params: Record<string, string> = {};
+  for (const [i, part] of pattern.entries()) {
+    const value = given[i];
+    if (!part.startsWith("{")) {
+      if (value !== part) return null;
+    } else if (value !== undefined && value !== "") {
+      params[part.replaceAll(/[{}?]/g, "")] = value;
+    } else if (!part.endsWith("?}")) {
+      return null;
+    }
+  }
+  return params;
+}
