@@ -43,7 +43,11 @@ const MAX_CACHED_KEYS = 1_000;
 
 /** Make a key and store it. `key` is shown to its owner now and never again. */
 export async function addApiKey(
-  { secrets, clock, random }: { secrets: SecretStore; clock: Clock; random: (bytes: number) => Buffer },
+  {
+    secrets,
+    clock,
+    random,
+  }: { secrets: SecretStore; clock: Pick<Clock, "now">; random: (bytes: number) => Buffer },
   { scopes, label }: { scopes: readonly string[]; label: string },
 ): Promise<{ id: string; key: string }> {
   const known = KEY_SCOPES.filter((scope) => scopes.includes(scope));
@@ -102,7 +106,13 @@ interface LoadedKey {
   readonly hash: Buffer;
 }
 
-export function apiKeyRing({ secrets, clock }: { secrets: SecretStore; clock: Clock }): ApiKeyRing {
+export function apiKeyRing({
+  secrets,
+  clock,
+}: {
+  secrets: SecretStore;
+  clock: Pick<Clock, "now">;
+}): ApiKeyRing {
   const cached = new Map<string, { until: number; found: LoadedKey | null }>();
   let any: { until: number; value: boolean } | null = null;
 

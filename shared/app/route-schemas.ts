@@ -60,13 +60,17 @@ export const SendRawQuery = z.strictObject({
     .describe("recipient instead of those in To, Cc and Bcc; may be repeated"),
 });
 
-export const ZoneParams = z.strictObject({
-  zone: z.string().max(100).optional().describe("zone; left out: all zones"),
-});
+const zone = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$/, "expected the name of a zone")
+  .optional()
+  .describe("zone; left out: all zones");
+
+export const ZoneParams = z.strictObject({ zone });
 
 export const QueuedParams = z.strictObject({
   type: z.enum(["active", "deferred", "held"]).describe("active: queued or being sent now"),
-  zone: z.string().max(100).optional().describe("zone; left out: all zones"),
+  zone,
 });
 
 export const QueuedQuery = z.strictObject({

@@ -1,0 +1,55 @@
+/** `zonefleet account`: who may submit by SMTP with AUTH. */
+
+import { randomBytes } from "node:crypto";
+import { parseArgs } from "node:util";
+
+import { putAccount, removeAccount } from "#shared/app/accounts.ts";
+import { DomainError } from "#shared/domain/errors.ts";
+
+import type { Command, Terminal } from "./command.ts";
+import { onlyOperand, UsageError } from "./command.ts";
+
+const usage = `  zonefleet account add <user>       make an account or change its password, which is read from
+                                     standard input or asked for
+  zonefleet account list
+  zonefleet account remove <user>`;
+
+export const accountCommand: Command = {
+  usage,
+  async run(args, terminal) {
+    const { positionals } = parseArgs({ args: [...args], options: {}, allowPositionals: true });
+    const [action, ...operands] = positionals;
+    switch (action) {
+      case "add":
+        return add(onlyOperand(operands, "user"), terminal);
+      case "list":
+        return list(operands, terminal);
+      case "remove":
+        return remove(onlyOperand(operands, "user"), terminal);
+      default:
+        throw new UsageError(
+          action === undefined ? "say what to do" : `account cannot ${JSON.stringify(action)}`,
+        );
+    }
+  },
+};
+
+async function add(user: string, { secrets, print, readSecret }: Terminal): Promise<void> {
+  const password = await readSecret(`Password of ${user}: `);
+  if (password === null) throw new UsageError("there is no password on standard input");
+  const existed = (await secrets.get("account", user)) !== null;
+  await putAccount({ secrets, randomBytes }, { user, password });
+  print(existed ? `Password of ${user} changed.` : `Account ${user} made.`);
+}
+
+async function list(operands: readonly string[], { secrets, print }: Terminal): Promise<void> {
+  if (operands.length > 0) throw new UsageError("list takes nothing more");
+  for (const user of await secrets.list("account")) print(user);
+}
+
+async function remove(user: string, { secrets, print }: Terminal): Promise<void> {
+  if (!(await removeAccount({ secrets }, user))) {
+    throw new DomainError("not-found", `there is no account ${JSON.stringify(user)}`);
+  }
+  print(`Account ${user} removed.`);
+}

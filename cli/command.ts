@@ -1,0 +1,40 @@
+/** What a command is, and what it may touch. */
+
+import type { SecretStore } from "#shared/ports/secret-store.ts";
+
+export interface Terminal {
+  readonly secrets: SecretStore;
+  /** A line on standard output. */
+  readonly print: (text: string) => void;
+  /** A line on standard error. */
+  readonly complain: (text: string) => void;
+  /** A secret from standard input: asked for and not shown on a terminal, else its first line. Null: there was none. */
+  readonly readSecret: (prompt: string) => Promise<string | null>;
+}
+
+export interface Command {
+  /** Lines of the usage text, indented. */
+  readonly usage: string;
+  /** Throws a `UsageError` when the arguments are not those of the command. */
+  run(args: readonly string[], terminal: Terminal): Promise<void>;
+}
+
+export class UsageError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = "UsageError";
+  }
+}
+
+/** True: `parseArgs` of node:util did not know an option. */
+export function isParseError(error: unknown): error is Error {
+  return error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS_");
+}
+
+/** The one operand of a command, called `name` in what is said about it. */
+export function onlyOperand(operands: readonly string[], name: string): string {
+  const [first, ...more] = operands;
+  if (first === undefined || first === "") throw new UsageError(`the ${name} is missing`);
+  if (more.length > 0) throw new UsageError(`${JSON.stringify(more[0])} is one word too many`);
+  return first;
+}

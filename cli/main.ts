@@ -1,0 +1,58 @@
+#!/usr/bin/env node
+/** The `zonefleet` command: finds the command that is meant, runs it, and turns what goes wrong into a message and an exit code. */
+
+import { DomainError } from "#shared/domain/errors.ts";
+
+import { accountCommand } from "./account.ts";
+import { apiKeyCommand } from "./api-key.ts";
+import type { Command, Terminal } from "./command.ts";
+import { isParseError, UsageError } from "./command.ts";
+import { systemTerminal } from "./wire.ts";
+
+const COMMANDS: Readonly<Record<string, Command>> = { account: accountCommand, "api-key": apiKeyCommand };
+
+const USAGE = `Usage: zonefleet <command> ...
+
+${Object.values(COMMANDS)
+  .map(({ usage }) => usage)
+  .join("\n")}
+
+The data folder is ./data, or what ZONEFLEET_DATA says.`;
+
+/** Exit codes: 0 done · 1 refused or failed · 2 the command is not written as it should be. */
+export async function run(args: readonly string[], terminal: Terminal): Promise<0 | 1 | 2> {
+  const [name, ...rest] = args;
+  if (name === undefined || name === "help" || name === "--help" || name === "-h") {
+    terminal.print(USAGE);
+    return name === undefined ? 2 : 0;
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (!command) {
+    terminal.complain(`zonefleet: there is no command ${JSON.stringify(name)}\n\n${USAGE}`);
+    return 2;
+  }
+  if (rest.includes("--help") || rest.includes("-h")) {
+    terminal.print(`Usage:\n${command.usage}`);
+    return 0;
+  }
+  try {
+    await command.run(rest, terminal);
+    return 0;
+  } catch (error) {
+    return explain(error, command, terminal);
+  }
+}
+
+function explain(error: unknown, command: Command, terminal: Terminal): 1 | 2 {
+  if (error instanceof UsageError || isParseError(error)) {
+    terminal.complain(`zonefleet: ${error.message}\n\nUsage:\n${command.usage}`);
+    return 2;
+  }
+  const known = error instanceof DomainError || (error instanceof Error && "syscall" in error);
+  terminal.complain(
+    `zonefleet: ${known ? error.message : String(error instanceof Error ? error.stack : error)}`,
+  );
+  return 1;
+}
+
+if (import.meta.main) process.exitCode = await run(process.argv.slice(2), systemTerminal());
