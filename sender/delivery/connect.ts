@@ -4,7 +4,7 @@
  *
  * TLS policy:
  * - `opportunistic` STARTTLS when offered, whatever the certificate (RFC 7435). Refused: go on in clear. A handshake that
- *   fails: connect once more and stay in clear, and remember that for an hour.
+ *   fails: connect once more and stay in clear, and remember that for a while.
  * - `required` no mail without TLS. Nothing is said of the certificate, which is MTA-STS's and DANE's to judge.
  * - `never` in clear.
  * `secure` is TLS from the first byte (port 465), whatever the policy.
@@ -65,25 +65,24 @@ type Stage = Failure | null;
 
 export async function connect(target: Target, options: ConnectOptions): Promise<Connected> {
   const attempt = new Attempt(target, options);
-  const first = await attempt.open(attempt.startsInClear ? "never" : target.tls);
-  if (first.ok || !attempt.tlsFailed || target.tls !== "opportunistic" || target.secure) return first;
-  if (options.signal.aborted) return first;
-  options.tlsMemory?.broken.set(attempt.address, true);
+  const broken = options.tlsMemory?.broken;
+  const opportunistic = target.tls === "opportunistic" && !target.secure;
+  if (opportunistic && broken?.has(attempt.address) === true) return attempt.open("never");
+  const first = await attempt.open(target.tls);
+  if (first.ok || !opportunistic || attempt.tlsTrouble === null || options.signal.aborted) return first;
   options.log?.info(
-    {
-      mx: target.host,
-      peer: target.ip,
-      detail: first.outcome.kind === "deferred" ? first.outcome.detail : "",
-    },
-    "tls failed, sending in clear",
+    { mx: target.host, peer: target.ip, detail: attempt.tlsTrouble },
+    "tls failed, going on in clear",
   );
-  return attempt.open("never");
+  const second = await attempt.open("never");
+  if (second.ok) broken?.set(attempt.address, true); // it is up, and only its TLS is not
+  return second;
 }
 
 class Attempt {
   readonly address: string;
-  /** True: the last `open` failed in or right after a handshake. */
-  tlsFailed = false;
+  /** Why the last `open` failed in a handshake or right after it; null: it did not. */
+  tlsTrouble: string | null = null;
 
   readonly #target: Target;
   readonly #options: ConnectOptions;
@@ -100,12 +99,8 @@ class Attempt {
     };
   }
 
-  get startsInClear(): boolean {
-    return this.#target.tls === "opportunistic" && this.#options.tlsMemory?.broken.has(this.address) === true;
-  }
-
   async open(tls: Target["tls"]): Promise<Connected> {
-    this.tlsFailed = false;
+    this.tlsTrouble = null;
     const socket = await dial(this.#target, { ...this.#deps, signal: this.#options.signal });
     if ("kind" in socket) return { ok: false, ...verdictOf(socket, this.#routeFrom(null)) };
     const session = new SmtpSession(socket, this.#routeFrom(socket.localAddress ?? null), this.#deps);
@@ -159,7 +154,7 @@ class Attempt {
     if (failure !== null) return failure;
     const hello = await this.#hello(session); // what was offered in clear is void (RFC 3207 §4.2)
     // With TLS 1.3 the peer's half of the handshake can fail after ours: it shows as a hang-up here.
-    this.tlsFailed = hello?.kind === "closed";
+    if (hello?.kind === "closed") this.tlsTrouble = "the peer hung up after the handshake";
     return hello;
   }
 
@@ -180,7 +175,7 @@ class Attempt {
       secured = done.secured;
       return done.socket;
     });
-    this.tlsFailed = failure?.kind === "tls";
+    if (failure?.kind === "tls") this.tlsTrouble = failure.detail;
     session.secured = secured;
     return failure;
   }
@@ -211,8 +206,8 @@ function dial(target: Target, deps: SessionDeps & { signal: AbortSignal }): Prom
     const settle = (result: Socket | Failure): void => {
       timers.clear(timer);
       signal.removeEventListener("abort", onAbort);
-      socket.off("error", onError);
-      if ("kind" in result) socket.on("error", () => undefined).destroy();
+      socket.on("error", () => undefined).off("error", onError); // the session asks `destroyed` for what comes in between
+      if ("kind" in result) socket.destroy();
       resolve(result);
     };
     const onAbort = (): void =>

@@ -56,10 +56,10 @@ export function verdictOf(failure: Failure, route: Route): Verdict {
   switch (failure.kind) {
     case "no-connection":
       return verdictOfConnectError(failure.code, outcome);
-    case "closed":
     case "timeout":
-    case "nonsense":
       return { outcome, tryNextHost: true, host: "down", egressUsable: true };
+    case "closed": // at once after TCP came up: as often a limit on our address as a host in trouble
+    case "nonsense":
     case "refused":
     case "unasked":
       return { outcome, tryNextHost: true, host: "refusing", egressUsable: true };

@@ -114,7 +114,8 @@ export class SmtpSession {
 
   /** Say QUIT and close; the answer is waited for in the background, and not for long. */
   quit(): void {
-    if (this.#failure !== null || this.#waiting !== null) {
+    if (this.#failure !== null || this.#place === "quit") return;
+    if (this.#waiting !== null) {
       this.destroy();
       return;
     }
@@ -295,10 +296,12 @@ export class SmtpSession {
       // "error" stays: under TLS the raw socket can still fail, and an error that nobody hears ends the process
       socket.off("error", onError).on("error", () => undefined);
     };
+    if (socket.destroyed) this.#onClosed();
   }
 
   #onClosed(): void {
     this.fail({ kind: "closed", place: this.#place, detail: null });
+    if (this.#closed) return;
     this.#closed = true;
     for (const listener of this.#closeListeners.splice(0)) listener();
   }

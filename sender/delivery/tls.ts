@@ -10,7 +10,7 @@ import type { SecureContext, TLSSocket } from "node:tls";
 
 import { LRUCache } from "lru-cache";
 
-import { HOUR } from "#shared/domain/units.ts";
+import { HOUR, MINUTE } from "#shared/domain/units.ts";
 
 import type { Failure } from "./outcome-of-error.ts";
 import type { Secured } from "./smtp-client.ts";
@@ -31,7 +31,7 @@ const MAX_BROKEN = 10_000;
 export function tlsMemory(): TlsMemory {
   return {
     sessions: new LRUCache({ max: MAX_SESSIONS, ttl: 2 * HOUR }),
-    broken: new LRUCache({ max: MAX_BROKEN, ttl: HOUR }),
+    broken: new LRUCache({ max: MAX_BROKEN, ttl: 15 * MINUTE }),
   };
 }
 
@@ -81,6 +81,7 @@ export function handshake(
     socket.on("error", onError).on("close", onClose);
     socket.once("secureConnect", () => {
       request.timers.clear(timer);
+      socket.on("error", () => undefined); // the session asks `destroyed` for what comes in between
       socket.off("close", onClose).off("error", onError);
       resolve({ socket, secured: securedBy(socket) });
     });

@@ -58,7 +58,7 @@ export interface Transacted {
    * on a fresh connection.
    */
   readonly staleSession: boolean;
-  /** True: another host of the same destination may do better, at once. */
+  /** True: another host of the same destination may do better at once, for those deferred or without SMTPUTF8. */
   readonly tryNextHost: boolean;
 }
 
@@ -268,7 +268,7 @@ class Transaction {
     if ("kind" in reply) return reply;
     this.#inData = false;
     this.#session.needsReset = false;
-    this.#tryNextHost = reply.code === CLOSING;
+    this.#tryNextHost ||= reply.code === CLOSING;
     const delivered = Math.trunc(reply.code / 100) === 2;
     this.#decideOpen(
       delivered ? outcomeOfReply(spoken(reply), this.#session.route) : this.#refusal("dot", reply),
