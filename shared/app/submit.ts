@@ -1,10 +1,32 @@
-/** Accept a message durably, or refuse it: the one way in, behind both front doors and for our own DSN. */
+/**
+ * Accept a message durably, or refuse it: the one way in, behind both front doors and for our own DSN.
+ *
+ * The body goes first, then message and rows in one write; the client is answered only after that. What fails in between leaves
+ * at most a body that nothing names, and that is taken away again.
+ */
 
 import type { Address } from "../domain/address.ts";
+import { domainOf, needsSmtputf8 } from "../domain/address.ts";
+import type { Clock } from "../domain/clock.ts";
+import type { Config } from "../domain/config.ts";
+import { DomainError } from "../domain/errors.ts";
+import { lastValue } from "../domain/headers.ts";
 import type { MessageId, RowId } from "../domain/ids.ts";
+import { rowIdOf } from "../domain/ids.ts";
+import type { IntakeResult } from "../domain/intake.ts";
+import { intake } from "../domain/intake.ts";
 import type { Message, Origin } from "../domain/message.ts";
-import type { RowState } from "../domain/queue-row.ts";
+import { NO_ROUTE } from "../domain/outcome.ts";
+import type { AttemptRecord, QueueRow, RowState } from "../domain/queue-row.ts";
+import { zoneRouter } from "../domain/route-recipient.ts";
+import type { SuppressionEntry } from "../domain/suppression.ts";
 import type { EpochMs } from "../domain/units.ts";
+import { later, MINUTE } from "../domain/units.ts";
+import type { ZoneName } from "../domain/zone.ts";
+import type { BodyStore } from "../ports/body-store.ts";
+import type { QueueStore } from "../ports/queue-store.ts";
+import type { SuppressionStore } from "../ports/suppression-store.ts";
+import type { Observer } from "./observer.ts";
 
 export interface Submission {
   /** MAIL FROM; null for `<>`. */
@@ -21,6 +43,8 @@ export interface Submission {
   readonly smtputf8: boolean;
   /** Not to be tried before; null: at once. */
   readonly notBefore: EpochMs | null;
+  /** Our own report on a failed delivery, with the id that makes a second try to submit it harmless. */
+  readonly dsn?: { readonly id: MessageId; readonly zone: ZoneName };
 }
 
 export interface Submitted {
@@ -35,3 +59,163 @@ export interface Submitted {
  * Throws a `DomainError` for the client's mistake; any other error is ours (451 4.3.0, 503), and nothing was kept.
  */
 export type Submit = (submission: Submission) => Promise<Submitted>;
+
+export interface SubmitDeps {
+  readonly config: Config;
+  readonly bodies: BodyStore;
+  readonly queue: QueueStore;
+  readonly suppressions: SuppressionStore;
+  readonly clock: Clock;
+  readonly newMessageId: () => MessageId;
+  readonly observer: Observer;
+}
+
+/** A Date header nearer than this is a clock that is wrong, not a wish. */
+const FUTURE_DATE_FROM_MS = 5 * MINUTE;
+const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;
+
+export function submitter(deps: SubmitDeps): Submit {
+  const route = zoneRouter(deps.config.zones, deps.config.queue.defaultZone);
+  return async (submission) => {
+    const startedAt = deps.clock.now();
+    try {
+      const recipients = [...new Set(submission.recipients)];
+      if (recipients.length === 0) throw new DomainError("no-recipients", "name at least one recipient");
+      const id = submission.dsn?.id ?? deps.newMessageId();
+      const taken = await storeBody(deps, submission, id, startedAt);
+      try {
+        const message = messageOf(submission, id, startedAt, taken, recipients.length);
+        const suppressed = await deps.suppressions.find(recipients);
+        const dueAt = dueTime(deps.config, submission, taken, startedAt);
+        const rows = recipients.map((recipient, i) => {
+          const zone = submission.dsn?.zone ?? route(routingFacts(deps.config, submission, taken, recipient));
+          return rowOf(message, { seq: i + 1, recipient, zone, dueAt, suppressed: suppressed[i] ?? null });
+        });
+        await deps.queue.accept(message, rows);
+        deps.observer.accepted(message, rows, deps.clock.now() - startedAt);
+        return { message, messageId: id, rows };
+      } catch (error) {
+        // A DSN's id is the same at every try: its body may belong to an accepted message already.
+        if (!submission.dsn) await deps.bodies.delete(id).catch(() => undefined); // the first error is the one to tell
+        throw error;
+      }
+    } catch (error) {
+      deps.observer.notAccepted(error);
+      throw error;
+    }
+  };
+}
+
+async function storeBody(
+  { config, bodies, newMessageId }: SubmitDeps,
+  submission: Submission,
+  id: MessageId,
+  now: EpochMs,
+): Promise<IntakeResult> {
+  const { returnPath, origin } = submission;
+  const stream = intake(submission.source, {
+    maxBytes: submission.maxBytes,
+    maxHops: config.headers.maxHops,
+    bareNewlines: submission.bareNewlines,
+    dkim: config.dkim.enabled,
+    addMissing: config.headers.addMissing,
+    messageIdDomain: returnPath ? domainOf(returnPath) : config.hostname,
+    onlyRecipient: submission.recipients.length === 1 ? (submission.recipients[0] ?? null) : null,
+    originatingIp:
+      config.headers.xOriginatingIp && origin.ip !== null && !LOOPBACK.test(origin.ip) ? origin.ip : null,
+    now,
+    newMessageIdLocal: newMessageId,
+  });
+  await bodies.put(id, stream.chunks);
+  return stream.result();
+}
+
+function messageOf(
+  submission: Submission,
+  id: MessageId,
+  acceptedAt: EpochMs,
+  taken: IntakeResult,
+  recipientCount: number,
+): Message {
+  const { returnPath, origin } = submission;
+  return {
+    id,
+    returnPath,
+    acceptedAt,
+    body: taken.body,
+    origin,
+    messageIdHeader: taken.messageIdHeader,
+    from: taken.from,
+    subject: taken.subject,
+    recipientCount,
+    smtputf8:
+      submission.smtputf8 && (taken.smtputf8Headers || (returnPath !== null && needsSmtputf8(returnPath))),
+    purpose: submission.dsn ? "dsn" : "submitted",
+  };
+}
+
+/** The latest of what was asked for: now, `notBefore`, and a Date header that lies ahead; never past `queue.maxDelayMs`. */
+function dueTime(config: Config, submission: Submission, taken: IntakeResult, now: EpochMs): EpochMs {
+  const wishes: number[] = [now];
+  if (submission.notBefore !== null) wishes.push(submission.notBefore);
+  if (config.headers.futureDate && taken.date !== null && taken.date > now + FUTURE_DATE_FROM_MS)
+    wishes.push(taken.date);
+  return Math.min(Math.max(...wishes), later(now, config.queue.maxDelayMs)) as EpochMs;
+}
+
+function routingFacts(config: Config, submission: Submission, taken: IntakeResult, recipient: Address) {
+  const mayRoute = config.headers.allowRoutingHeaders.includes(submission.origin.interface);
+  return {
+    headerZone: mayRoute ? lastValue(taken.headers, "x-sending-zone") : null,
+    headers: taken.headers,
+    returnPathDomain: submission.returnPath ? domainOf(submission.returnPath) : null,
+    recipientDomain: domainOf(recipient),
+    originIp: submission.origin.ip,
+  };
+}
+
+interface RowFacts {
+  readonly seq: number;
+  readonly recipient: Address;
+  readonly zone: ZoneName;
+  readonly dueAt: EpochMs;
+  readonly suppressed: SuppressionEntry | null;
+}
+
+function rowOf(message: Message, { seq, recipient, zone, dueAt, suppressed }: RowFacts): QueueRow {
+  const now = message.acceptedAt;
+  return {
+    id: rowIdOf(message.id, seq),
+    messageId: message.id,
+    seq,
+    zone,
+    recipient,
+    domain: domainOf(recipient),
+    state: suppressed ? "suppressed" : dueAt > now ? "deferred" : "queued",
+    createdAt: now,
+    dueAt,
+    attempts: 0,
+    firstDeferredAt: null,
+    leaseToken: 0,
+    leasedBy: null,
+    leasedUntil: null,
+    lastAttempt: suppressed ? suppressedRecord(suppressed, now) : null,
+    finishedAt: suppressed ? now : null,
+  };
+}
+
+/** What stands in a row that is not sent because its recipient is on the suppression list. */
+export function suppressedRecord(entry: SuppressionEntry, at: EpochMs): AttemptRecord {
+  const what = entry.address ?? entry.domain;
+  return {
+    at,
+    durationMs: 0,
+    kind: "bounced",
+    cause: "suppressed",
+    reply: null,
+    detail: `${what} is on the suppression list${entry.reason === null ? "" : `: ${entry.reason}`}`,
+    status: "5.7.1",
+    category: null,
+    route: NO_ROUTE,
+  };
+}

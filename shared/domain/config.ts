@@ -76,7 +76,7 @@ export interface DomainLimits {
 }
 
 export interface DomainLimit {
-  /** Connections at once to the site, all processes and zones together. */
+  /** Connections at once of one zone to the site, over all processes. */
   readonly maxConnections: number;
   /** Egress addresses not to use for it. */
   readonly disabledAddresses: readonly string[];

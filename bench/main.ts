@@ -1,0 +1,98 @@
+/** `npm run bench -- relay [options]`: the numbers in the README come from here. They are ratios within one run, not promises. */
+
+import { cpus, release, totalmem } from "node:os";
+import { parseArgs } from "node:util";
+
+import { measureRelay } from "./relay.ts";
+import type { Measure } from "./relay.ts";
+import type { SystemName } from "./systems.ts";
+
+const USAGE = `npm run bench -- relay [options]
+  --vs postfix       measure Postfix (Debian package, as root) in turn with it and print the ratio
+  --size 5,50        sizes of the mails in KiB
+  --messages 10000   mails in each run
+  --rounds 3         runs of each system and size; the median is printed
+  --processes 2      processes of ZoneFleet
+  --sessions 20      connections that hand in mail
+  --connections 20   connections to the receiver
+  --no-reuse         a connection for each mail handed in
+`;
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    allowNegative: true,
+    options: {
+      vs: { type: "string" },
+      size: { type: "string", default: "5,50" },
+      messages: { type: "string", default: "10000" },
+      rounds: { type: "string", default: "3" },
+      processes: { type: "string", default: "2" },
+      sessions: { type: "string", default: "20" },
+      connections: { type: "string", default: "20" },
+      reuse: { type: "boolean", default: true },
+    },
+  });
+  if (positionals[0] !== "relay" || (values.vs !== undefined && values.vs !== "postfix")) {
+    console.error(USAGE);
+    return 1;
+  }
+  const systems: SystemName[] = values.vs === undefined ? ["zonefleet"] : ["zonefleet", "postfix"];
+  const options = {
+    systems,
+    sizesKib: values.size.split(",").map(Number),
+    messages: Number(values.messages),
+    rounds: Number(values.rounds),
+    reuse: values.reuse,
+    processes: Number(values.processes),
+    sessions: Number(values.sessions),
+    connections: Number(values.connections),
+  };
+  console.log(
+    `${cpus().length} x ${cpus()[0]?.model ?? "?"}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, Node ${process.version}`,
+  );
+  console.log(`settings: ${JSON.stringify(options)}`);
+  const measures = await measureRelay(options, (line) => console.log(line));
+  printMedians(measures, systems, options.sizesKib);
+  return 0;
+}
+
+function printMedians(
+  measures: readonly Measure[],
+  systems: readonly SystemName[],
+  sizes: readonly number[],
+): void {
+  console.log("\nmedians");
+  for (const size of sizes) {
+    const rows = systems.map((system) => {
+      const of = measures.filter((measure) => measure.system === system && measure.sizeKib === size);
+      const row = {
+        system,
+        rate: median(of.map((measure) => measure.perSecond)),
+        cpu: median(of.map((measure) => measure.cpuPerThousand)),
+        rss: median(of.map((measure) => measure.rssMib)),
+      };
+      console.log(
+        `  ${String(size).padStart(3)} KiB  ${system.padEnd(9)}  ${row.rate.toFixed(0).padStart(6)} mails/s  ` +
+          `${row.cpu.toFixed(2)} CPU s per 1,000  ${row.rss.toFixed(0)} MiB`,
+      );
+      return row;
+    });
+    const [ours, theirs] = rows;
+    if (!ours || !theirs) continue;
+    console.log(
+      `  ${String(size).padStart(3)} KiB  ratio      ${(ours.rate / theirs.rate).toFixed(2)} x the rate at ` +
+        `${(ours.cpu / theirs.cpu).toFixed(2)} x the CPU\n`,
+    );
+  }
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1
+    ? (sorted[middle] ?? 0)
+    : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
+}
+
+process.exitCode = await main();

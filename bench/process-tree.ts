@@ -1,0 +1,57 @@
+/** CPU time and memory of a process and all below it, as the kernel counts them (Linux: /proc). */
+
+import { readdirSync, readFileSync } from "node:fs";
+
+export interface Usage {
+  /** User and system seconds, with those of children that have ended. */
+  readonly cpuSeconds: number;
+  /** Resident bytes now. */
+  readonly rssBytes: number;
+  readonly processes: number;
+}
+
+/** Clock ticks of /proc/<pid>/stat: USER_HZ, 100 on every Linux there is. */
+const TICKS_PER_SECOND = 100;
+const PAGE_BYTES = 4_096;
+
+interface Stat {
+  readonly pid: number;
+  readonly parent: number;
+  readonly ticks: number;
+  readonly pages: number;
+}
+
+export function usageOf(root: number): Usage {
+  const all = readdirSync("/proc").flatMap((name) => (/^\d+$/.test(name) ? (statOf(name) ?? []) : []));
+  const tree = new Set([root]);
+  for (let grown = true; grown;) {
+    grown = false;
+    for (const { pid, parent } of all) {
+      if (!tree.has(parent) || tree.has(pid)) continue;
+      tree.add(pid);
+      grown = true;
+    }
+  }
+  const members = all.filter(({ pid }) => tree.has(pid));
+  return {
+    cpuSeconds: members.reduce((sum, { ticks }) => sum + ticks, 0) / TICKS_PER_SECOND,
+    rssBytes: members.reduce((sum, { pages }) => sum + pages * PAGE_BYTES, 0),
+    processes: members.length,
+  };
+}
+
+/** Null: it ended while we looked. */
+function statOf(pid: string): Stat | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const fields = text
+      .slice(text.lastIndexOf(")") + 2)
+      .split(" ")
+      .map(Number); // the name may hold blanks
+    const [, parent = 0] = fields;
+    const ticks = [11, 12, 13, 14].reduce((sum, at) => sum + (fields[at] ?? 0), 0); // utime stime cutime cstime
+    return { pid: Number(pid), parent, ticks, pages: fields[21] ?? 0 };
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,72 @@
+/** The ways in of one process, as the worker starts and stops them. */
+
+import type { Clock } from "#shared/domain/clock.ts";
+import type { Config, SmtpInterface } from "#shared/domain/config.ts";
+import type { Submit } from "#shared/app/submit.ts";
+import type { Backend } from "#shared/ports/backend.ts";
+import type { Logger } from "#shared/runtime/log.ts";
+import { METRICS_CONTENT_TYPE } from "#shared/runtime/metrics.ts";
+import type { Metrics } from "#shared/runtime/metrics.ts";
+import { checkApiExposure } from "#shared/app/api-access.ts";
+import { apiHandlers } from "../lambdas/api.ts";
+import { startApiServer } from "./api-server.ts";
+import { startFeeder } from "./feeder/server.ts";
+import type { FrontDoor } from "./worker.ts";
+
+export interface DoorDeps {
+  readonly config: Config;
+  readonly backend: Backend;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly reusePort: boolean;
+}
+
+export type OpenDoor = (submit: Submit) => Promise<FrontDoor>;
+
+export function feederDoor(settings: SmtpInterface, deps: DoorDeps): OpenDoor {
+  const { config, backend, clock, reusePort } = deps;
+  const log = deps.log.child({ component: "feeder", interface: settings.name });
+  return async (submit) => {
+    const feeder = await startFeeder({
+      interface: settings,
+      name: config.name,
+      hostname: config.hostname,
+      submit,
+      secrets: backend.secrets,
+      clock,
+      log,
+      metrics: NO_METRICS,
+      reusePort,
+    });
+    const { address, port } = feeder;
+    return {
+      kind: "smtp",
+      name: settings.name,
+      address,
+      port,
+      drain: (graceMs) => feeder.drain(graceMs),
+    };
+  };
+}
+
+export function httpDoor({ config, backend, clock, metrics, reusePort, ...deps }: DoorDeps): OpenDoor {
+  const log = deps.log.child({ component: "api" });
+  return async (submit) => {
+    await checkApiExposure(config.api, backend.secrets);
+    const scrape = async () => ({ contentType: METRICS_CONTENT_TYPE, text: await metrics.text() });
+    const handlers = apiHandlers({ config, backend, submit, metrics: scrape, clock, log });
+    const server = await startApiServer({ config: config.api, handlers, log, clock, reusePort });
+    const { address, port } = server;
+    return { kind: "http", name: "api", address, port, drain: (graceMs) => server.drain(graceMs) };
+  };
+}
+
+/** What a feeder counts is counted by the use case behind it already. */
+const NO_METRICS = {
+  sessionOpened: () => undefined,
+  sessionClosed: () => undefined,
+  accepted: () => undefined,
+  refused: () => undefined,
+  authFailed: () => undefined,
+};

@@ -1,0 +1,131 @@
+/** Chooses the adapters of a sender process and joins them to what it does: the only file here that names a store. */
+
+import { randomBytes } from "node:crypto";
+import { hostname as systemHostname, networkInterfaces } from "node:os";
+
+import { parseDkimKey } from "#shared/domain/dkim.ts";
+import { messageIds } from "#shared/domain/ids.ts";
+import type { WorkerId } from "#shared/domain/ids.ts";
+import { DomainError } from "#shared/domain/errors.ts";
+import type { EmbeddedBackend } from "#shared/embedded/open.ts";
+import { openEmbedded } from "#shared/embedded/open.ts";
+import type { Settings } from "#shared/runtime/config.ts";
+import type { Logger } from "#shared/runtime/log.ts";
+import { createMetrics } from "#shared/runtime/metrics.ts";
+import type { Metrics } from "#shared/runtime/metrics.ts";
+import { mxResolver } from "./delivery/resolve-mx.ts";
+import { signer } from "./delivery/sign.ts";
+import { tlsMemory } from "./delivery/tls.ts";
+import { cachedDns } from "./dns/cache.ts";
+import { lookUpHostsFile } from "./dns/hosts-file.ts";
+import { stubResolver } from "./dns/stub-resolver.ts";
+import { feederDoor, httpDoor } from "./front-doors.ts";
+import { observer } from "./observe.ts";
+import { systemClock } from "./system-clock.ts";
+import type { WorkerDeps } from "./worker.ts";
+
+export interface Wired {
+  readonly deps: WorkerDeps;
+  readonly backend: EmbeddedBackend;
+  readonly metrics: Metrics;
+  close(): Promise<void>;
+}
+
+export interface WireOptions {
+  readonly settings: Settings;
+  readonly worker: WorkerId;
+  readonly log: Logger;
+  /** Metrics of all processes as text; null: not to be had. */
+  readonly metricTotals: () => Promise<string | null>;
+  /** True: other processes listen on the same ports. */
+  readonly reusePort: boolean;
+}
+
+export async function wireWorker({
+  settings,
+  worker,
+  log,
+  metricTotals,
+  reusePort,
+}: WireOptions): Promise<Wired> {
+  const { config } = settings;
+  const clock = systemClock;
+  const backend = await openBackend(settings);
+  const onError: WorkerDeps["onError"] = (what, error, fields) =>
+    log.error({ component: what, err: error, ...fields }, "failed");
+  const metrics = createMetrics({
+    zones: config.zones.keys(),
+    readStore: () => readStore(backend),
+    totals: metricTotals,
+    onError: (error) => onError("metrics", error),
+  });
+  const dns = stubResolver({ nameservers: config.dns.nameservers, timeoutMs: config.dns.timeoutMs, clock });
+  const resolve = mxResolver({
+    dns: cachedDns(dns, { clock }),
+    clock,
+    random: Math.random,
+    ownNames: new Set([config.hostname.toLowerCase()]),
+    ownAddresses: ownAddresses(),
+    hostsFile: lookUpHostsFile,
+  });
+  const { hostname, name, dkim } = config;
+  const keys = dkim.enabled ? dkim.keys.map(parseDkimKey) : [];
+  const doorDeps = { config, backend, clock, log, metrics, reusePort };
+  const deps: WorkerDeps = {
+    config,
+    backend,
+    clock,
+    random: Math.random,
+    newMessageId: messageIds(() => clock.now(), randomBytes),
+    worker,
+    hostname: systemHostname(),
+    pid: process.pid,
+    resolve,
+    signer: signer({ keys, hostname, name, now: () => clock.now() }),
+    connectOptions: { tlsMemory: tlsMemory(), log },
+    observer: observer({ log, metrics, clock }),
+    onConnections: ({ idle, reused }) => {
+      if (idle !== undefined) metrics.connectionPoolSize.inc(idle);
+      if (reused !== undefined) metrics.connectionReuses.inc(reused);
+    },
+    onError,
+    frontDoors: [
+      ...config.smtpInterfaces.map((each) => feederDoor(each, doorDeps)),
+      ...(config.api.enabled ? [httpDoor(doorDeps)] : []),
+    ],
+  };
+  return {
+    deps,
+    backend,
+    metrics,
+    async close() {
+      dns.close();
+      await backend.close();
+    },
+  };
+}
+
+async function openBackend({ backend, dataDir, config }: Settings): Promise<EmbeddedBackend> {
+  if (backend === "embedded")
+    return openEmbedded({ dataDir, clock: systemClock, historyMs: config.queue.historyMs });
+  throw new DomainError(
+    "invalid-config",
+    "ZONEFLEET_BACKEND=aws is not there yet: use embedded",
+    "ZONEFLEET_BACKEND",
+  );
+}
+
+async function readStore({ queue, limits }: EmbeddedBackend) {
+  const counts = await queue.counts();
+  return {
+    queued: counts.reduce((sum, { queued, leased }) => sum + queued + leased, 0),
+    deferred: counts.reduce((sum, { deferred }) => sum + deferred, 0),
+    blacklisted: (await limits.blocked()).length,
+  };
+}
+
+/** Where mail for us would come in: an MX list that names one of these leads back here. */
+function ownAddresses(): Set<string> {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return new Set(all.filter(({ internal }) => !internal).map(({ address }) => address));
+}

@@ -1,0 +1,164 @@
+/**
+ * One process of the relay: feeders, HTTP API and zones on one backend, until it is drained.
+ * It is given everything it needs, so tests run it inside their own process with a real store and real sockets.
+ */
+
+import type { Clock } from "#shared/domain/clock.ts";
+import type { Config } from "#shared/domain/config.ts";
+import type { MessageId, WorkerId } from "#shared/domain/ids.ts";
+import { MINUTE, SECOND, later } from "#shared/domain/units.ts";
+import type { Relay } from "#shared/domain/zone.ts";
+import type { Observer } from "#shared/app/observer.ts";
+import { reportBounces } from "#shared/app/report-bounces.ts";
+import { settler } from "#shared/app/settle.ts";
+import type { Submit } from "#shared/app/submit.ts";
+import { submitter } from "#shared/app/submit.ts";
+import type { Backend } from "#shared/ports/backend.ts";
+import type { ResolveMx } from "./delivery/resolve-mx.ts";
+import type { Signer } from "./delivery/sign.ts";
+import type { ConnectOptions } from "./delivery/connect.ts";
+import { blockedEgressView } from "./zone/blocked-egress.ts";
+import { connectionSlots, SLOT_MS } from "./zone/connection-slots.ts";
+import { openZone } from "./zone/open-zone.ts";
+import { repeat } from "./repeat.ts";
+
+export interface WorkerDeps {
+  readonly config: Config;
+  readonly backend: Backend;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly newMessageId: () => MessageId;
+  readonly worker: WorkerId;
+  readonly hostname: string;
+  readonly pid: number;
+  readonly resolve: ResolveMx;
+  readonly signer: Signer;
+  readonly connectOptions: Omit<ConnectOptions, "signal">;
+  readonly observer: Observer;
+  readonly onConnections: (change: { idle?: number; reused?: number }) => void;
+  readonly onError: (what: string, error: unknown, fields?: Readonly<Record<string, unknown>>) => void;
+  /** The ways in: each is started with the use case that takes mail, and stopped before the zones are. */
+  readonly frontDoors: readonly ((submit: Submit) => Promise<FrontDoor>)[];
+}
+
+export interface FrontDoor {
+  readonly kind: "smtp" | "http";
+  /** Name of the SMTP interface, or `api`. */
+  readonly name: string;
+  readonly address: string;
+  readonly port: number;
+  /** Take nothing new, finish what is there; what is left after `graceMs` is cut. */
+  drain(graceMs: number): Promise<void>;
+}
+
+export interface Worker {
+  readonly frontDoors: readonly FrontDoor[];
+  readonly submit: Submit;
+  /** Resolves when all is finished, after `graceMs` at the latest and then with what was in flight cut off. */
+  drain(graceMs: number): Promise<void>;
+}
+
+const HEARTBEAT_MS = 20 * SECOND;
+/** A worker that has not been heard of for this long is dead. */
+const HEARTBEAT_TTL_MS = MINUTE;
+const SWEEP_MS = SECOND;
+const REPORT_MS = SECOND / 2;
+const BLOCKED_MS = 3 * SECOND;
+/** Of the grace, what is kept for cutting off and writing what is left. */
+const CUT_MS = 2 * SECOND;
+
+export async function startWorker(deps: WorkerDeps): Promise<Worker> {
+  const { backend, clock } = deps;
+  const submit = submitter({ ...deps, ...backend });
+  const stop = new AbortController();
+  const grace = new AbortController();
+  const chores = startChores(deps, submit, stop.signal);
+  const frontDoors: FrontDoor[] = [];
+  try {
+    for (const open of deps.frontDoors) frontDoors.push(await open(submit));
+  } catch (error) {
+    stop.abort();
+    await Promise.all([...frontDoors.map((door) => door.drain(0)), chores]);
+    throw error;
+  }
+  const zones = startZones(deps, stop.signal, grace.signal);
+  return {
+    frontDoors,
+    submit,
+    async drain(graceMs) {
+      const softMs = Math.max(0, graceMs - CUT_MS);
+      const cut = clock.sleep(softMs, grace.signal).then(() => grace.abort());
+      await Promise.all(frontDoors.map((door) => door.drain(softMs)));
+      stop.abort();
+      await Promise.race([Promise.all([zones, chores]), clock.sleep(graceMs)]);
+      grace.abort();
+      await cut;
+      await leave(deps);
+    },
+  };
+}
+
+function startZones(deps: WorkerDeps, stop: AbortSignal, grace: AbortSignal): Promise<unknown> {
+  const { config, backend, clock, worker } = deps;
+  const blocked = blockedEgressView({ limits: backend.limits, clock });
+  const settle = settler({ ...deps, queue: backend.queue, limits: backend.limits });
+  const slots = connectionSlots({ limits: backend.limits, clock, holder: worker });
+  const sandbox: Relay | null = config.sandbox.enabled
+    ? { host: config.sandbox.host, port: config.sandbox.port, auth: null, secure: false }
+    : null;
+  const shared = { ...deps, settle, slots, blocked, sandbox };
+  const refreshing = repeat(
+    clock,
+    BLOCKED_MS,
+    stop,
+    () => blocked.refresh(),
+    (error) => deps.onError("blocked addresses", error),
+  );
+  const running = [...config.zones.values()]
+    .filter((zone) => !zone.disabled)
+    .map((zone) => openZone(zone, shared, { stop, grace }));
+  return Promise.all([...running, refreshing]);
+}
+
+/** What goes on beside the mail: heartbeat, housekeeping, reports. Each goes on after an error. */
+function startChores(deps: WorkerDeps, submit: Submit, stop: AbortSignal): Promise<unknown> {
+  const { clock, backend, config, worker, observer } = deps;
+  const failed = (what: string) => (error: unknown) => deps.onError(what, error);
+  const startedAt = clock.now();
+  const heartbeat = async (): Promise<void> => {
+    const now = clock.now();
+    const { hostname, pid } = deps;
+    await backend.fleet.beat({
+      worker,
+      hostname,
+      pid,
+      startedAt,
+      until: later(now, HEARTBEAT_TTL_MS),
+      addresses: [],
+    });
+    await backend.limits.renewSlots(worker, later(now, SLOT_MS));
+  };
+  const sweep = async (): Promise<void> => {
+    await backend.queue.sweep();
+  };
+  const report = async (): Promise<void> => {
+    const onUnreportable = (event: { messageId: string }, error: unknown): void =>
+      deps.onError("bounce report", error, { messageId: event.messageId });
+    const { events, queue, bodies } = backend;
+    await reportBounces({ config, events, queue, bodies, submit, clock, worker, observer, onUnreportable });
+  };
+  return Promise.all([
+    repeat(clock, HEARTBEAT_MS, stop, heartbeat, failed("heartbeat")),
+    repeat(clock, SWEEP_MS, stop, sweep, failed("sweep")),
+    repeat(clock, REPORT_MS, stop, report, failed("bounce report")),
+  ]);
+}
+
+async function leave({ backend, worker, onError }: WorkerDeps): Promise<void> {
+  try {
+    await backend.limits.dropHolder(worker);
+    await backend.fleet.leave(worker);
+  } catch (error) {
+    onError("leaving the fleet", error); // slots and membership lapse by themselves
+  }
+}

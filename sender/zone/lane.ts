@@ -1,0 +1,278 @@
+/**
+ * One lane: the jobs of a zone for one site, waiting or in flight, and the connections they travel on.
+ *
+ * L1 A lane is bounded: `isFull` tells the zone loop to take no more rows for its domains.
+ * L2 Each connection holds one slot from before it is opened until after it is closed, so caps hold over all processes.
+ * L3 A job is started only under leases that will last; a job that cannot start soon is given back, not hoarded.
+ * L4 A site that cannot be reached is probed by one job at a time; the others are put off without counting as tried.
+ */
+
+import type { Domain } from "#shared/domain/address.ts";
+import type { Clock } from "#shared/domain/clock.ts";
+import type { Outcome } from "#shared/domain/outcome.ts";
+import type { Lease } from "#shared/domain/queue-row.ts";
+import type { EpochMs } from "#shared/domain/units.ts";
+import { later, MINUTE, SECOND } from "#shared/domain/units.ts";
+import type { Zone } from "#shared/domain/zone.ts";
+import { MAX_ROWS_TOGETHER } from "#shared/ports/queue-store.ts";
+import type { Delivered } from "../delivery/deliver.ts";
+import type { Job } from "../delivery/job.ts";
+import type { SmtpSession } from "../delivery/smtp-client.ts";
+import type { ConnectionSlots, SlotKey } from "./connection-slots.ts";
+
+export interface LaneDeps {
+  readonly zone: Zone;
+  readonly site: string;
+  /** Connections at once, all processes together. */
+  readonly siteLimit: number;
+  readonly slots: ConnectionSlots;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly deliver: (job: Job, reused: SmtpSession | null) => Promise<Delivered>;
+  /** Write the outcomes. It keeps trying while the store is down; it does not throw. */
+  readonly settle: (job: Job, startedAt: EpochMs, outcomes: readonly Outcome[]) => Promise<void>;
+  /** Write that the rows were put off untried. */
+  readonly putOff: (job: Job, dueAt: EpochMs, detail: string) => Promise<void>;
+  /** Give rows back to the queue, due at the time. */
+  readonly giveBack: (leases: readonly Lease[], dueAt: EpochMs) => Promise<void>;
+  readonly mayStart: (lease: Lease) => boolean;
+  /** The lane was full and is not any more. */
+  readonly onRoom: () => void;
+  readonly onConnections: (change: { idle?: number; reused?: number }) => void;
+  readonly onError: (error: unknown) => void;
+}
+
+export interface Lane {
+  readonly site: string;
+  readonly domains: ReadonlySet<Domain>;
+  readonly isFull: boolean;
+  /** True: no jobs and no connections. */
+  readonly isEmpty: boolean;
+  add(job: Job): void;
+  /** Close connections that have been idle for too long. */
+  tidy(): void;
+  /** Give back what has not started and close what is idle; what is in flight goes on. */
+  drain(): Promise<void>;
+}
+
+interface Connection {
+  /** Null while it is being opened. */
+  session: SmtpSession | null;
+  egressKey: string;
+  /** Null while it carries a job. */
+  idleSince: EpochMs | null;
+}
+
+/** Jobs a lane holds for each connection it may have, so that none waits for the next `take`; and some for a lane of one. */
+const JOBS_PER_CONNECTION = 4;
+const JOBS_ANYWAY = 10;
+/** Between two tries to get a slot that all went to other processes. */
+const SLOT_RETRY_MS = 250;
+/** With no slot for this long, the rows are given to who has the slots. */
+const SLOT_PATIENCE_MS = 3 * SECOND;
+const GIVE_BACK_MS = SECOND;
+/** How long a site that cannot be reached is left alone, doubled with each failed probe. */
+const DOWN_FIRST_MS = MINUTE;
+const DOWN_MAX_MS = 15 * MINUTE;
+
+export function openLane(deps: LaneDeps): Lane {
+  const { zone, site, siteLimit, clock } = deps;
+  const slotKey: SlotKey = { zone: zone.name, zoneLimit: zone.connections, site, siteLimit };
+  const maxJobs = JOBS_ANYWAY + JOBS_PER_CONNECTION * siteLimit;
+  const domains = new Set<Domain>();
+  const waiting: Job[] = [];
+  const connections = new Set<Connection>();
+  let inFlight = 0;
+  let acquiring = 0;
+  let deniedSince: EpochMs | null = null;
+  let pausing = false;
+  let draining = false;
+  let full = false;
+  let down: { failures: number; until: EpochMs; detail: string } | null = null;
+
+  function pump(): void {
+    if (down && clock.now() < down.until) return putOffWaiting(down);
+    while (waiting.length > 0 && !draining) {
+      if (down && inFlight + acquiring > 0) return; // L4: one probe
+      const connection = idleFor(waiting[0] as Job);
+      if (connection) run(waiting.shift() as Job, connection);
+      else if (!openAnother()) return;
+    }
+  }
+
+  function idleFor(job: Job): Connection | null {
+    for (const connection of connections) {
+      if (connection.idleSince === null || connection.egressKey !== job.egressKey) continue;
+      if (connection.session?.usable === true) return connection;
+      drop(connection);
+    }
+    return null;
+  }
+
+  /** False: no more connections can be opened now. */
+  function openAnother(): boolean {
+    if (acquiring >= waiting.length || pausing) return false;
+    if (connections.size + acquiring >= siteLimit && !dropIdle()) return false;
+    void acquireAndRun().catch(deps.onError);
+    return true;
+  }
+
+  async function acquireAndRun(): Promise<void> {
+    acquiring++;
+    const granted = await deps.slots.acquire(slotKey).catch((error: unknown) => {
+      deps.onError(error);
+      return false; // the store does not answer: no new connections until it does
+    });
+    acquiring--;
+    if (!granted) return waitForSlot();
+    deniedSince = null;
+    const job = waiting.shift();
+    const connection: Connection = { session: null, egressKey: "", idleSince: null };
+    connections.add(connection);
+    if (job) run(job, connection);
+    else drop(connection);
+  }
+
+  /** All slots are elsewhere: ask again in a while, and let go of rows that others could send. */
+  async function waitForSlot(): Promise<void> {
+    deniedSince ??= clock.now();
+    if (pausing) return;
+    pausing = true;
+    await clock.sleep(SLOT_RETRY_MS * (1 + deps.random()));
+    pausing = false;
+    const patient = clock.now() < later(deniedSince ?? clock.now(), SLOT_PATIENCE_MS);
+    if (!patient && connections.size === 0) await giveBackWaiting();
+    pump();
+  }
+
+  /** L3 */
+  async function giveBackWaiting(): Promise<void> {
+    const leases = waiting.splice(0).flatMap((job) => job.leases);
+    await deps.giveBack(leases, later(clock.now(), GIVE_BACK_MS));
+    noteRoom();
+  }
+
+  function run(job: Job, connection: Connection): void {
+    if (connection.idleSince !== null) deps.onConnections({ idle: -1 });
+    connection.idleSince = null;
+    connection.egressKey = job.egressKey;
+    inFlight++;
+    noteRoom();
+    void carry(job, connection).catch(deps.onError);
+  }
+
+  async function carry(whole: Job, connection: Connection): Promise<void> {
+    const job = { ...whole, leases: whole.leases.filter(deps.mayStart) };
+    const lost = whole.leases.filter((lease) => !job.leases.includes(lease));
+    if (lost.length > 0) await deps.giveBack(lost, clock.now());
+    const startedAt = clock.now();
+    if (connection.session && job.leases.length > 0) deps.onConnections({ reused: 1 });
+    const delivered = job.leases.length > 0 ? await deps.deliver(job, connection.session) : null;
+    if (delivered) noteHealth(delivered);
+    keep(connection, delivered ? delivered.session : connection.session);
+    // The connection goes on to its next job while this one is written; the job counts until it is.
+    const settled = delivered ? deps.settle(job, startedAt, delivered.outcomes) : Promise.resolve();
+    inFlight--;
+    pump();
+    await settled;
+  }
+
+  /** Full until half empty, so that rows are taken by the handful and not one for each that ends. */
+  function noteRoom(): void {
+    if (!full || waiting.length > maxJobs / 2) return;
+    full = false;
+    deps.onRoom();
+  }
+
+  /** Keep the connection for the next job, or let it go and its slot with it. */
+  function keep(connection: Connection, session: SmtpSession | null): void {
+    connection.session = session;
+    if (!session || draining || session.transactions >= zone.connectionCache.reuseCount)
+      return drop(connection);
+    connection.idleSince = clock.now();
+    deps.onConnections({ idle: 1 });
+  }
+
+  function drop(connection: Connection): void {
+    if (!connections.delete(connection)) return;
+    if (connection.idleSince !== null) deps.onConnections({ idle: -1 });
+    if (connection.session?.usable === true) connection.session.quit();
+    else connection.session?.destroy();
+    void deps.slots.release(slotKey).catch(deps.onError);
+  }
+
+  /** Make room for a connection from another egress address. */
+  function dropIdle(): boolean {
+    for (const connection of connections) {
+      if (connection.idleSince === null) continue;
+      drop(connection);
+      return true;
+    }
+    return false;
+  }
+
+  function noteHealth({ siteDown, outcomes }: Delivered): void {
+    if (!siteDown) {
+      down = null;
+      return;
+    }
+    const failures = (down?.failures ?? 0) + 1;
+    const ms = Math.min(DOWN_FIRST_MS * 2 ** (failures - 1), DOWN_MAX_MS);
+    const first = outcomes[0];
+    const why = first && first.kind !== "delivered" ? first.detail : "no host answered";
+    down = {
+      failures,
+      until: later(clock.now(), ms),
+      detail: `not tried: ${site} could not be reached: ${why}`,
+    };
+  }
+
+  /** L4. They come back spread over half a minute, the first of them being the probe. */
+  function putOffWaiting({ until, detail }: { until: EpochMs; detail: string }): void {
+    for (const job of waiting.splice(0)) {
+      const dueAt = later(until, Math.floor(deps.random() * 30 * SECOND));
+      void deps.putOff(job, dueAt, detail).catch(deps.onError);
+    }
+    noteRoom();
+  }
+
+  return {
+    site,
+    domains,
+    get isFull() {
+      if (waiting.length >= maxJobs) full = true;
+      return full;
+    },
+    get isEmpty() {
+      return (
+        waiting.length + inFlight + acquiring + connections.size === 0 && (!down || clock.now() >= down.until)
+      );
+    },
+    add(job) {
+      for (const lease of job.leases) domains.add(lease.row.domain);
+      const same = waiting.findIndex(
+        (other) =>
+          other.message.id === job.message.id &&
+          other.egressKey === job.egressKey &&
+          other.leases.length + job.leases.length <= MAX_ROWS_TOGETHER,
+      );
+      const other = waiting[same];
+      if (other) waiting[same] = { ...other, leases: [...other.leases, ...job.leases] };
+      else waiting.push(job);
+      pump();
+    },
+    tidy() {
+      const oldest = later(clock.now(), -zone.connectionCache.ttlMs);
+      for (const connection of connections) {
+        const { idleSince, session } = connection;
+        if (idleSince !== null && (idleSince <= oldest || session?.usable !== true)) drop(connection);
+      }
+      pump();
+    },
+    async drain() {
+      draining = true;
+      while (dropIdle());
+      await giveBackWaiting();
+    },
+  };
+}

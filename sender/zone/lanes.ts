@@ -1,0 +1,43 @@
+/** All lanes of a zone, by site; which domains go to which; and which are full. */
+
+import type { Domain } from "#shared/domain/address.ts";
+import type { Job } from "../delivery/job.ts";
+import type { Lane } from "./lane.ts";
+
+export interface Lanes {
+  add(job: Job): void;
+  /** Domains of which no more rows are wanted now. */
+  fullDomains(): Set<Domain>;
+  /** Close idle connections and forget empty lanes. */
+  tidy(): void;
+  drain(): Promise<void>;
+}
+
+export function lanesOf(open: (job: Job) => Lane): Lanes {
+  const bySite = new Map<string, Lane>();
+  return {
+    add(job) {
+      let lane = bySite.get(job.site);
+      if (!lane) {
+        lane = open(job);
+        bySite.set(job.site, lane);
+      }
+      lane.add(job);
+    },
+    fullDomains() {
+      const full = new Set<Domain>();
+      for (const lane of bySite.values())
+        if (lane.isFull) for (const domain of lane.domains) full.add(domain);
+      return full;
+    },
+    tidy() {
+      for (const lane of bySite.values()) {
+        lane.tidy();
+        if (lane.isEmpty) bySite.delete(lane.site);
+      }
+    },
+    async drain() {
+      await Promise.all([...bySite.values()].map((lane) => lane.drain()));
+    },
+  };
+}

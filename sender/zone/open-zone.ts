@@ -1,0 +1,194 @@
+/** Puts the parts of one zone together: leases, lanes, limits, delivery and settling. What each does is in its own file. */
+
+import type { Domain } from "#shared/domain/address.ts";
+import type { Clock } from "#shared/domain/clock.ts";
+import type { Config, DomainLimit } from "#shared/domain/config.ts";
+import type { WorkerId } from "#shared/domain/ids.ts";
+import type { Outcome } from "#shared/domain/outcome.ts";
+import { NO_ROUTE } from "#shared/domain/outcome.ts";
+import type { Lease } from "#shared/domain/queue-row.ts";
+import type { EpochMs } from "#shared/domain/units.ts";
+import { SECOND } from "#shared/domain/units.ts";
+import type { Relay, Zone } from "#shared/domain/zone.ts";
+import type { Observer } from "#shared/app/observer.ts";
+import type { Settle } from "#shared/app/settle.ts";
+import { putOff, settleWithout } from "#shared/app/settle.ts";
+import type { Backend } from "#shared/ports/backend.ts";
+import type { Settlement } from "#shared/ports/queue-store.ts";
+import { egressFor } from "../delivery/choose-egress.ts";
+import { deliver } from "../delivery/deliver.ts";
+import type { DeliverDeps } from "../delivery/deliver.ts";
+import type { Job } from "../delivery/job.ts";
+import { egressKeyOf } from "../delivery/open-session.ts";
+import type { ResolveMx } from "../delivery/resolve-mx.ts";
+import type { Signer } from "../delivery/sign.ts";
+import type { ConnectOptions } from "../delivery/connect.ts";
+import type { BlockedEgressView } from "./blocked-egress.ts";
+import type { ConnectionSlots } from "./connection-slots.ts";
+import { dispatcher } from "./dispatch.ts";
+import { openLane } from "./lane.ts";
+import { lanesOf } from "./lanes.ts";
+import { leaseKeeper } from "./lease-keeper.ts";
+import { runZone } from "./run-zone.ts";
+
+export interface SenderDeps {
+  readonly config: Config;
+  readonly backend: Backend;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly worker: WorkerId;
+  readonly resolve: ResolveMx;
+  readonly signer: Signer;
+  readonly settle: Settle;
+  readonly slots: ConnectionSlots;
+  readonly blocked: BlockedEgressView;
+  readonly observer: Observer;
+  readonly connectOptions: Omit<ConnectOptions, "signal">;
+  readonly sandbox: Relay | null;
+  readonly onConnections: (change: { idle?: number; reused?: number }) => void;
+  readonly onError: (what: string, error: unknown, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+/** A store that is down: the outcome is kept and written again and again, for as long as a lease can be renewed at all. */
+const SETTLE_TRIES = 30;
+const SETTLE_FIRST_WAIT_MS = SECOND / 10;
+const SETTLE_MAX_WAIT_MS = 10 * SECOND;
+
+/** Run a zone until `stop`; `grace` cuts short what is still in flight. */
+export function openZone(
+  zone: Zone,
+  deps: SenderDeps,
+  { stop, grace }: { stop: AbortSignal; grace: AbortSignal },
+): Promise<void> {
+  const { backend, clock, config, worker } = deps;
+  const onError = (error: unknown): void => deps.onError("zone", error, { zone: zone.name });
+  const keeper = leaseKeeper({ queue: backend.queue, clock, leaseMs: config.queue.leaseMs, onError });
+  const isForbidden = (address: string, job: Pick<Job, "site" | "leases">): boolean =>
+    deps.blocked.isBlocked(address, job.site) || limitOf(config, job).disabledAddresses.includes(address);
+  let onRoom = (): void => undefined;
+
+  const giveBack = async (leases: readonly Lease[], dueAt: EpochMs): Promise<void> => {
+    keeper.letGo(leases);
+    if (leases.length > 0) await backend.queue.release(leases, dueAt).catch(onError); // else they lapse
+  };
+  const persist = async (leases: readonly Lease[], write: () => Promise<void>): Promise<void> => {
+    await persistently(write, clock, onError);
+    keeper.letGo(leases);
+  };
+  const settle = (
+    job: Omit<Job, "egressKey">,
+    startedAt: EpochMs,
+    outcomes: readonly Outcome[],
+  ): Promise<void> =>
+    persist(job.leases, async () => {
+      const other = otherEgress(job, outcomes, isForbidden);
+      await deps.settle({
+        zone,
+        site: job.site,
+        startedAt,
+        leases: job.leases,
+        outcomes,
+        otherEgress: other,
+      });
+      if (other) await deps.blocked.reload(); // the refusal may just have blocked the address
+    });
+  const endWithout = (settlements: readonly Settlement[]): Promise<void> =>
+    persist(
+      settlements.map(({ lease }) => lease),
+      () => settleWithout({ queue: backend.queue, observer: deps.observer }, settlements),
+    );
+
+  const delivery: DeliverDeps = {
+    bodies: backend.bodies,
+    signer: deps.signer,
+    connectOptions: deps.connectOptions,
+    isForbidden,
+    onInternalError: (job, error) =>
+      deps.onError("delivery", error, { zone: zone.name, messageId: job.message.id }),
+  };
+  const lanes = lanesOf((first) =>
+    openLane({
+      zone,
+      site: first.site,
+      siteLimit: siteLimit(config, zone, first),
+      slots: deps.slots,
+      clock,
+      random: deps.random,
+      deliver: (job, reused) => deliver(job, reused, delivery, grace),
+      settle,
+      putOff: (job, dueAt, detail) =>
+        endWithout(job.leases.map((lease) => putOff(config, lease, { now: clock.now(), dueAt, detail }))),
+      giveBack,
+      mayStart: (lease) => keeper.mayStart(lease),
+      onRoom: () => onRoom(),
+      onConnections: deps.onConnections,
+      onError,
+    }),
+  );
+  const dispatch = dispatcher({
+    zone,
+    sandbox: deps.sandbox,
+    suppressions: backend.suppressions,
+    resolve: deps.resolve,
+    lanes,
+    clock,
+    egressKeyOf: (job) => egressKeyOf(job, isForbidden),
+    settle,
+    settleWithout: endWithout,
+    giveBack,
+    onError,
+  });
+  const queue = backend.queue;
+  const listen = (listener: () => void): void => {
+    onRoom = listener;
+  };
+  const leaseMs = config.queue.leaseMs;
+  return runZone(
+    { zone, queue, clock, worker, leaseMs, keeper, lanes, dispatch, onRoom: listen, onError },
+    stop,
+  );
+}
+
+/** Write until it is written. After the last try the leases lapse and another worker repeats the delivery: that is said aloud. */
+async function persistently(
+  write: () => Promise<void>,
+  clock: Clock,
+  onError: (error: unknown) => void,
+): Promise<void> {
+  for (let attempt = 0; attempt < SETTLE_TRIES; attempt++) {
+    try {
+      return await write();
+    } catch (error) {
+      onError(error);
+      await clock.sleep(Math.min(SETTLE_FIRST_WAIT_MS * 2 ** attempt, SETTLE_MAX_WAIT_MS));
+    }
+  }
+  onError(new Error("an outcome could not be written to the store; the delivery will be repeated"));
+}
+
+/** A relay is the operator's own: what the zone may open at all, unless its host is named in `domainConfig`. */
+function siteLimit(config: Config, zone: Zone, job: Job): number {
+  if (!job.relay) return limitOf(config, job).maxConnections;
+  return config.domains.byDomain.get(job.relay.host)?.maxConnections ?? zone.connections;
+}
+
+/** The narrowest limit that names the site or a domain of the job, else the default. */
+function limitOf(config: Config, job: Pick<Job, "site" | "leases">): DomainLimit {
+  const { byDomain } = config.domains;
+  const domain: Domain | undefined = job.leases[0]?.row.domain;
+  return (domain && byDomain.get(domain)) ?? byDomain.get(job.site) ?? config.domains.default;
+}
+
+/** True: after this refusal there is an address left in the pool that may still try the site. */
+function otherEgress(
+  job: Omit<Job, "egressKey">,
+  outcomes: readonly Outcome[],
+  isForbidden: (address: string, job: Pick<Job, "site" | "leases">) => boolean,
+): boolean {
+  const used = outcomes.find((outcome) => outcome.kind !== "delivered")?.route ?? NO_ROUTE;
+  if (used.egress === null || used.peer === null) return false;
+  const { zone, message, site } = job;
+  const forbidden = (address: string): boolean => address === used.egress || isForbidden(address, job);
+  const other = egressFor({ zone, message, site, peer: used.peer, isForbidden: forbidden });
+  return other !== null && other.address !== "0.0.0.0" && other.address !== "::";
+}

@@ -1,0 +1,99 @@
+/**
+ * The loop of one zone in one process: take rows that are due, find out where they go, put them in the lane of their site.
+ * It holds a bounded number of rows, never waits for one destination, and goes on when the store comes back from an outage.
+ */
+
+import type { Clock } from "#shared/domain/clock.ts";
+import type { WorkerId } from "#shared/domain/ids.ts";
+import { SECOND } from "#shared/domain/units.ts";
+import type { Zone } from "#shared/domain/zone.ts";
+import type { QueueStore, Taken } from "#shared/ports/queue-store.ts";
+import type { Dispatch } from "./dispatch.ts";
+import type { Lanes } from "./lanes.ts";
+import type { LeaseKeeper } from "./lease-keeper.ts";
+
+export interface ZoneDeps {
+  readonly zone: Zone;
+  readonly queue: QueueStore;
+  readonly clock: Clock;
+  readonly worker: WorkerId;
+  readonly leaseMs: number;
+  readonly keeper: LeaseKeeper;
+  readonly lanes: Lanes;
+  /** Find the way of what was taken and put it in its lane; it does not throw. */
+  readonly dispatch: Dispatch;
+  /** `listener` replaces the one before; it is called when a lane that was full is not any more. */
+  readonly onRoom: (listener: () => void) => void;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Rows held at once, waiting or in flight: some thousand connections' worth, a few KiB each. */
+const MAX_HELD_ROWS = 10_000;
+const ROWS_PER_TAKE = 200;
+const ROWS_OF_DOMAIN_PER_TAKE = 50;
+const TAKE_WAIT_MS = 5 * SECOND;
+const ROOM_POLL_MS = SECOND / 20;
+const TIDY_MS = SECOND / 2;
+/** After the store failed. */
+const STORE_RETRY_MS = SECOND;
+
+/** Deliver a zone until `stop`, then finish what is in flight and give back the rest. */
+export async function runZone(deps: ZoneDeps, stop: AbortSignal): Promise<void> {
+  const inDispatch = new Set<Promise<void>>();
+  const done = new AbortController();
+  const background = Promise.all([deps.keeper.run(done.signal), tidyLanes(deps, done.signal)]);
+  while (!stop.aborted) {
+    const taken = await takeSome(deps, stop);
+    for (const group of taken) {
+      deps.keeper.hold(group.leases);
+      const dispatched = deps.dispatch(group).finally(() => inDispatch.delete(dispatched));
+      inDispatch.add(dispatched);
+    }
+  }
+  await Promise.all(inDispatch);
+  await deps.lanes.drain();
+  while (deps.keeper.size > 0) await deps.clock.sleep(SECOND / 20); // bounded by the caller's grace, which ends the process
+  done.abort();
+  await background;
+}
+
+/** The next rows, or none when a wait is over, room was made meanwhile, or the store is down. */
+async function takeSome(deps: ZoneDeps, stop: AbortSignal): Promise<readonly Taken[]> {
+  const { zone, keeper, lanes, queue, worker, leaseMs } = deps;
+  const wake = new AbortController();
+  const abort = (): void => wake.abort();
+  stop.addEventListener("abort", abort, { once: true });
+  try {
+    const room = MAX_HELD_ROWS - keeper.size;
+    const avoid = lanes.fullDomains();
+    if (room <= 0) {
+      await deps.clock.sleep(ROOM_POLL_MS, wake.signal);
+      return [];
+    }
+    if (avoid.size > 0) deps.onRoom(abort);
+    return await queue.take({
+      zone: zone.name,
+      worker,
+      max: Math.min(room, ROWS_PER_TAKE),
+      maxPerDomain: ROWS_OF_DOMAIN_PER_TAKE,
+      avoid,
+      leaseMs,
+      waitMs: TAKE_WAIT_MS,
+      signal: wake.signal,
+    });
+  } catch (error) {
+    deps.onError(error);
+    await deps.clock.sleep(STORE_RETRY_MS, stop);
+    return [];
+  } finally {
+    deps.onRoom(() => undefined);
+    stop.removeEventListener("abort", abort);
+  }
+}
+
+async function tidyLanes({ clock, lanes }: ZoneDeps, done: AbortSignal): Promise<void> {
+  while (!done.aborted) {
+    await clock.sleep(TIDY_MS, done);
+    lanes.tidy();
+  }
+}

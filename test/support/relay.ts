@@ -1,0 +1,154 @@
+/**
+ * A whole relay inside the test's process: the real worker on a real LMDB folder and real sockets. Only the DNS is a table,
+ * and the clock is the machine's unless the test brings another.
+ */
+
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { pino } from "pino";
+
+import { parseDkimKey } from "#shared/domain/dkim.ts";
+import type { MessageId, WorkerId } from "#shared/domain/ids.ts";
+import { messageIds, parseMessageId, workerId } from "#shared/domain/ids.ts";
+import type { Message } from "#shared/domain/message.ts";
+import type { QueueRow } from "#shared/domain/queue-row.ts";
+import { isFinal } from "#shared/domain/queue-row.ts";
+import type { Submit } from "#shared/app/submit.ts";
+import type { EmbeddedBackend } from "#shared/embedded/open.ts";
+import { openEmbedded } from "#shared/embedded/open.ts";
+import type { Dns } from "#shared/ports/dns.ts";
+import { parseConfig } from "#shared/runtime/config.ts";
+import type { ConfigInput } from "#shared/runtime/config-schema.ts";
+import { createMetrics } from "#shared/runtime/metrics.ts";
+import { mxResolver } from "../../sender/delivery/resolve-mx.ts";
+import { signer } from "../../sender/delivery/sign.ts";
+import { feederDoor, httpDoor } from "../../sender/front-doors.ts";
+import { observer } from "../../sender/observe.ts";
+import { systemClock } from "../../sender/system-clock.ts";
+import { startWorker } from "../../sender/worker.ts";
+import type { Worker } from "../../sender/worker.ts";
+
+export interface Relay extends AsyncDisposable {
+  readonly smtpPort: number;
+  readonly httpUrl: string;
+  readonly backend: EmbeddedBackend;
+  readonly worker: WorkerId;
+  readonly submit: Submit;
+  /** Message and rows as they are now. Throws when there is no such message. */
+  message(id: MessageId): Promise<{ message: Message; rows: QueueRow[] }>;
+  /** The same when no row is open any more. */
+  finished(id: MessageId): Promise<{ message: Message; rows: QueueRow[] }>;
+  drain(graceMs: number): Promise<void>;
+}
+
+export interface RelayOptions {
+  /** Over the defaults of a test: free ports, no sandbox, local targets allowed. */
+  readonly config?: ConfigInput;
+  readonly dns: Dns;
+  /** A folder of the test's own, which it removes itself; default: a new one. */
+  readonly folder?: string;
+  /** Log lines on stdout from this level; default: none. */
+  readonly logLevel?: string;
+}
+
+const FINISHED_TIMEOUT_MS = 20_000;
+const POLL_MS = 10;
+const DRAIN_MS = 5_000;
+
+export async function startRelay(options: RelayOptions): Promise<Relay> {
+  const folder = options.folder ?? (await mkdtemp(join(tmpdir(), "zonefleet-test-")));
+  const config = parseConfig(withDefaults(options.config ?? {}), { source: null, baseDir: folder });
+  const clock = systemClock;
+  const log = pino({ level: options.logLevel ?? "silent" });
+  const backend = await openEmbedded({ dataDir: folder, clock, historyMs: config.queue.historyMs });
+  const metrics = createMetrics({
+    zones: config.zones.keys(),
+    readStore: async () => ({ queued: 0, deferred: 0, blacklisted: 0 }),
+    totals: async () => null,
+    onError: (error) => log.error({ err: error }),
+  });
+  const worker = workerId("test", process.pid, randomBytes(4));
+  const doorDeps = { config, backend, clock, log, metrics, reusePort: false };
+  const running: Worker = await startWorker({
+    config,
+    backend,
+    clock,
+    random: Math.random,
+    newMessageId: messageIds(() => clock.now(), randomBytes),
+    worker,
+    hostname: "test",
+    pid: process.pid,
+    resolve: mxResolver({
+      dns: options.dns,
+      clock,
+      random: Math.random,
+      ownNames: new Set(),
+      ownAddresses: new Set(),
+      hostsFile: async () => [],
+    }),
+    signer: signer({
+      keys: config.dkim.keys.map(parseDkimKey),
+      hostname: config.hostname,
+      name: config.name,
+      now: () => clock.now(),
+    }),
+    connectOptions: {},
+    observer: observer({ log, metrics, clock }),
+    onConnections: () => undefined,
+    onError: (what, error, fields) => log.error({ err: error, ...fields }, what),
+    frontDoors: [...config.smtpInterfaces.map((each) => feederDoor(each, doorDeps)), httpDoor(doorDeps)],
+  });
+  let drained = false;
+  const drain = async (graceMs: number): Promise<void> => {
+    drained = true;
+    await running.drain(graceMs);
+  };
+  const messageNow = async (id: MessageId): Promise<{ message: Message; rows: QueueRow[] }> => {
+    const stored = await backend.queue.get(id);
+    if (!stored) throw new Error(`no message ${id}`);
+    return stored;
+  };
+  return {
+    smtpPort: running.frontDoors.find(({ kind }) => kind === "smtp")?.port ?? 0,
+    httpUrl: `http://127.0.0.1:${running.frontDoors.find(({ kind }) => kind === "http")?.port}`,
+    backend,
+    worker,
+    submit: running.submit,
+    message: messageNow,
+    async finished(id) {
+      const deadline = Date.now() + FINISHED_TIMEOUT_MS;
+      for (;;) {
+        const stored = await messageNow(id);
+        if (stored.rows.every((row) => isFinal(row.state))) return stored;
+        if (Date.now() > deadline) throw new Error(`not finished: ${JSON.stringify(stored.rows, null, 1)}`);
+        await systemClock.sleep(POLL_MS);
+      }
+    },
+    drain,
+    async [Symbol.asyncDispose]() {
+      if (!drained) await running.drain(DRAIN_MS);
+      await backend.close();
+      if (options.folder === undefined) await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function withDefaults(config: ConfigInput): ConfigInput {
+  return {
+    smtpInterfaces: { feeder: { host: "127.0.0.1", port: 0 } },
+    ...config,
+    api: { host: "127.0.0.1", port: 0, ...config.api },
+    dns: { blockLocalAddresses: false, ...config.dns },
+  };
+}
+
+/** The id in `Message queued as <id>`. */
+export function queuedId(reply: string): MessageId {
+  const match = /queued as ([0-9a-z]{26})/.exec(reply);
+  const id = match ? parseMessageId(match[1] as string) : null;
+  if (!id) throw new Error(`no message id in: ${reply}`);
+  return id;
+}

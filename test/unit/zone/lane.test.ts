@@ -1,0 +1,276 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import type { Outcome } from "#shared/domain/outcome.ts";
+import { deferred, NO_ROUTE } from "#shared/domain/outcome.ts";
+import type { Lease } from "#shared/domain/queue-row.ts";
+import { MINUTE, SECOND } from "#shared/domain/units.ts";
+import type { EpochMs } from "#shared/domain/units.ts";
+import type { Zone } from "#shared/domain/zone.ts";
+import { parseConfig } from "#shared/runtime/config.ts";
+import type { Delivered } from "../../../sender/delivery/deliver.ts";
+import type { Job } from "../../../sender/delivery/job.ts";
+import type { SmtpSession } from "../../../sender/delivery/smtp-client.ts";
+import { openLane } from "../../../sender/zone/lane.ts";
+import type { Lane } from "../../../sender/zone/lane.ts";
+import { address, anna, message, queueRow } from "../../support/builders.ts";
+import { fakeClock } from "../../support/fake-clock.ts";
+
+const REUSE = 3;
+const zone = [
+  ...parseConfig(
+    { zones: { default: { connections: 100, connectionCache: { ttl: 5_000, reuseCount: REUSE } } } },
+    { source: null, baseDir: "/" },
+  ).zones.values(),
+].find(({ name }) => name === "default") as Zone;
+
+const delivered: Outcome = {
+  kind: "delivered",
+  reply: { code: 250, enhanced: null, text: "ok" },
+  route: NO_ROUTE,
+};
+
+/** A delivery in progress that the test ends when it likes. */
+interface Running {
+  readonly job: Job;
+  readonly reused: SmtpSession | null;
+  end(result?: Partial<Delivered>): Promise<void>;
+}
+
+function harness({ siteLimit = 2, slotsFree = 100 } = {}) {
+  const clock = fakeClock();
+  const running: Running[] = [];
+  const state = {
+    slotsFree,
+    settled: [] as Job[],
+    putOff: [] as { job: Job; dueAt: EpochMs }[],
+    room: 0,
+    lost: new Set<Lease>(),
+  };
+  const givenBack: Lease[] = [];
+  const errors: unknown[] = [];
+  const lane: Lane = openLane({
+    zone,
+    site: "mx.site.example",
+    siteLimit,
+    clock,
+    random: () => 0.5,
+    slots: {
+      acquire: async () => state.slotsFree > 0 && state.slotsFree-- > 0,
+      release: async () => void state.slotsFree++,
+    },
+    deliver: (job, reused) =>
+      new Promise((resolve) => {
+        running.push({
+          job,
+          reused,
+          async end(result = {}) {
+            running.splice(
+              running.findIndex((one) => one.job === job),
+              1,
+            );
+            resolve({ outcomes: job.leases.map(() => delivered), session: null, siteDown: false, ...result });
+            await turn();
+          },
+        });
+      }),
+    settle: async (job) => void state.settled.push(job),
+    putOff: async (job, dueAt) => void state.putOff.push({ job, dueAt }),
+    giveBack: async (leases) => void givenBack.push(...leases),
+    mayStart: (lease) => !state.lost.has(lease),
+    onRoom: () => void state.room++,
+    onConnections: () => undefined,
+    onError: (error) => void errors.push(error),
+  });
+  return { clock, lane, running, state, givenBack, errors };
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+function job(fields: Partial<Job> = {}, recipients = ["rcpt@one.example"]): Job {
+  const mail = fields.message ?? message();
+  const leases = recipients.map((recipient, i) => ({
+    row: queueRow(mail, i + 1, { recipient: address(recipient) }),
+    token: 1,
+    worker: anna,
+    until: 0 as EpochMs,
+  }));
+  return {
+    zone,
+    message: mail,
+    leases,
+    site: "mx.site.example",
+    hosts: [],
+    relay: null,
+    egressKey: "e1",
+    ...fields,
+  };
+}
+
+function session(): SmtpSession & { transactions: number; closed: boolean } {
+  const fake = {
+    usable: true,
+    transactions: 1,
+    closed: false,
+    quit: () => (fake.closed = true),
+    destroy: () => (fake.closed = true),
+  };
+  return fake as unknown as SmtpSession & { transactions: number; closed: boolean };
+}
+
+describe("a lane", () => {
+  test("opens no more connections than its site may have, and starts the next job when one ends", async () => {
+    const { lane, running } = harness({ siteLimit: 2 });
+    for (let i = 0; i < 5; i++) lane.add(job());
+    await turn();
+    assert.equal(running.length, 2);
+    await running[0]?.end();
+    assert.equal(running.length, 2);
+  });
+
+  test("hands a connection that is free to the next job from the same egress address", async () => {
+    const { lane, running } = harness({ siteLimit: 1 });
+    const open = session();
+    lane.add(job());
+    lane.add(job());
+    await turn();
+    await running[0]?.end({ session: open });
+    assert.equal(running[0]?.reused, open);
+  });
+
+  test("closes an idle connection of another egress address when the site allows no more", async () => {
+    const { lane, running } = harness({ siteLimit: 1 });
+    const open = session();
+    lane.add(job({ egressKey: "e1" }));
+    await turn();
+    await running[0]?.end({ session: open });
+    lane.add(job({ egressKey: "e2" }));
+    await turn();
+    assert.equal(running[0]?.reused, null);
+    assert.equal(open.closed, true);
+  });
+
+  test("closes a connection that carried as many transactions as it may", async () => {
+    const { lane, running, state } = harness({ siteLimit: 1, slotsFree: 1 });
+    const open = session();
+    open.transactions = REUSE;
+    lane.add(job());
+    await turn();
+    await running[0]?.end({ session: open });
+    assert.equal(open.closed, true);
+    assert.equal(state.slotsFree, 1, "and gave its slot back");
+  });
+
+  test("closes a connection that has been idle for longer than its zone keeps one", async () => {
+    const { lane, running, clock, state } = harness({ siteLimit: 1, slotsFree: 1 });
+    const open = session();
+    lane.add(job());
+    await turn();
+    await running[0]?.end({ session: open });
+    await clock.advance(4 * SECOND);
+    lane.tidy();
+    assert.equal(open.closed, false);
+    await clock.advance(SECOND);
+    lane.tidy();
+    assert.equal(open.closed, true);
+    assert.equal(state.slotsFree, 1);
+    assert.equal(lane.isEmpty, true);
+  });
+
+  test("puts rows of one message for one site in one transaction, whatever their domains", async () => {
+    const { lane, running } = harness({ siteLimit: 1 });
+    const mail = message();
+    lane.add(job());
+    await turn();
+    lane.add(job({ message: mail }, ["a@one.example"]));
+    lane.add(job({ message: mail }, ["b@two.example"]));
+    await running[0]?.end();
+    assert.deepEqual(
+      running[0]?.job.leases.map((lease) => lease.row.recipient),
+      ["a@one.example", "b@two.example"],
+    );
+  });
+
+  test("says that it is full, and that it is not any more when half of it is done", async () => {
+    const { lane, running, state } = harness({ siteLimit: 1 });
+    for (let i = 0; i < 15; i++) lane.add(job());
+    await turn();
+    assert.equal(lane.isFull, true);
+    for (let i = 0; i < 6; i++) await running[0]?.end();
+    assert.equal(lane.isFull, true, "full until half empty");
+    assert.equal(state.room, 0);
+    await running[0]?.end();
+    assert.equal(lane.isFull, false);
+    assert.equal(state.room, 1);
+  });
+
+  test("asks again for a slot that another process has, and starts when it comes free", async () => {
+    const { lane, running, clock, state } = harness({ slotsFree: 0 });
+    lane.add(job());
+    await turn();
+    assert.equal(running.length, 0);
+    state.slotsFree = 1;
+    await clock.advance(SECOND);
+    assert.equal(running.length, 1);
+  });
+
+  test("gives rows back that got no slot for long, so that who has the slots can send them", async () => {
+    const { lane, clock, givenBack } = harness({ slotsFree: 0 });
+    const stuck = job();
+    lane.add(stuck);
+    await turn();
+    await clock.advance(5 * SECOND);
+    assert.deepEqual(givenBack, stuck.leases);
+  });
+
+  test("does not start a job whose lease has run out, and sends the rest of it", async () => {
+    const { lane, running, state, givenBack } = harness({ siteLimit: 1 });
+    lane.add(job());
+    await turn();
+    const late = job({}, ["lost@one.example", "held@one.example"]);
+    state.lost.add(late.leases[0] as Lease);
+    lane.add(late);
+    await running[0]?.end();
+    assert.deepEqual(
+      running[0]?.job.leases.map((lease) => lease.row.recipient),
+      ["held@one.example"],
+    );
+    assert.deepEqual(givenBack, [late.leases[0]]);
+  });
+
+  test("puts off what waits for a site that cannot be reached, and probes it later with one job", async () => {
+    const { lane, running, clock, state } = harness({ siteLimit: 2 });
+    for (let i = 0; i < 4; i++) lane.add(job());
+    await turn();
+    const down = { siteDown: true, outcomes: [deferred("connect", "refused")] };
+    await running[0]?.end(down);
+    await running[0]?.end(down);
+    assert.equal(running.length, 0);
+    assert.equal(state.putOff.length, 2);
+    assert.ok((state.putOff[0]?.dueAt ?? 0) > clock.now());
+    lane.add(job());
+    await turn();
+    assert.equal(running.length, 0, "it is still down");
+    await clock.advance(3 * MINUTE);
+    lane.add(job());
+    lane.add(job());
+    await turn();
+    assert.equal(running.length, 1, "one probe");
+    await running[0]?.end();
+    assert.equal(running.length, 1, "it is up: the next one goes");
+  });
+
+  test("gives back what has not started when it is drained, and lets what is in flight finish", async () => {
+    const { lane, running, givenBack, state } = harness({ siteLimit: 1 });
+    lane.add(job());
+    lane.add(job());
+    await turn();
+    await lane.drain();
+    assert.equal(givenBack.length, 1);
+    const open = session();
+    await running[0]?.end({ session: open });
+    assert.equal(state.settled.length, 1);
+    assert.equal(open.closed, true);
+    assert.equal(lane.isEmpty, true);
+  });
+});
