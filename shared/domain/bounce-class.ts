@@ -1,4 +1,19 @@
-/** What a reply means: see classify. Types first; the rules are data in bounce-rules.ts. */
+/**
+ * What an SMTP reply means for the recipient: bounce now, try again, or try again and send slower; with the reason in one word
+ * and in a sentence. The rules are data: bounce-texts.ts and bounce-texts-vague.ts (what peers say), bounce-codes.ts (what codes say).
+ *
+ * Three invariants hold whatever the rules are:
+ * 1. A 4yz reply is never a reject (RFC 5321 §4.2.1).
+ * 2. A 5yz reply is one unless a rule says that time, a slower pace or another egress address may change the peer's mind.
+ * 3. What the reply quotes of the mail (addresses) is not read, or mail to `spam@…` would bounce as spam.
+ */
+
+import { CODE_RULES, FALLBACK_RULES } from "./bounce-codes.ts";
+import { VAGUE_TEXT_RULES } from "./bounce-texts-vague.ts";
+import { TEXT_RULES } from "./bounce-texts.ts";
+import { phraseIndex, wordsOf } from "./phrases.ts";
+import type { SmtpReply } from "./smtp-reply.ts";
+import { replyClass } from "./smtp-reply.ts";
 
 /** The peer's reason in one word. The first 18 are ZoneMTA's; the rest name what has no reply. */
 export const BOUNCE_CATEGORIES = [
@@ -26,3 +41,100 @@ export type BounceCategory = (typeof BOUNCE_CATEGORIES)[number];
 
 /** `reject` bounce now · `defer` try again by the ladder · `slowdown` try again and send slower to that site. */
 export type BounceAction = "reject" | "defer" | "slowdown";
+
+/** One meaning, and the replies that have it: all the conditions that are given must hold. */
+export interface BounceRule {
+  /** Unique and lasting: it is in logs and statistics. */
+  readonly id: string;
+  /** What a 5yz reply does. A 4yz reply does the same, except that `reject` becomes `defer`. */
+  readonly action: BounceAction;
+  readonly category: BounceCategory;
+  /** Subject and detail of the DSN's status (RFC 3463), such as `1.1`, for replies that have none that says anything. */
+  readonly status: string;
+  /** For the sender of the mail and the operator, in plain words. */
+  readonly message: string;
+  /** One of these is in the text, as whole words (see phrases.ts). */
+  readonly says?: readonly string[];
+  /** The enhanced code is one of these, its class left out: `2.2` for 4.2.2 and 5.2.2. */
+  readonly enhanced?: readonly string[];
+  readonly codes?: readonly number[];
+}
+
+export interface BounceClass {
+  readonly action: BounceAction;
+  readonly category: BounceCategory;
+  readonly message: string;
+  /** Status for a DSN: class 5 for a reject, else 4. */
+  readonly status: string;
+  /** Id of the rule that decided. */
+  readonly rule: string;
+}
+
+/** In order of precedence: the first that holds decides. */
+export const BOUNCE_RULES: readonly BounceRule[] = [
+  ...TEXT_RULES,
+  ...CODE_RULES,
+  ...VAGUE_TEXT_RULES,
+  ...FALLBACK_RULES,
+];
+
+/** Codes of class 4 and 5 only; what else a peer says where it should not is for the caller to judge. */
+export function classify(reply: SmtpReply): BounceClass {
+  const given = detailOf(reply);
+  const rule = BOUNCE_RULES[firstRule(reply, given)] ?? UNKNOWN;
+  const action = rule.action === "reject" && replyClass(reply) !== 5 ? "defer" : rule.action;
+  const detail = given === null || given === "0.0" ? rule.status : given;
+  return {
+    action,
+    category: rule.category,
+    message: rule.message,
+    status: `${action === "reject" ? 5 : 4}.${detail}`,
+    rule: rule.id,
+  };
+}
+
+const QUOTED_STATUS = /#([45])\.(\d{1,3}\.\d{1,3})(?!\d)/;
+
+/** For a code that is neither 4yz nor 5yz. */
+const UNKNOWN: BounceRule = {
+  id: "unknown",
+  action: "defer",
+  category: "protocol",
+  status: "5.0",
+  message: "The receiving server gave an answer that makes no sense here.",
+};
+
+const PHRASES = phraseIndex(BOUNCE_RULES.map((rule) => rule.says ?? []));
+const BY_ENHANCED = indexOf((rule) => (rule.says ? [] : (rule.enhanced ?? [])));
+const BY_CODE = indexOf((rule) => (rule.says || rule.enhanced ? [] : (rule.codes ?? [])));
+
+/** Index of the first rule that holds; -1: none. */
+function firstRule(reply: SmtpReply, detail: string | null): number {
+  const holds = (index: number): boolean => {
+    const { enhanced, codes } = BOUNCE_RULES[index] as BounceRule;
+    if (codes && !codes.includes(reply.code)) return false;
+    return !enhanced || (detail !== null && enhanced.includes(detail));
+  };
+  const candidates = [...(BY_ENHANCED.get(detail ?? "") ?? []), ...(BY_CODE.get(reply.code) ?? [])].filter(
+    holds,
+  );
+  const byCode = Math.min(...candidates, BOUNCE_RULES.length);
+  const byText = PHRASES.first(wordsOf(reply.text), (index) => index < byCode && holds(index));
+  if (byText !== -1) return byText;
+  return byCode < BOUNCE_RULES.length ? byCode : -1;
+}
+
+/** `1.1` of `5.1.1`, also where it is in the text, as qmail writes it: `(#5.1.1)`. Null: there is none. */
+function detailOf(reply: SmtpReply): string | null {
+  if (reply.enhanced !== null) return reply.enhanced.slice(2);
+  const quoted = reply.text.includes("#") ? QUOTED_STATUS.exec(reply.text) : null;
+  return quoted && Number(quoted[1]) === replyClass(reply) ? (quoted[2] ?? null) : null;
+}
+
+function indexOf<K>(keysOf: (rule: BounceRule) => readonly K[]): Map<K, number[]> {
+  const index = new Map<K, number[]>();
+  for (const [i, rule] of BOUNCE_RULES.entries()) {
+    for (const key of keysOf(rule)) index.set(key, [...(index.get(key) ?? []), i]);
+  }
+  return index;
+}
