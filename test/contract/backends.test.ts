@@ -11,9 +11,13 @@ import { embeddedFleetStore } from "#shared/embedded/fleet-store.ts";
 import { embeddedLimitStore } from "#shared/embedded/limit-store.ts";
 import { embeddedSecretStore } from "#shared/embedded/secret-store.ts";
 import { embeddedSuppressionStore } from "#shared/embedded/suppression-store.ts";
+import { embeddedBackend } from "../support/backend.ts";
+import { bodyStoreContract } from "./body-store.contract.ts";
 import { configStoreContract } from "./config-store.contract.ts";
+import { eventLogContract } from "./event-log.contract.ts";
 import { fleetStoreContract } from "./fleet-store.contract.ts";
 import { limitStoreContract } from "./limit-store.contract.ts";
+import { queueStoreContract } from "./queue-store.contract.ts";
 import { secretStoreContract } from "./secret-store.contract.ts";
 import { suppressionStoreContract } from "./suppression-store.contract.ts";
 
@@ -39,3 +43,7 @@ limitStoreContract("LMDB", (clock) => embedded((database) => embeddedLimitStore(
 configStoreContract("LMDB", () => embedded((database) => embeddedConfigStore({ database })));
 fleetStoreContract("LMDB", (clock) => embedded((database) => embeddedFleetStore({ database, clock })));
 secretStoreContract("files", () => embedded(({ folder }) => embeddedSecretStore({ folder })));
+
+bodyStoreContract("LMDB and files", embeddedBackend);
+queueStoreContract("LMDB", embeddedBackend);
+eventLogContract("LMDB", embeddedBackend);

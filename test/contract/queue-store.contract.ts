@@ -1,0 +1,12 @@
+/** What every QueueStore keeps to, in three parts. */
+
+import type { OpenBackend } from "../support/backend.ts";
+import { queueOperateContract } from "./queue-operate.contract.ts";
+import { queueSettleContract } from "./queue-settle.contract.ts";
+import { queueTakeContract } from "./queue-take.contract.ts";
+
+export function queueStoreContract(backendName: string, open: OpenBackend): void {
+  queueTakeContract(backendName, open);
+  queueSettleContract(backendName, open);
+  queueOperateContract(backendName, open);
+}
