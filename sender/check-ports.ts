@@ -1,0 +1,78 @@
+/**
+ * Are the configured ports free? Workers share them by SO_REUSEPORT, which lets any program of the same user that asks for the
+ * same take part of the mail: so before they do, each port is taken once alone. A port 0 becomes the free one that was found,
+ * so that all workers have the same.
+ */
+
+import { once } from "node:events";
+import { createServer } from "node:net";
+import type { AddressInfo, Server } from "node:net";
+
+import type { Config } from "#shared/domain/config.ts";
+import { DomainError } from "#shared/domain/errors.ts";
+
+/** The configuration with its ports; throws a `DomainError` that names the key of the first that cannot be had. */
+export async function checkPorts(config: Config): Promise<Config> {
+  const taken: Server[] = []; // kept until all are checked, so that two keys with one port show
+  const free = async (key: string, { host, port }: Endpoint): Promise<number> => {
+    const server = await listenAlone(key, { host, port });
+    taken.push(server);
+    return (server.address() as AddressInfo).port;
+  };
+  try {
+    const smtpInterfaces: Config["smtpInterfaces"][number][] = [];
+    for (const of of config.smtpInterfaces) {
+      smtpInterfaces.push({ ...of, port: await free(`smtpInterfaces.${of.name}`, of) });
+    }
+    const { api, sandbox } = config;
+    return {
+      ...config,
+      smtpInterfaces,
+      api: api.enabled ? { ...api, port: await free("api", api) } : api,
+      sandbox: sandbox.enabled ? { ...sandbox, port: await free("sandbox", sandbox) } : sandbox,
+    };
+  } finally {
+    await Promise.all(taken.map(closed));
+  }
+}
+
+interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+async function listenAlone(key: string, { host, port }: Endpoint): Promise<Server> {
+  const server = createServer();
+  server.listen({ host, port, exclusive: true });
+  try {
+    await once(server, "listening"); // rejects with `error`
+    return server;
+  } catch (error) {
+    throw new DomainError("invalid-config", whyNot(key, { host, port }, error), key);
+  }
+}
+
+function whyNot(key: string, { host, port }: Endpoint, error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const at = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  switch (code) {
+    case "EADDRINUSE":
+      return (
+        `port ${port} is taken: something else listens on ${at}. ` +
+        `End that (\`ss -ltnp\` shows what it is), or set ${key}.port to a free port`
+      );
+    case "EACCES":
+      return `${at} may not be listened on by this user: set ${key}.port to a port over 1023, or give the process CAP_NET_BIND_SERVICE`;
+    case "EADDRNOTAVAIL":
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return `${host} is not an address of this machine (${code}): set ${key}.host to one that is, or to 0.0.0.0 for all`;
+    default:
+      return `cannot listen on ${at} (${message}): change ${key}.host or ${key}.port`;
+  }
+}
+
+async function closed(server: Server): Promise<void> {
+  server.close();
+  await once(server, "close");
+}

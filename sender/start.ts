@@ -1,0 +1,116 @@
+/**
+ * From the environment to a running relay and its exit code: reads the settings, claims the data folder, checks the ports, has the
+ * supervisor run the workers, and tells the person at the screen what there is. The screen is stderr; stdout is the log's.
+ */
+
+import { hostname } from "node:os";
+import { relative } from "node:path";
+
+import type { Clock } from "#shared/domain/clock.ts";
+import { DomainError } from "#shared/domain/errors.ts";
+import type { Settings } from "#shared/runtime/config.ts";
+import { loadConfig } from "#shared/runtime/config.ts";
+import { createLog } from "#shared/runtime/log.ts";
+import { checkPorts } from "./check-ports.ts";
+import { claimDataFolder } from "./data-folder.ts";
+import { supervise } from "./supervisor.ts";
+import type { Listening } from "./worker-protocol.ts";
+
+export interface StartOptions {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly workerPath: string;
+  readonly clock: Clock;
+  /** Drain. */
+  readonly stop: AbortSignal;
+  /** End at once. */
+  readonly cut: AbortSignal;
+  /** Show a text to the person at the screen. */
+  readonly say: (text: string) => void;
+}
+
+/** Resolves with the exit code when all has ended. */
+export async function startSender(options: StartOptions): Promise<number> {
+  try {
+    return await run(options);
+  } catch (error) {
+    if (!(error instanceof DomainError)) throw error;
+    options.say(`zonefleet: ${error.message}`);
+    return 1;
+  }
+}
+
+async function run({ env, cwd, workerPath, clock, stop, cut, say }: StartOptions): Promise<number> {
+  const sayStopping = (): void =>
+    say("Stopping: what is being sent is finished first. Once more ends at once.");
+  stop.addEventListener("abort", sayStopping, { once: true });
+  const read = await loadConfig({ env, cwd });
+  const log = createLog({ level: read.logLevel });
+  const claim = await claimDataFolder({
+    folder: read.dataDir,
+    pid: process.pid,
+    digest: read.config.digest,
+    clock,
+    onWait: () => say("Waiting for the workers of the former ZoneFleet to finish what they are sending …"),
+  });
+  try {
+    const settings = { ...read, config: await checkPorts(read.config) };
+    const onReady = (listens: readonly Listening[]): void => say(greeting(settings, listens, cwd));
+    const end = await supervise({
+      workerPath,
+      settings,
+      hostname: hostname(),
+      clock,
+      log,
+      stop,
+      cut,
+      onReady,
+    });
+    if (end.kind === "gave-up") say(`zonefleet: ${end.message}`);
+    return end.kind === "drained" ? 0 : 1;
+  } finally {
+    claim[Symbol.dispose]();
+  }
+}
+
+function greeting(settings: Settings, listens: readonly Listening[], cwd: string): string {
+  const { config, processes, dataDir, backend, source } = settings;
+  const lines = [
+    `${config.name} runs as ${config.hostname} (process ${process.pid}).`,
+    "",
+    ...listens.map((of) => `  ${of.kind.toUpperCase().padEnd(9)} ${at(of)}  (${of.name})`),
+    `  data      ${short(dataDir, cwd)} (${backend} store)`,
+    `  config    ${source === null ? "built-in defaults; write zonefleet.config.ts to change them" : short(source, cwd)}`,
+    `  workers   ${processes} (ZONEFLEET_PROCESSES)`,
+  ];
+  if (config.sandbox.enabled) {
+    lines.push("  sandbox   mail for example.com, *.test and the other reserved names stays on this machine");
+  }
+  return [...lines, "", ...firstMail(listens), "Ctrl-C stops it.", ""].join("\n");
+}
+
+function firstMail(listens: readonly Listening[]): string[] {
+  const http = listens.find(({ kind }) => kind === "http");
+  if (http) {
+    const mail = { from: "me@example.com", to: "you@example.com", subject: "Hello", text: "It works." };
+    return [
+      "Send a first mail:",
+      "",
+      `  curl http://${at(http)}/send -H 'content-type: application/json' -d '${JSON.stringify(mail)}'`,
+      "",
+    ];
+  }
+  const smtp = listens.find(({ kind }) => kind === "smtp");
+  return smtp ? ["Send a first mail:", "", `  swaks --server ${at(smtp)} --to you@example.com`, ""] : [];
+}
+
+/** As a client on this machine says it. */
+function at({ address, port }: Listening): string {
+  const host = address === "0.0.0.0" ? "127.0.0.1" : address === "::" ? "::1" : address;
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function short(path: string, cwd: string): string {
+  const inside = relative(cwd, path);
+  return inside === "" || inside.startsWith("..") ? path : `./${inside}`;
+}

@@ -1,0 +1,221 @@
+/**
+ * Keeps the workers of this machine alive, and ends them in order. It opens no store and takes no mail.
+ *
+ * 1. One place for each process; whoever dies is replaced, after a wait that grows while it dies again and again. It gives up
+ *    when workers cannot start and none runs: then something has to be changed first, and the worker's words say what.
+ * 2. What a dead worker had (leases, slots) is taken back by a worker that lives, or by the first to come. While that goes on no
+ *    worker is started, so that nothing is taken from one who is not dead. The first worker of all takes back what a former run left.
+ * 3. `stop` drains: workers finish what is in flight, and are killed when they have not ended in time. `cut` kills at once.
+ */
+
+import type { Clock } from "#shared/domain/clock.ts";
+import type { WorkerId } from "#shared/domain/ids.ts";
+import { MINUTE, SECOND } from "#shared/domain/units.ts";
+import type { Settings } from "#shared/runtime/config.ts";
+import type { Logger } from "#shared/runtime/log.ts";
+import { metricsGatherer } from "./metrics-gatherer.ts";
+import { forkWorker } from "./worker-process.ts";
+import type { WorkerEnd, WorkerProcess } from "./worker-process.ts";
+import type { FromWorker, Listening } from "./worker-protocol.ts";
+
+/** What a worker has for what is in flight; then it cuts that off and ends. */
+export const GRACE_MS = 25 * SECOND;
+/** Who has not ended by then is killed. The whole of a drain stays under 30 s. */
+const KILL_AFTER_MS = 29 * SECOND;
+/** Waits before the first, second … replacement in a row. */
+const RESTART_WAITS_MS = [100, 500, SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND];
+/** A worker that lived this long died of something new. */
+const STEADY_MS = MINUTE;
+/** Deaths in a row at start, with no worker running, before it gives up. */
+const MAX_START_FAILURES = 5;
+/** From birth to listening; a worker that takes longer hangs. */
+const START_TIMEOUT_MS = 2 * MINUTE;
+const RECOVERY_TIMEOUT_MS = MINUTE;
+
+export interface SupervisorOptions {
+  /** The module a worker runs. */
+  readonly workerPath: string;
+  readonly settings: Settings;
+  readonly hostname: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly stop: AbortSignal;
+  readonly cut: AbortSignal;
+  /** Called once, when all workers listen. */
+  readonly onReady: (listens: readonly Listening[]) => void;
+}
+
+export type SupervisorEnd =
+  | { readonly kind: "drained" }
+  | { readonly kind: "cut" }
+  | { readonly kind: "gave-up"; readonly message: string };
+
+export async function supervise(options: SupervisorOptions): Promise<SupervisorEnd> {
+  const { clock, stop, cut } = options;
+  const gaveUp = new AbortController();
+  const over = AbortSignal.any([stop, cut, gaveUp.signal]);
+  const fleet = workersOf(options, over);
+  const ended = new AbortController();
+  let message: string | null = null;
+  const giveUp = (end: WorkerEnd): void => {
+    message ??= end.message ?? `workers die at start (${printEnd(end)}): the lines above say why`;
+    gaveUp.abort();
+  };
+  const places = Array.from({ length: options.settings.processes }, (_, index) =>
+    keepPlace(index, { ...options, fleet, over, giveUp }),
+  );
+  whenAborted(over, () => {
+    fleet.drain();
+    void clock.sleep(KILL_AFTER_MS, ended.signal).then(() => ended.signal.aborted || fleet.kill());
+  });
+  whenAborted(cut, () => fleet.kill());
+  await Promise.all(places);
+  ended.abort();
+  if (message !== null) return { kind: "gave-up", message };
+  return cut.aborted ? { kind: "cut" } : { kind: "drained" };
+}
+
+interface Place extends SupervisorOptions {
+  readonly fleet: Workers;
+  readonly over: AbortSignal;
+  readonly giveUp: (end: WorkerEnd) => void;
+}
+
+/** Have one worker after another in a place, until all is over. */
+async function keepPlace(index: number, { clock, log, fleet, over, giveUp }: Place): Promise<void> {
+  let deathsInARow = 0;
+  let everReady = false;
+  while (!over.aborted) {
+    const bornAt = clock.now();
+    const child = await fleet.begin(index);
+    if (child === null) return;
+    const end = await child.ended;
+    if (over.aborted) return;
+    everReady ||= end.wasReady;
+    deathsInARow = clock.now() - bornAt >= STEADY_MS ? 1 : deathsInARow + 1;
+    const fields = { worker: child.worker, index, workerPid: child.pid, deathsInARow, ...end };
+    log.error({ component: "supervisor", ...fields }, "worker died");
+    const hopeless = end.message !== null && !everReady; // it said what has to be changed
+    if (!end.wasReady && !fleet.anyReady() && (hopeless || deathsInARow >= MAX_START_FAILURES))
+      return giveUp(end);
+    await clock.sleep(RESTART_WAITS_MS[deathsInARow - 1] ?? (RESTART_WAITS_MS.at(-1) as number), over);
+  }
+}
+
+interface Workers {
+  /** Start a worker; null: it is over, and none was. */
+  begin(index: number): Promise<WorkerProcess | null>;
+  anyReady(): boolean;
+  drain(): void;
+  kill(): void;
+}
+
+function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
+  const { clock, log, settings, hostname, workerPath } = options;
+  const living = new Map<WorkerId, WorkerProcess>();
+  const ready = (): WorkerProcess[] => [...living.values()].filter((child) => child.listens !== null);
+  const metrics = metricsGatherer(ready);
+  const inTurn = oneAtATime();
+  const dead = new Set<WorkerId>();
+  let formerRunRecovered = false;
+  let announced = false;
+
+  const recoveryDue = (): boolean => !formerRunRecovered || dead.size > 0;
+  const recovery = () => ({ dead: [...dead], living: [...living.keys()] });
+
+  /** Wait until `child` has done it. One that cannot is killed: what it would do later could hit who is not dead. */
+  async function recovered(
+    child: WorkerProcess,
+    those: readonly WorkerId[],
+    asked: Promise<boolean>,
+  ): Promise<void> {
+    if (!(await asked)) return child.kill();
+    formerRunRecovered = true;
+    for (const worker of those) dead.delete(worker);
+    log.info({ component: "supervisor", worker: child.worker, dead: those }, "recovery done");
+  }
+
+  async function recoverNow(): Promise<void> {
+    const [child] = ready();
+    if (!child || !recoveryDue() || over.aborted) return;
+    const task = recovery();
+    const asked = child.next("recovered", RECOVERY_TIMEOUT_MS);
+    child.send({ type: "recover", recovery: task });
+    await recovered(child, task.dead, asked);
+  }
+
+  async function assign(child: WorkerProcess, withRecovery: boolean): Promise<void> {
+    if (!(await child.next("hello", START_TIMEOUT_MS)) || over.aborted) return child.kill();
+    void child.next("ready", START_TIMEOUT_MS).then((came) => came || child.kill());
+    const task = withRecovery ? recovery() : null;
+    const asked = task && child.next("recovered", RECOVERY_TIMEOUT_MS);
+    const { worker, index } = child;
+    child.send({ type: "start", assignment: { worker, index, settings, recovery: task } });
+    if (task && asked) await recovered(child, task.dead, asked);
+  }
+
+  function onMessage(child: WorkerProcess, message: FromWorker): void {
+    if (message.type === "metrics" && living.has(child.worker))
+      metrics.report(child.worker, message.snapshot);
+    if (message.type === "totals-request") void metrics.answer(child, message.request);
+    if (message.type === "ready") onReady(child);
+  }
+
+  function onReady({ worker, index, pid, listens }: WorkerProcess): void {
+    log.info({ component: "supervisor", worker, index, workerPid: pid, listens }, "worker ready");
+    void inTurn(recoverNow); // of one that died when nobody could do it
+    if (announced || ready().length < settings.processes) return;
+    announced = true;
+    options.onReady(listens ?? []);
+  }
+
+  function onEnd(child: WorkerProcess): void {
+    living.delete(child.worker);
+    metrics.bury(child.worker);
+    if (child.started) dead.add(child.worker);
+    void inTurn(recoverNow);
+  }
+
+  return {
+    begin: (index) =>
+      inTurn(async () => {
+        if (over.aborted) return null;
+        const { dataDir } = settings;
+        const child = forkWorker({ path: workerPath, dataDir, hostname, index, clock, onMessage });
+        living.set(child.worker, child);
+        void child.ended.then(() => onEnd(child));
+        if (recoveryDue() && ready().length === 0) await assign(child, true);
+        else void assign(child, false);
+        return child;
+      }),
+    anyReady: () => ready().length > 0,
+    drain() {
+      for (const child of living.values()) {
+        if (child.started) child.send({ type: "drain", graceMs: GRACE_MS });
+        else child.kill(); // it has nothing yet
+      }
+    },
+    kill() {
+      for (const child of living.values()) child.kill();
+    },
+  };
+}
+
+/** Runs what it is given one after the other. */
+function oneAtATime(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const result = last.then(work);
+    last = result.catch(() => undefined);
+    return result;
+  };
+}
+
+function whenAborted(signal: AbortSignal, action: () => void): void {
+  if (signal.aborted) action();
+  else signal.addEventListener("abort", action, { once: true });
+}
+
+function printEnd({ code, signal }: WorkerEnd): string {
+  return signal === null ? `exit code ${code}` : signal;
+}

@@ -1,0 +1,49 @@
+/** A worker process: what wire.ts joins, run by worker.ts, under the supervisor that forked it. */
+
+import type { Logger } from "#shared/runtime/log.ts";
+import { createLog } from "#shared/runtime/log.ts";
+import { systemClock } from "./system-clock.ts";
+import { wireWorker } from "./wire.ts";
+import type { Wired } from "./wire.ts";
+import type { LinkedWorker, WorkerStart } from "./worker-link.ts";
+import { runUnderSupervisor } from "./worker-link.ts";
+import type { Recovery } from "./worker-protocol.ts";
+import { startWorker } from "./worker.ts";
+
+await runUnderSupervisor(startLinkedWorker, systemClock);
+
+async function startLinkedWorker(start: WorkerStart): Promise<LinkedWorker> {
+  const { settings, worker, recovery } = start.assignment;
+  const log = createLog({ level: settings.logLevel, fields: { worker } });
+  const wired = await wireWorker({ settings, worker, log, metricTotals: start.totals, reusePort: true });
+  if (recovery) {
+    await recover(wired, recovery, log);
+    start.recovered();
+  }
+  const running = await startWorker(wired.deps);
+  return {
+    listens: running.frontDoors.map(({ kind, name, address, port }) => ({ kind, name, address, port })),
+    recover: (recovery) => recover(wired, recovery, log),
+    snapshot: () => wired.metrics.snapshot(),
+    async drain(graceMs) {
+      await running.drain(graceMs);
+      await wired.close();
+    },
+    onError: (what, error) => wired.deps.onError(what, error),
+  };
+}
+
+/** Also of workers of a former run, whom nobody but the store remembers: all of the embedded store's ran on this machine. */
+async function recover({ backend }: Wired, { dead, living }: Recovery, log: Logger): Promise<void> {
+  const alive = new Set(living);
+  const remembered = (await backend.fleet.living()).map(({ worker }) => worker);
+  const gone = new Set([...dead, ...remembered].filter((worker) => !alive.has(worker)));
+  for (const worker of gone) {
+    await backend.limits.dropHolder(worker);
+    await backend.fleet.leave(worker);
+  }
+  const rows = await backend.recover(alive);
+  if (gone.size > 0 || rows > 0) {
+    log.info({ component: "recovery", dead: [...gone], rows }, "rows of dead workers queued again");
+  }
+}
