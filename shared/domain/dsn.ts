@@ -15,6 +15,7 @@ import { dsnText } from "./dsn-text.ts";
 import { MAX_LINE_BYTES, headerLine } from "./headers.ts";
 import { printMailDate } from "./mail-date.ts";
 import type { Message } from "./message.ts";
+import { newlineFilter } from "./newlines.ts";
 import type { AttemptRecord } from "./queue-row.ts";
 import { printReply } from "./smtp-reply.ts";
 import type { EpochMs } from "./units.ts";
@@ -168,11 +169,16 @@ function headersPart(headerBlock: Buffer, utf8: boolean): Buffer {
   return Buffer.from(type + description + quotedPrintable(block));
 }
 
-/** Without the empty line at the end, and cut at a line's end. */
-function returnedHeaders(block: Buffer): Buffer {
-  const end = block.subarray(-4).equals(Buffer.from("\r\n\r\n")) ? block.length - 2 : block.length;
-  if (end <= MAX_RETURNED_HEADER_BYTES) return block.subarray(0, end);
-  const cut = block.lastIndexOf("\r\n", MAX_RETURNED_HEADER_BYTES);
+/** Without the empty line at the end, cut at a line's end, and with CRLF only, should the store ever hold something else. */
+function returnedHeaders(stored: Buffer): Buffer {
+  const filter = newlineFilter("normalise");
+  const block = Buffer.concat([filter.push(stored.subarray(0, MAX_RETURNED_HEADER_BYTES + 1)), filter.end()]);
+  if (stored.length > MAX_RETURNED_HEADER_BYTES) return wholeLines(block, MAX_RETURNED_HEADER_BYTES);
+  return block.subarray(-4).equals(Buffer.from("\r\n\r\n")) ? block.subarray(0, -2) : block;
+}
+
+function wholeLines(block: Buffer, maxBytes: number): Buffer {
+  const cut = block.lastIndexOf("\r\n", maxBytes - 2);
   return block.subarray(0, cut === -1 ? 0 : cut + 2);
 }
 
