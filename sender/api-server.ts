@@ -18,6 +18,7 @@ import type { RouteName } from "#shared/app/routes.ts";
 import { matchRoute, routes } from "#shared/app/routes.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { ApiConfig } from "#shared/domain/config.ts";
+import type { EpochMs } from "#shared/domain/units.ts";
 import { KIB, MIB, MINUTE, SECOND } from "#shared/domain/units.ts";
 
 import type { ApiHandlers } from "../lambdas/api.ts";
@@ -166,7 +167,7 @@ async function resultOf(
       throw tooLarge(deps.config.maxSize);
     const sent = bodyOf(request, response);
     const body = routes[name].body?.schema ? holding(sent, deps.held, hold) : sent;
-    const event = eventOf(request, { requestId, name, path, query, params, body });
+    const event = eventOf(request, { requestId, now: deps.clock.now(), name, path, query, params, body });
     return await deps.handlers[name](event, {} as Context);
   } catch (error) {
     return errorResult(error, "internal"); // the handlers catch their own: this is of the routing above
@@ -232,6 +233,7 @@ async function* bodyOf(request: IncomingMessage, response: ServerResponse): Asyn
 
 interface EventFacts {
   readonly requestId: string;
+  readonly now: EpochMs;
   readonly name: RouteName;
   readonly path: string;
   readonly query: string;
@@ -241,9 +243,8 @@ interface EventFacts {
 
 /** The event that API Gateway makes of a request (HTTP API, payload 2.0). */
 function eventOf(request: IncomingMessage, facts: EventFacts): ApiEvent {
-  const { requestId, name, path, query, params, body } = facts;
+  const { requestId, now, name, path, query, params, body } = facts;
   const routeKey = `${routes[name].method} ${routes[name].path}`;
-  const now = new Date();
   return {
     version: "2.0",
     routeKey,
@@ -268,8 +269,8 @@ function eventOf(request: IncomingMessage, facts: EventFacts): ApiEvent {
       requestId,
       routeKey,
       stage: "$default",
-      time: now.toISOString(),
-      timeEpoch: now.getTime(),
+      time: new Date(now).toISOString(),
+      timeEpoch: now,
     },
   };
 }

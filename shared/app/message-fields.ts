@@ -14,29 +14,42 @@ import { printPath } from "./parse-input.ts";
 
 const Mailbox = z.strictObject({ name: z.string().nullish(), address: z.string() });
 const Group = z.strictObject({ name: z.string(), group: z.array(z.union([z.string(), Mailbox])) });
-const AddressEntry = z.union([z.string(), Mailbox, Group]);
+const ADDRESS_WANTED =
+  'expected an address such as "Anna <anna@example.com>", { name, address }, or a list of them';
+const AddressEntry = z.union([z.string(), Mailbox, Group], { error: ADDRESS_WANTED });
 const AddressField = z.union([AddressEntry, z.array(z.union([AddressEntry, z.array(AddressEntry)]))], {
-  error: 'expected an address such as "Anna <anna@example.com>", { name, address }, or a list of them',
+  error: ADDRESS_WANTED,
 });
 export type AddressFieldInput = z.output<typeof AddressField>;
 
 /** A Node Buffer as JSON.stringify prints it. */
 const BufferJson = z.strictObject({ type: z.literal("Buffer"), data: z.array(z.int().min(0).max(255)) });
-const Content = z.union([z.string(), BufferJson], { error: "expected a string" });
+/** Nodemailer would read it; here it is refused, with words of its own. */
+const Elsewhere = z.strictObject({ path: z.unknown().optional(), href: z.unknown().optional() });
+const Content = z.union([z.string(), BufferJson, Elsewhere], { error: "expected a string" });
 export type ContentInput = z.output<typeof Content>;
 
-const HeaderText = z.union([z.string(), z.number(), z.boolean()]);
-const HeaderValue = z.union([
-  HeaderText,
-  z.strictObject({ prepared: z.boolean().optional(), foldLines: z.boolean().optional(), value: HeaderText }),
-]);
-const HeaderValues = z.union([HeaderValue, z.array(HeaderValue)], {
-  error: "expected a header value or a list of them",
-});
-const Headers = z.union([
-  z.array(z.strictObject({ key: z.string(), value: HeaderValues })),
-  z.record(z.string(), HeaderValues.nullable()),
-]);
+const HEADER_WANTED = { error: "expected text, { prepared, value }, or a list of them" };
+const HeaderText = z.union([z.string(), z.number(), z.boolean()], HEADER_WANTED);
+const HeaderValue = z.union(
+  [
+    HeaderText,
+    z.strictObject({
+      prepared: z.boolean().optional(),
+      foldLines: z.boolean().optional(),
+      value: HeaderText,
+    }),
+  ],
+  HEADER_WANTED,
+);
+const HeaderValues = z.union([HeaderValue, z.array(HeaderValue)], HEADER_WANTED);
+const Headers = z.union(
+  [
+    z.array(z.strictObject({ key: z.string(), value: HeaderValues })),
+    z.record(z.string(), HeaderValues.nullable()),
+  ],
+  { error: "expected { name: value } or a list of { key, value }" },
+);
 export type HeadersInput = z.output<typeof Headers>;
 
 const Part = z.strictObject({
@@ -46,9 +59,11 @@ const Part = z.strictObject({
   href: z.unknown().optional().describe("only a data: URI"),
   encoding: z.string().nullish().describe("of `content`: utf-8 (default), base64, hex …"),
   contentType: z.string().nullish(),
-  contentTransferEncoding: z.union([z.string(), z.literal(false)]).nullish(),
+  contentTransferEncoding: z
+    .union([z.string(), z.literal(false)], { error: "expected a string, or false" })
+    .nullish(),
   contentDisposition: z.string().nullish(),
-  filename: z.union([z.string(), z.literal(false)]).nullish(),
+  filename: z.union([z.string(), z.literal(false)], { error: "expected a string, or false" }).nullish(),
   cid: z.string().nullish(),
   headers: Headers.nullish(),
   method: z.string().nullish().describe("of an icalEvent"),
@@ -56,11 +71,15 @@ const Part = z.strictObject({
   tls: z.unknown().optional(),
 });
 export type PartInput = z.output<typeof Part>;
-const Body = z.union([Content, Part], { error: "expected a string or { content }" });
+const Body = z.union([z.string(), BufferJson, Part], { error: "expected a string or { content }" });
 export type BodyInput = z.output<typeof Body>;
 
-const ListEntry = z.union([z.string(), z.strictObject({ url: z.string(), comment: z.string().nullish() })]);
-const ListValue = z.union([ListEntry, z.array(z.union([ListEntry, z.array(ListEntry)]))]);
+const LIST_WANTED = { error: "expected a URL, { url, comment }, or a list of them" };
+const ListEntry = z.union(
+  [z.string(), z.strictObject({ url: z.string(), comment: z.string().nullish() })],
+  LIST_WANTED,
+);
+const ListValue = z.union([ListEntry, z.array(z.union([ListEntry, z.array(ListEntry)]))], LIST_WANTED);
 
 /** All fields of Nodemailer's message that JSON can carry, and `deferDelivery`. */
 export const MailFields = z.strictObject({
@@ -82,10 +101,12 @@ export const MailFields = z.strictObject({
   list: z.record(z.string(), ListValue.nullable()).nullish(),
   messageId: z.string().nullish(),
   inReplyTo: z.string().nullish(),
-  references: z.union([z.string(), z.array(z.string())]).nullish(),
-  date: z.union([z.string(), z.number()]).nullish(),
+  references: z
+    .union([z.string(), z.array(z.string())], { error: "expected a Message-ID or a list of them" })
+    .nullish(),
+  date: z.union([z.string(), z.number()], { error: "expected a date" }).nullish(),
   priority: z.enum(["high", "normal", "low"]).nullish(),
-  xMailer: z.union([z.string(), z.literal(false)]).nullish(),
+  xMailer: z.union([z.string(), z.literal(false)], { error: "expected a string, or false" }).nullish(),
   encoding: z.enum(["quoted-printable", "base64", "7bit", "8bit"]).nullish(),
   textEncoding: z.enum(["Q", "B", "quoted-printable", "base64"]).nullish(),
   envelope: z
@@ -109,7 +130,7 @@ export const MailFields = z.strictObject({
   disableFileAccess: z.unknown().optional().describe("has no effect: files are never read"),
   disableUrlAccess: z.unknown().optional().describe("has no effect: URLs are never read"),
   deferDelivery: z
-    .union([z.int(), z.string()])
+    .union([z.int(), z.string()], { error: "expected milliseconds since 1970, or ISO 8601" })
     .nullish()
     .describe("not to be tried before: milliseconds since 1970, or ISO 8601"),
 });

@@ -107,7 +107,12 @@ function readContent(input: PartInput, path: string, part: Part): void {
 
 /** A string in UTF-8 stays one, so that the composer can choose its transfer encoding; anything else becomes bytes. */
 function contentOf(content: ContentInput, encoding: string | null, path: string): string | Buffer {
-  if (typeof content !== "string") return Buffer.from(content.data);
+  if (typeof content !== "string") {
+    if ("data" in content) return Buffer.from(content.data);
+    throw content.path === undefined && content.href === undefined
+      ? new DomainError("invalid-request", `${path}: expected a string`, path)
+      : elsewhere(path);
+  }
   const name = (encoding ?? "utf8").toLowerCase().replaceAll(/[-_\s]/g, "");
   if (["utf8", "ascii", "usascii"].includes(name)) return content;
   if (!Buffer.isEncoding(name)) {
@@ -130,11 +135,7 @@ function contentOf(content: ContentInput, encoding: string | null, path: string)
 function readDataUri(source: unknown, path: string, part: Part): void {
   const match = typeof source === "string" ? DATA_URI.exec(source) : null;
   if (!match) {
-    throw new DomainError(
-      "file-access",
-      `${path}: files and URLs are not read here; send the bytes in content`,
-      path,
-    );
+    throw elsewhere(path);
   }
   const [type = "", ...options] = (match[1] as string).split(";");
   if (type !== "")
@@ -143,6 +144,14 @@ function readDataUri(source: unknown, path: string, part: Part): void {
     options.at(-1)?.trim().toLowerCase() === "base64"
       ? contentOf(match[2] as string, "base64", path)
       : percentDecoded(match[2] as string, path);
+}
+
+function elsewhere(path: string): DomainError {
+  return new DomainError(
+    "file-access",
+    `${path}: files and URLs are not read here; send the bytes in content`,
+    path,
+  );
 }
 
 function percentDecoded(text: string, path: string): Buffer {
@@ -167,6 +176,6 @@ function matching(pattern: RegExp, text: string, path: string, expected: string)
   throw new DomainError("invalid-header", `${path}: ${quoted(text)} is not ${expected}`, path);
 }
 
-function isContent(input: BodyInput): input is ContentInput {
+function isContent(input: BodyInput): input is Extract<BodyInput, string | { data: unknown }> {
   return typeof input === "string" || "data" in input;
 }

@@ -16,7 +16,7 @@ import { later } from "../domain/units.ts";
 import type { AddressItem } from "./address-fields.ts";
 import { mailboxesOf, readAddressField } from "./address-fields.ts";
 import { listHeaders } from "./list-headers.ts";
-import type { AddressFieldInput, HeadersInput, MailFieldsInput } from "./message-fields.ts";
+import type { AddressFieldInput, MailFieldsInput } from "./message-fields.ts";
 import { MailFields, refuseControls } from "./message-fields.ts";
 import type { Part } from "./message-parts.ts";
 import { readBody, readHeaders, readPart, readRaw } from "./message-parts.ts";
@@ -71,18 +71,16 @@ function readAddresses(fields: MailFieldsInput): Addresses {
 function liftAddressHeaders(fields: MailFieldsInput): MailFieldsInput {
   if (!fields.headers) return fields;
   const lifted = { ...fields };
-  const rest: { key: string; value: NonNullable<HeadersInput[never]> }[] = [];
-  const pairs = Array.isArray(fields.headers)
-    ? fields.headers
-    : Object.entries(fields.headers).map(([key, value]) => ({ key, value }));
-  for (const { key, value } of pairs) {
-    const name = ADDRESS_FIELDS.find(
-      (field) => field.toLowerCase() === key.trim().toLowerCase().replaceAll("-", ""),
-    );
-    if (name === undefined) rest.push({ key, value: value as never });
-    else if (value !== null) lifted[name] ??= headerTexts(value);
-  }
-  return { ...lifted, headers: rest };
+  const stays = (key: string, value: unknown): boolean => {
+    const plain = key.trim().toLowerCase().replaceAll("-", "");
+    const name = ADDRESS_FIELDS.find((field) => field.toLowerCase() === plain);
+    if (name !== undefined && value !== null) lifted[name] ??= headerTexts(value);
+    return name === undefined;
+  };
+  lifted.headers = Array.isArray(fields.headers)
+    ? fields.headers.filter(({ key, value }) => stays(key, value))
+    : Object.fromEntries(Object.entries(fields.headers).filter(([key, value]) => stays(key, value)));
+  return lifted;
 }
 
 function headerTexts(value: unknown): AddressFieldInput {
