@@ -3,32 +3,38 @@
  * (UTS 46 non-transitional), so that two spellings of one mailbox compare equal and a rule for a domain meets all of them.
  */
 
-import { domainToASCII } from "node:url";
-import { isIP, isIPv4, isIPv6 } from "node:net";
+import { domainToASCII, domainToUnicode } from "node:url";
+import { isIP } from "node:net";
 
 import type { Branded } from "./branded.ts";
+import { ipFamily, parseIp } from "./ip.ts";
 
 /** `local@domain`, normalised. */
 export type Address = Branded<string, "Address">;
-/** Lower-case A-labels (`xn--…`), or an address literal: `[192.0.2.1]`, `[IPv6:2001:db8::1]`. */
+/** Lower-case A-labels (`xn--…`), or an address literal with the IP in its one spelling: `[192.0.2.1]`, `[ipv6:2001:db8::1]`. */
 export type Domain = Branded<string, "Domain">;
 
 /** RFC 5321 §4.5.3.1.1-3, in octets. */
 const MAX_LOCAL_BYTES = 64;
-const MAX_DOMAIN_BYTES = 255;
+const MAX_DOMAIN_BYTES = 253; // 255 on the wire of the DNS, with the length of the first label and the root
+const MAX_LABEL_BYTES = 63;
 const MAX_PATH_BYTES = 254; // 256 with the angle brackets
+/** More is not looked at: mapping and normalising take time in proportion. */
+const MAX_INPUT_CHARS = 1_024;
 
-// atext of RFC 5322 §3.2.3 and UTF8-non-ascii of RFC 6531 §3.3, without controls and separators of Unicode
-const ATOM =
-  "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\\-\\u{a1}-\\u{167f}\\u{1681}-\\u{1fff}\\u{2030}-\\u{205e}\\u{2070}-\\u{2fff}\\u{3001}-\\u{d7ff}\\u{f900}-\\u{fefe}\\u{ff00}-\\u{fff8}\\u{10000}-\\u{dffff}]";
+// UTF8-non-ascii of RFC 6531 §3.3, without what Unicode has as controls, separators, surrogates and private use
+const NON_ASCII =
+  "\\u{a1}-\\u{167f}\\u{1681}-\\u{1fff}\\u{2030}-\\u{205e}\\u{2070}-\\u{2fff}\\u{3001}-\\u{d7ff}\\u{f900}-\\u{fefe}\\u{ff00}-\\u{fff8}\\u{10000}-\\u{dffff}";
+// atext of RFC 5322 §3.2.3, and qtextSMTP and quoted-pairSMTP of RFC 5321 §4.1.2
+const ATOM = `[A-Za-z0-9!#$%&'*+/=?^_\`{|}~\\-${NON_ASCII}]`;
 const DOT_STRING = new RegExp(`^${ATOM}+(?:\\.${ATOM}+)*$`, "u");
-const QUOTED_STRING = /^"(?:[ !#-[\]-~\u{a1}-\u{10ffff}]|\\[ -~])*"$/u;
+const QUOTED_STRING = new RegExp(`^"(?:[ !#-\\[\\]-~${NON_ASCII}]|\\\\[ -~])*"$`, "u");
 const LABEL = /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?$/;
 
 /** Null: not a Mailbox of RFC 5321, or too long. */
 export function parseAddress(text: string): Address | null {
   const at = text.lastIndexOf("@");
-  if (at <= 0) return null;
+  if (at <= 0 || text.length > MAX_INPUT_CHARS) return null;
   const local = normalLocal(text.slice(0, at));
   const domain = parseDomain(text.slice(at + 1));
   if (local === null || domain === null) return null;
@@ -41,11 +47,14 @@ export function parseAddress(text: string): Address | null {
 export function parseDomain(text: string): Domain | null {
   if (text.startsWith("[")) return parseLiteral(text);
   const bare = text.endsWith(".") ? text.slice(0, -1) : text;
-  if (bare === "" || /[\s/:?#@\\%[\]]/.test(bare)) return null; // domainToASCII would read these as parts of a URL
+  if (bare === "" || bare.length > MAX_INPUT_CHARS || /[\s/:?#@\\%[\]]/.test(bare)) return null; // domainToASCII would read these as parts of a URL
   const ascii = domainToASCII(bare).toLowerCase();
   if (ascii === "" || ascii.length > MAX_DOMAIN_BYTES || isIP(ascii) !== 0) return null;
   const labels = ascii.split(".");
-  return labels.every((label) => label.length <= 63 && LABEL.test(label)) ? (ascii as Domain) : null;
+  if (!labels.every((label) => label.length <= MAX_LABEL_BYTES && LABEL.test(label))) return null;
+  // an A-label that could not be read stands for no name (RFC 5891 §5.4)
+  if (ascii.includes("xn--") && /(?:^|\.)xn--/.test(domainToUnicode(ascii))) return null;
+  return ascii as Domain;
 }
 
 export function domainOf(address: Address): Domain {
@@ -79,9 +88,8 @@ function normalLocal(text: string): string | null {
 }
 
 function parseLiteral(text: string): Domain | null {
-  const match = /^\[(ipv6:)?([0-9a-f.:]+)\]$/i.exec(text);
-  if (!match) return null;
-  const ip = (match[2] as string).toLowerCase();
-  if (match[1] === undefined) return isIPv4(ip) ? (`[${ip}]` as Domain) : null;
-  return isIPv6(ip) ? (`[ipv6:${ip}]` as Domain) : null;
+  const [, tag = "", inner = ""] = /^\[(ipv6:)?([0-9a-f.:]+)\]$/i.exec(text) ?? [];
+  const ip = parseIp(inner);
+  if (ip === null || (tag === "") === inner.includes(":")) return null; // the tag belongs to IPv6 and to it alone
+  return (ipFamily(ip) === 4 ? `[${ip}]` : `[ipv6:${ip}]`) as Domain;
 }

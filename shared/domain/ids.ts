@@ -1,8 +1,9 @@
 /**
  * Names of messages, rows and workers.
  *
- * A message id is a ULID in lower case: 10 characters of time (48 bits of milliseconds), then 16 of chance (80 bits). Ids of
- * one process rise even inside one millisecond, and two processes meet with a chance of 2^-80 per pair and millisecond.
+ * A message id is a ULID in lower case: 10 characters of time (48 bits of milliseconds), then 16 of chance (80 bits, of which
+ * the first is 0). Ids of one process rise even inside one millisecond; two ids of two processes in one millisecond are the
+ * same with a chance of 2^-79.
  * A row id is `<message id>.<seq>`, seq being the recipient's ordinal in the envelope from 1, in hex of at least three digits.
  */
 
@@ -17,13 +18,13 @@ export type WorkerId = Branded<string, "WorkerId">;
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"; // Crockford's base 32
 const TIME_CHARS = 10;
 const CHANCE_CHARS = 16;
-const MESSAGE_ID = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/;
-const ROW_ID = /^([0-7][0-9a-hjkmnp-tv-z]{25})\.([0-9a-f]{3,8})$/;
+const CHANCE_BYTES = 10;
+const MESSAGE_ID = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/i;
+const ROW_ID = /^([0-7][0-9a-hjkmnp-tv-z]{25})\.([0-9a-f]{3,8})$/i;
 
 /** Null: not the shape of a message id. Upper case is taken as lower. */
 export function parseMessageId(text: string): MessageId | null {
-  const lower = text.toLowerCase();
-  return MESSAGE_ID.test(lower) ? (lower as MessageId) : null;
+  return MESSAGE_ID.test(text) ? (text.toLowerCase() as MessageId) : null;
 }
 
 export function rowIdOf(messageId: MessageId, seq: number): RowId {
@@ -32,10 +33,10 @@ export function rowIdOf(messageId: MessageId, seq: number): RowId {
 
 /** Null: not the shape of a row id. */
 export function parseRowId(text: string): { id: RowId; messageId: MessageId; seq: number } | null {
-  const match = ROW_ID.exec(text.toLowerCase());
-  if (!match) return null;
-  const messageId = match[1] as MessageId;
-  const seq = Number.parseInt(match[2] as string, 16);
+  const [, id = "", ordinal = ""] = ROW_ID.exec(text) ?? [];
+  const messageId = id.toLowerCase() as MessageId;
+  const seq = Number.parseInt(ordinal, 16);
+  if (!(seq > 0)) return null;
   return { id: rowIdOf(messageId, seq), messageId, seq };
 }
 
@@ -65,7 +66,7 @@ export function messageIds(now: () => EpochMs, randomBytes: (count: number) => U
   return () => {
     const ms = Math.max(now(), lastMs); // a clock set back must not make an id that sorts before the last
     if (ms === lastMs) increment(digits);
-    else digits = digitsOf(randomBytes(10));
+    else digits = digitsOf(randomBytes(CHANCE_BYTES));
     lastMs = ms;
     return (encodeTime(ms as EpochMs) + encodeChance(digits)) as MessageId;
   };
@@ -84,7 +85,7 @@ function encodeTime(ms: EpochMs): string {
 /** 10 bytes to 16 digits of 5 bits. The first digit's top bit is cleared to leave room to count up. */
 function digitsOf(bytes: Uint8Array): number[] {
   let bits = 0n;
-  for (const byte of bytes.subarray(0, 10)) bits = (bits << 8n) | BigInt(byte);
+  for (const byte of bytes.subarray(0, CHANCE_BYTES)) bits = (bits << 8n) | BigInt(byte);
   const digits = Array.from({ length: CHANCE_CHARS }, (_, i) => Number((bits >> BigInt(5 * (15 - i))) & 31n));
   digits[0] = (digits[0] as number) & 15;
   return digits;

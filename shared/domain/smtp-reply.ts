@@ -12,18 +12,22 @@ export interface SmtpReply {
 
 export const MAX_REPLY_TEXT = 1_024;
 
-const ENHANCED = /^([245])\.(\d{1,3})\.(\d{1,3})(?=\s|$)/;
+/** Some peers put a colon or comma behind it. A dot would make it part of an IP address. */
+const ENHANCED = /^\s*(([245])\.\d{1,3}\.\d{1,3})(?:$|[\s:;,]+)/;
+
+/** Controls, formats such as a change of direction, lone surrogates, and what Unicode counts as line ends. */
+const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]+/gu;
 
 /** Build a reply from its lines, each without code and separator: `["5.1.1 No such", "5.1.1 user"]`. */
 export function smtpReply(code: number, lines: readonly string[]): SmtpReply {
   let enhanced: string | null = null;
   const texts = lines.map((line) => {
     const match = ENHANCED.exec(line);
-    if (!match) return line.trim();
-    if (Number(match[1]) === Math.trunc(code / 100)) enhanced ??= match[0];
+    if (!match || Number(match[2]) !== Math.trunc(code / 100)) return line.trim(); // of another class: part of the text
+    enhanced ??= match[1] as string;
     return line.slice(match[0].length).trim();
   });
-  return { code, enhanced, text: printable(texts.join(" ")).slice(0, MAX_REPLY_TEXT) };
+  return { code, enhanced, text: printable(texts.join(" ")) };
 }
 
 /** `550 5.1.1 No such user`, as a log line or a DSN's Diagnostic-Code shows it. */
@@ -37,5 +41,6 @@ export function replyClass(reply: SmtpReply): number {
 }
 
 function printable(text: string): string {
-  return text.replaceAll(/[^\x20-\x7e\u{a0}-\u{10ffff}]+/gu, " ").trim();
+  const clean = text.replaceAll(UNPRINTABLE, " ").trim();
+  return clean.slice(0, MAX_REPLY_TEXT).replace(/[\ud800-\udbff]$/, ""); // the cut may split a pair
 }
