@@ -77,6 +77,9 @@ const SIGNED = [
 const SELECTOR =
   /^(?=.{1,190}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
 
+/** Headers of one name that are signed: honest mail has a few, and `h=` must not grow with what a sender makes up. */
+const MAX_SAME_NAME = 20;
+
 /** Characters of the signature on a line. */
 const SIGNATURE_LINE = 72;
 
@@ -146,18 +149,16 @@ function signedHeaders(headers: HeaderList): SignedHeaders {
   const byKey = Map.groupBy(headers, (header) => header.key);
   const names: string[] = [];
   let text = "";
-  const add = (name: string): number => {
+  /** False: there are more of the name. */
+  const add = (name: string): boolean => {
     const present: readonly Header[] = byKey.get(name.toLowerCase()) ?? [];
-    for (const header of present.toReversed()) {
+    for (const header of present.slice(-MAX_SAME_NAME).toReversed()) {
       names.push(name);
       text += `${canonical(header.line)}\r\n`;
     }
-    return present.length;
+    return present.length <= MAX_SAME_NAME;
   };
-  for (const name of OVER_SIGNED) {
-    add(name);
-    names.push(name);
-  }
+  for (const name of OVER_SIGNED) if (add(name)) names.push(name);
   for (const name of SIGNED) add(name);
   return { names: names.join(":"), text };
 }

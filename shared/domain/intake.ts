@@ -62,7 +62,7 @@ export interface IntakeResult {
   readonly headers: HeaderList;
   /** Value of Message-ID with its angle brackets: theirs, or the one we made (even when it was not to be added). */
   readonly messageIdHeader: string;
-  /** First address of the From header; null: none could be read. */
+  /** First address of the topmost From header; null: none could be read. */
   readonly from: Address | null;
   /** Decoded and cut to `MAX_SUBJECT_CHARS`; null: no Subject. */
   readonly subject: string | null;
@@ -73,6 +73,8 @@ export interface IntakeResult {
 }
 
 export const MAX_SUBJECT_CHARS = 128;
+/** A From longer than this is not read: a list of thousands would take its time, and is nobody's name. */
+const MAX_FROM_BYTES = 8 * KIB;
 /** Message records are small: a longer Message-ID is kept cut, and the header itself stays whole. */
 const MAX_MESSAGE_ID_CHARS = 320;
 /** Up to here the header block and the content that came with it are one chunk: a small mail is one write. */
@@ -204,7 +206,7 @@ function rewriteHeaders(
   const facts = {
     headers,
     messageIdHeader: messageIdHeader.slice(0, MAX_MESSAGE_ID_CHARS),
-    from: addressesOf(headers, ["from"])[0] ?? null,
+    from: readFrom(headers),
     subject: readSubject(headers),
     date,
     smtputf8Headers: !isAscii(block),
@@ -228,10 +230,16 @@ function readDate(headers: HeaderList): EpochMs | null {
   return date === null || date < FIRST_DATE_MS ? null : date;
 }
 
+function readFrom(headers: HeaderList): Address | null {
+  const header = headers.find((header) => header.key === "from");
+  if (!header || header.line.length > MAX_FROM_BYTES) return null;
+  return addressesOf([header], ["from"])[0] ?? null;
+}
+
 function readSubject(headers: HeaderList): string | null {
   const value = firstValue(headers, "subject");
   if (value === null) return null;
-  // cut before decoding too: an encoded word is at most 12 octets for a character
+  // cut before decoding too: encoded words seldom take more than 16 octets for a character
   const text = decodeWords(value.slice(0, 16 * MAX_SUBJECT_CHARS)).replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ");
   return Array.from(text).slice(0, MAX_SUBJECT_CHARS).join("");
 }

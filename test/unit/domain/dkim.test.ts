@@ -151,6 +151,13 @@ describe("signatures", () => {
     assert.doesNotMatch(flat, /Comments|Received|l=/);
   });
 
+  test("a flood of headers of one name makes no flood of a signature, which still verifies", () => {
+    const flood = `${"To: x@y.example\r\n".repeat(5_000)}${"References: <x@y>\r\n".repeat(5_000)}From: a@b.example\r\n\r\n`;
+    const message = signed(flood, content, [rsa]);
+    assert.deepEqual(verifyDkim(message, publicKeys), [true]);
+    assert.ok(message.length - flood.length < 3_000);
+  });
+
   test("no keys, no signature", () => {
     assert.equal(signatures({ headerBlock: Buffer.from(block), bodyHash: "", keys: [], now }), "");
   });

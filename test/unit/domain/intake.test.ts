@@ -278,6 +278,13 @@ describe("what is read out of a message", () => {
     assert.equal(result.smtputf8Headers, false);
   });
 
+  test("a From of thousands of addresses is not read, and passes", async () => {
+    const from = `From: ${"a@b.example, ".repeat(700)}c@d.example\r\n`;
+    const { text, result } = await run(`${from}${complete}\r\n`);
+    assert.equal(result.from, null);
+    assert.ok(text.startsWith(from));
+  });
+
   test("a subject is cut, without cutting a character in two, and has no controls", async () => {
     const { result } = await run(`Subject: \u{1f4e7}a\tb${"\u{1f4e7}".repeat(1_000)}\r\n\r\n`);
     assert.equal(Array.from(result.subject ?? "").length, MAX_SUBJECT_CHARS);
