@@ -74,8 +74,7 @@ export function verdictOf(failure: Failure, route: Route): Verdict {
 
 /** For recipients whose fate was open when it happened. */
 export function outcomeOfFailure(failure: Failure, route: Route): Outcome {
-  if (afterFinalDot(failure))
-    return deferred("ambiguous", `${detailOf(failure, route)} after the final dot`, route);
+  if (afterFinalDot(failure)) return deferred("ambiguous", detailOf(failure, route), route);
   switch (failure.kind) {
     case "no-connection":
       return deferred(

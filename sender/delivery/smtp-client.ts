@@ -59,9 +59,6 @@ interface Waiting {
 /** The peer is closing (RFC 5321 §3.8). */
 export const CLOSING = 421;
 
-/** One write; content in larger chunks is cut, so that `block` measures progress. */
-export const MAX_WRITE_BYTES = 262_144;
-
 export class SmtpSession {
   readonly route: Route;
   capabilities: Capabilities = NO_CAPABILITIES;

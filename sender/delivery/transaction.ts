@@ -17,12 +17,13 @@ import { bounced, deferred, outcomeOfReply } from "#shared/domain/outcome.ts";
 import type { SmtpReply } from "#shared/domain/smtp-reply.ts";
 import { printReply, smtpReply } from "#shared/domain/smtp-reply.ts";
 
-import { DotStuffer } from "./dot-stuff.ts";
+import { writeContent } from "./content.ts";
+import type { Content } from "./content.ts";
 import type { Failure } from "./outcome-of-error.ts";
 import { outcomeOfFailure, verdictOf } from "./outcome-of-error.ts";
 import type { RawReply } from "./reply-parser.ts";
 import type { SmtpSession } from "./smtp-client.ts";
-import { CLOSING, MAX_WRITE_BYTES } from "./smtp-client.ts";
+import { CLOSING } from "./smtp-client.ts";
 import type { Phase } from "./timeouts.ts";
 
 export interface Envelope {
@@ -34,13 +35,6 @@ export interface Envelope {
   readonly eightBit: boolean;
   /** True: headers or return path are not ASCII, whatever the recipients are. */
   readonly smtputf8: boolean;
-}
-
-export interface Content {
-  /** Lines to send first: Received and signatures. */
-  readonly head: Buffer;
-  /** The stored message. An array is sent faster than a stream. */
-  readonly chunks: Iterable<Buffer> | AsyncIterable<Buffer>;
 }
 
 export interface Transacted {
@@ -65,8 +59,6 @@ export interface Transacted {
 /** Commands sent before the first reply is waited for. The replies to them must fit the peer's socket buffer (RFC 2920 §3.1). */
 const MAX_WINDOW_COMMANDS = 102; // MAIL, 100 RCPT (RFC 5321 §4.5.3.1.8) and DATA
 const MAX_WINDOW_BYTES = 65_536;
-/** Content up to this is sent with its dot in one write. */
-const MAX_SINGLE_WRITE_BYTES = 32_768;
 
 interface Command {
   readonly phase: Phase;
@@ -262,7 +254,7 @@ class Transaction {
   /** Content for those accepted. For nobody, after a DATA that was on its way already: a lone dot (RFC 2920 §3.1). */
   async #sendContent(): Promise<Failure | null> {
     if (this.#accepted.length === 0) return this.#sendLoneDot();
-    const rest = await this.#writeContent();
+    const rest = await writeContent(this.#session, this.#content);
     if (rest === null) return this.#session.failure;
     const reply = await this.#session.ask(rest, "dot");
     if ("kind" in reply) return reply;
@@ -284,31 +276,8 @@ class Transaction {
     return null;
   }
 
-  /** Write all but the end, which comes back with the dot, to go out in one packet. Null: the session failed. */
-  async #writeContent(): Promise<Buffer | null> {
-    const session = this.#session;
-    const stuffer = new DotStuffer();
-    const { head, chunks } = this.#content;
-    let held = [stuffer.stuff(head)];
-    let heldBytes = head.length;
-    const take = (chunk: Buffer): Promise<void> | null => {
-      held.push(stuffer.stuff(chunk));
-      heldBytes += chunk.length;
-      if (heldBytes <= MAX_SINGLE_WRITE_BYTES) return null;
-      const pieces = held;
-      held = [];
-      heldBytes = 0;
-      return writeAll(session, pieces);
-    };
-    await (Symbol.iterator in chunks ? takeAll(session, chunks, take) : pullAll(session, chunks, take));
-    if (session.failure !== null) return null;
-    held.push(stuffer.end());
-    return Buffer.concat(held);
-  }
-
   #onFailure(failure: Failure): void {
-    const dead = failure.kind === "closed" || failure.kind === "unasked";
-    this.#stale ||= this.#reused && !this.#heard && dead;
+    this.#stale ||= this.#reused && !this.#heard && isDead(failure);
     const outcome = outcomeOfFailure(failure, this.#session.route);
     const ambiguous = outcome.kind === "deferred" && outcome.cause === "ambiguous";
     if (!this.#isDecided())
@@ -347,6 +316,12 @@ class Transaction {
   }
 }
 
+/** True: the session ended before, or just as, this mail began. Silence is not so: the wait for it has cost an attempt. */
+function isDead(failure: Failure): boolean {
+  if (failure.kind === "closed" || failure.kind === "unasked") return true;
+  return failure.kind === "nonsense" && failure.place === "idle";
+}
+
 /** As many commands from `from` on as may be sent at once. */
 function windowOf(commands: readonly Command[], from: number): readonly Command[] {
   let bytes = 0;
@@ -356,42 +331,6 @@ function windowOf(commands: readonly Command[], from: number): readonly Command[
     to += 1;
   }
   return commands.slice(from, to);
-}
-
-type Take = (chunk: Buffer) => Promise<void> | null;
-
-async function takeAll(session: SmtpSession, chunks: Iterable<Buffer>, take: Take): Promise<void> {
-  for (const chunk of chunks) {
-    const wait = take(chunk);
-    if (wait !== null) await wait;
-    if (session.failure !== null) return;
-  }
-}
-
-async function pullAll(session: SmtpSession, chunks: AsyncIterable<Buffer>, take: Take): Promise<void> {
-  const iterator = chunks[Symbol.asyncIterator]();
-  let done = false;
-  try {
-    while (session.failure === null) {
-      const next = await session.awaitContent(iterator.next());
-      done = next?.done === true;
-      if (next === null || next.done === true) return;
-      const wait = take(next.value);
-      if (wait !== null) await wait;
-    }
-  } finally {
-    // Not awaited: a source that hangs would hold the lane, and nobody needs to know how its end went.
-    if (!done) iterator.return?.().catch(() => undefined);
-  }
-}
-
-async function writeAll(session: SmtpSession, pieces: readonly Buffer[]): Promise<void> {
-  for (const piece of pieces) {
-    for (let from = 0; from < piece.length; from += MAX_WRITE_BYTES) {
-      const wait = session.write(piece.subarray(from, from + MAX_WRITE_BYTES));
-      if (wait !== null) await wait;
-    }
-  }
 }
 
 /**

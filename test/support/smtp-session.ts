@@ -7,11 +7,12 @@ import type { Outcome } from "#shared/domain/outcome.ts";
 
 import { connect } from "../../sender/delivery/connect.ts";
 import type { Connected, ConnectOptions, Target } from "../../sender/delivery/connect.ts";
+import type { Content } from "../../sender/delivery/content.ts";
 import type { SmtpSession } from "../../sender/delivery/smtp-client.ts";
 import { DEFAULT_TIMEOUTS } from "../../sender/delivery/timeouts.ts";
 import type { Timeouts } from "../../sender/delivery/timeouts.ts";
 import { transact } from "../../sender/delivery/transaction.ts";
-import type { Content, Envelope, Transacted } from "../../sender/delivery/transaction.ts";
+import type { Envelope, Transacted } from "../../sender/delivery/transaction.ts";
 
 import { address } from "./builders.ts";
 

@@ -38,7 +38,7 @@ describe("ReplyParser", () => {
   });
 
   test("reads a reply that comes byte by byte", () => {
-    const bytes = [..."220-one\r\n220 two\r\n250 x\r\n"];
+    const bytes = "220-one\r\n220 two\r\n250 x\r\n".split("");
     assert.deepEqual(parse(...bytes).replies, [ok(220, "one", "two"), ok(250, "x")]);
   });
 
