@@ -47,7 +47,7 @@ export function observer({ log, metrics, clock }: { log: Logger; metrics: Metric
 
 function count(metrics: Metrics, row: QueueRow, attempt: AttemptRecord, settled: Settled, now: number): void {
   if (settled.state === "suppressed" || settled.state === "dropped") return metrics.messageDrop.inc();
-  if (settled.state === "deferred" && settled.untried === true) return;
+  if (settled.state === "deferred" && settled.untried === true) return; // nothing was attempted
   metrics.deliveryStatus.inc({ status: STATUS[attempt.kind], zone: row.zone });
   metrics.transactionSeconds.observe(attempt.durationMs / SECOND);
   if (settled.state === "delivered") metrics.deliverySeconds.observe((now - row.createdAt) / SECOND);

@@ -62,7 +62,13 @@ async function withoutSuppressed(deps: DispatchDeps, leases: readonly Lease[]): 
   const settlements = leases.flatMap((lease, i): Settlement[] => {
     const entry = entries[i];
     if (!entry) return [];
-    return [{ lease, settled: { state: "suppressed" }, attempt: suppressedRecord(entry, deps.clock.now()) }];
+    return [
+      {
+        lease,
+        settled: { state: "suppressed", untried: true },
+        attempt: suppressedRecord(entry, deps.clock.now()),
+      },
+    ];
   });
   if (settlements.length > 0) await deps.settleWithout(settlements);
   return leases.filter((_, i) => !entries[i]);

@@ -193,7 +193,8 @@ export function putOff(
   };
   const { firstDeferredAt } = lease.row;
   if (firstDeferredAt !== null && now >= later(firstDeferredAt, config.queue.maxQueueTimeMs)) {
-    return expired(lease, record, "given up: the time in the queue is over");
+    const { attempt } = expired(lease, record, "given up: the time in the queue is over");
+    return { lease, settled: { state: "expired", untried: true }, attempt };
   }
   return { lease, settled: { state: "deferred", dueAt, untried: true }, attempt: record };
 }

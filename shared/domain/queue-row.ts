@@ -71,8 +71,8 @@ export interface Lease {
   readonly until: EpochMs;
 }
 
-/** Where a settled row goes. `untried`: it was put off with no attempt made, and `attempts` stays as it is. */
-export type Settled = { state: FinalState } | { state: "deferred"; dueAt: EpochMs; untried?: true };
+/** Where a settled row goes. `untried`: it was put off or ended with no attempt made, and `attempts` stays as it is. */
+export type Settled = ({ state: FinalState } | { state: "deferred"; dueAt: EpochMs }) & { untried?: true };
 
 export function isFinal(state: RowState): state is FinalState {
   return (FINAL_STATES as readonly RowState[]).includes(state);

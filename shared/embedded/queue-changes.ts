@@ -10,7 +10,7 @@ import type { MessageId, RowId, WorkerId } from "../domain/ids.ts";
 import type { Message } from "../domain/message.ts";
 import { NO_ROUTE } from "../domain/outcome.ts";
 import { isFinal } from "../domain/queue-row.ts";
-import type { AttemptRecord, FinalState, Lease, QueueRow, Settled } from "../domain/queue-row.ts";
+import type { AttemptRecord, FinalState, Lease, QueueRow } from "../domain/queue-row.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { Operation, Settlement } from "../ports/queue-store.ts";
 import type { WriteTransaction } from "./database.ts";
@@ -63,7 +63,7 @@ export function settleRow(change: Change, { lease, settled, attempt }: Settlemen
     ...NO_LEASE,
     state: settled.state,
     dueAt: deferred ? settled.dueAt : before.dueAt,
-    attempts: before.attempts + (wasTried(settled, attempt) ? 1 : 0),
+    attempts: before.attempts + (settled.untried === true ? 0 : 1),
     firstDeferredAt: deferred ? (before.firstDeferredAt ?? now) : before.firstDeferredAt,
     lastAttempt: attempt,
     finishedAt: deferred ? null : now,
@@ -141,12 +141,6 @@ function droppedByOperator(at: EpochMs): AttemptRecord {
     category: null,
     route: NO_ROUTE,
   };
-}
-
-/** Rows are put off without an attempt, and ended without one: then the cause says so. */
-function wasTried(settled: Settled, { cause }: AttemptRecord): boolean {
-  if (settled.state === "deferred") return settled.untried !== true;
-  return cause !== "expired" && cause !== "suppressed" && cause !== "operator";
 }
 
 /** The token alone would do: it rises with every lease. The state refuses a lease that has been settled or has lapsed. */

@@ -109,7 +109,11 @@ export function queueSettleContract(backendName: string, open: OpenBackend): voi
       assert.ok(first && second);
       const putOff = { state: "deferred", dueAt: clock.in(MINUTE), untried: true } as const;
       await backend.queue.settle([
-        { lease: first, settled: { state: "suppressed" }, attempt: attempt({ cause: "suppressed" }) },
+        {
+          lease: first,
+          settled: { state: "suppressed", untried: true },
+          attempt: attempt({ cause: "suppressed" }),
+        },
         { lease: second, settled: putOff, attempt: attempt({ cause: "blocked" }) },
       ]);
       const rows = (await backend.queue.get(message.id))?.rows;

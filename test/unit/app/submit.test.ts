@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { DomainError } from "#shared/domain/errors.ts";
+import type { MessageId } from "#shared/domain/ids.ts";
+import { DAY, HOUR, MINUTE } from "#shared/domain/units.ts";
+import type { Backend } from "#shared/ports/backend.ts";
+import { openApp, submission } from "../../support/app.ts";
+import { bodyOf } from "../../support/backend.ts";
+import { address, newMessageId } from "../../support/builders.ts";
+
+describe("submit", () => {
+  test("stores message, body and a row for each recipient before it resolves", async () => {
+    await using app = await openApp();
+    const recipients = [address("a@one.example"), address("b@two.example")];
+    const submitted = await app.submit(
+      submission({ recipients, text: "Subject: hi\r\nBcc: x@y.example\r\n\r\nbody\r\n" }),
+    );
+    const stored = await app.backend.queue.get(submitted.messageId);
+    assert.deepEqual(
+      stored?.rows.map(({ recipient, state, zone }) => [recipient, state, zone]),
+      [
+        ["a@one.example", "queued", "default"],
+        ["b@two.example", "queued", "default"],
+      ],
+    );
+    const body = (await bodyOf(app.backend, submitted.messageId))?.toString() ?? "";
+    assert.match(body, /^Subject: hi\r\n/);
+    assert.match(body, /\r\n\r\nbody\r\n$/);
+    assert.doesNotMatch(body, /Bcc/);
+    assert.equal(stored?.message.body.bytes, body.length);
+    assert.equal(stored?.message.subject, "hi");
+    assert.equal(app.told.accepted.length, 1);
+  });
+
+  test("takes a recipient that is named twice once", async () => {
+    await using app = await openApp();
+    const recipients = [address("a@one.example"), address("a@ONE.example")];
+    const { rows } = await app.submit(submission({ recipients }));
+    assert.deepEqual(
+      rows.map(({ id, recipient }) => [id.slice(-4), recipient]),
+      [[".001", "a@one.example"]],
+    );
+  });
+
+  test("refuses a message for nobody", async () => {
+    await using app = await openApp();
+    await assert.rejects(app.submit(submission({ recipients: [] })), { code: "no-recipients" });
+    assert.equal(app.told.notAccepted.length, 1);
+  });
+
+  test("keeps nothing of a message that is refused half way", async () => {
+    const put: MessageId[] = [];
+    await using app = await openApp({}, (backend) => spyOnBodies(backend, put));
+    const text = `Subject: x\r\n\r\n${"long line\r\n".repeat(20_000)}`;
+    await assert.rejects(app.submit(submission({ text, maxBytes: 100_000 })), { code: "message-too-large" });
+    assert.equal(put.length, 1);
+    assert.equal(await bodyOf(app.backend, put[0] as MessageId), null);
+    assert.deepEqual(await app.backend.queue.counts(), []);
+  });
+
+  test("keeps no body when the queue does not take the message, and lets the fault rise", async () => {
+    const put: MessageId[] = [];
+    await using app = await openApp({}, (backend) => ({
+      ...spyOnBodies(backend, put),
+      queue: { ...backend.queue, accept: () => Promise.reject(new Error("the store is down")) },
+    }));
+    await assert.rejects(app.submit(submission()), (error) => !(error instanceof DomainError));
+    assert.equal(await bodyOf(app.backend, put[0] as MessageId), null);
+  });
+
+  test("marks a suppressed recipient and sends to the others", async () => {
+    await using app = await openApp();
+    await app.backend.suppressions.add({ address: address("Gone@one.example"), reason: "unsubscribed" });
+    const recipients = [address("gone@one.example"), address("here@one.example")];
+    const { messageId } = await app.submit(submission({ recipients }));
+    const rows = (await app.backend.queue.get(messageId))?.rows ?? [];
+    assert.deepEqual(
+      rows.map(({ state }) => state),
+      ["suppressed", "queued"],
+    );
+    assert.match(rows[0]?.lastAttempt?.detail ?? "", /suppression list: unsubscribed/);
+  });
+
+  test("delays to the time asked for, and never by more than the configuration allows", async () => {
+    await using app = await openApp();
+    const { clock } = app;
+    const soon = await app.submit(submission({ notBefore: clock.in(HOUR) }));
+    const late = await app.submit(submission({ notBefore: clock.in(2_000 * DAY) }));
+    assert.deepEqual(await app.take(), []);
+    assert.equal((await app.backend.queue.get(soon.messageId))?.rows[0]?.dueAt, clock.in(HOUR));
+    assert.equal(
+      (await app.backend.queue.get(late.messageId))?.rows[0]?.dueAt,
+      clock.in(app.config.queue.maxDelayMs),
+    );
+    await clock.advance(HOUR);
+    assert.deepEqual(
+      (await app.take()).map(({ message }) => message.id),
+      [soon.messageId],
+    );
+  });
+
+  test("reads a Date that lies ahead as a wish only where that is configured", async () => {
+    await using app = await openApp({ plugins: { "core/default-headers": { futureDate: true } } });
+    await using plain = await openApp();
+    const at = app.clock.in(2 * HOUR);
+    const text = `Date: ${new Date(at).toUTCString()}\r\n\r\nlater\r\n`;
+    const delayed = await app.submit(submission({ text }));
+    assert.equal(
+      (await app.backend.queue.get(delayed.messageId))?.rows[0]?.dueAt,
+      Math.floor(at / 1_000) * 1_000,
+    );
+    const near = `Date: ${new Date(app.clock.in(4 * MINUTE)).toUTCString()}\r\n\r\nnow\r\n`;
+    assert.equal((await app.submit(submission({ text: near }))).rows[0]?.state, "queued");
+    assert.equal((await plain.submit(submission({ text }))).rows[0]?.state, "queued");
+  });
+
+  test("routes by X-Sending-Zone only for interfaces that may, and strips the header for all", async () => {
+    await using app = await openApp({ zones: { bulk: {} } });
+    const text = "X-Sending-Zone: bulk\r\nSubject: x\r\n\r\nx\r\n";
+    const zoneOf = async (kind: string): Promise<string | undefined> => {
+      const { origin } = submission();
+      const { messageId } = await app.submit(submission({ text, origin: { ...origin, interface: kind } }));
+      assert.doesNotMatch((await bodyOf(app.backend, messageId))?.toString() ?? "", /sending-zone/i);
+      return (await app.backend.queue.get(messageId))?.rows[0]?.zone;
+    };
+    assert.equal(await zoneOf("api"), "bulk");
+    assert.equal(await zoneOf("feeder"), "default");
+  });
+
+  test("accepts the report of the same events once", async () => {
+    await using app = await openApp();
+    const dsn = { id: newMessageId(), zone: app.config.bounces.zone };
+    await app.submit(submission({ returnPath: null, dsn, text: "Subject: report\r\n\r\none\r\n" }));
+    await app.submit(submission({ returnPath: null, dsn, text: "Subject: report\r\n\r\none\r\n" }));
+    assert.equal((await app.take("bounces")).length, 1);
+    assert.match((await bodyOf(app.backend, dsn.id))?.toString() ?? "", /one/);
+  });
+});
+
+function spyOnBodies(backend: Backend, put: MessageId[]): Backend {
+  const { bodies } = backend;
+  return {
+    ...backend,
+    bodies: {
+      put(id, source) {
+        put.push(id);
+        return bodies.put(id, source);
+      },
+      get: (id, range) => bodies.get(id, range),
+      delete: (id) => bodies.delete(id),
+    },
+  };
+}
