@@ -142,11 +142,12 @@ class FeederServer extends SMTPServer {
     });
   }
 
-  /** Resolves when every connection is gone. */
-  stopListening(): Promise<void> {
-    return new Promise((resolve) => {
+  /** Resolves when every connection is gone, and each session has heard of its end (which is after the listener does). */
+  async stopListening(): Promise<void> {
+    await new Promise<void>((resolve) => {
       this.server.close(() => resolve());
     });
+    await Promise.all([...this.#sessions].map(untilClosed));
   }
 
   drainSessions(): void {
@@ -163,6 +164,12 @@ class FeederServer extends SMTPServer {
   #destroyPending(): void {
     for (const socket of this._pendingSockets.values()) socket.destroy();
   }
+}
+
+function untilClosed(session: FeederConnection): Promise<void> {
+  return new Promise((resolve) => {
+    session.once("closed", resolve);
+  });
 }
 
 function smtpServerOptions(
