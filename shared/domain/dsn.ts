@@ -35,7 +35,7 @@ export interface DsnInput {
   /** From of the report. */
   readonly mailerDaemon: { readonly name: string; readonly address: string };
   readonly now: EpochMs;
-  /** Letters and digits that no other report has and nobody can guess, for Message-ID and part boundary. */
+  /** At most 40 letters and digits that no other report has, for Message-ID and part boundary. */
   readonly unique: string;
   /** When a delayed message will be given up; null: failed, or not known. */
   readonly retryUntil: EpochMs | null;
@@ -53,13 +53,23 @@ export function composeDsn(input: DsnInput): Buffer {
   const utf8 = [input.message.returnPath, ...input.recipients.map(({ recipient }) => recipient)].some(
     needsSmtputf8,
   );
-  const boundary = `=_report_${input.unique}`; // "=_" cannot occur in quoted-printable
   const parts = [textPart(input), statusPart(input, utf8), headersPart(input.headerBlock, utf8)];
+  const boundary = boundaryFor(parts, input.unique);
   return Buffer.concat([
     Buffer.from(topHeaders(input, boundary)),
     ...parts.flatMap((part) => [Buffer.from(`\r\n--${boundary}\r\n`), part]),
     Buffer.from(`\r\n--${boundary}--\r\n`),
   ]);
+}
+
+/** Not in any part, even if a sender foresaw it. "=_" cannot occur in quoted-printable (RFC 2045 §6.7). */
+function boundaryFor(parts: readonly Buffer[], unique: string): string {
+  let boundary = `=_report_${unique}`;
+  // ends: each turn takes another text, and the parts have room for few of them
+  for (let turn = 1; parts.some((part) => part.includes(boundary)); turn++) {
+    boundary = `=_report_${turn}_${unique}`;
+  }
+  return boundary;
 }
 
 function topHeaders(input: DsnInput, boundary: string): string {

@@ -150,7 +150,7 @@ export function addressesOf(headers: HeaderList, keys: readonly string[]): Addre
 }
 
 /** Addresses of an address list (RFC 5322 §3.4) such as the value of To. */
-export function parseAddressList(text: string): Address[] {
+function parseAddressList(text: string): Address[] {
   return addressparser(text, { flatten: true })
     .map((mailbox) => parseAddress(mailbox.address))
     .filter((address) => address !== null);
@@ -166,21 +166,19 @@ export function headerLine(name: string, value: string): string {
   return `${fold(trimBlanks(`${name}: ${trimBlanks(value)}`))}\r\n`;
 }
 
-export function assertHeaderName(name: string, path: string | null = null): void {
+function assertHeaderName(name: string): void {
   if (FIELD_NAME.test(name) && name.length <= FOLD_BYTES - 1) return;
   throw new DomainError(
     "invalid-header",
     `${quoted(name)} is not a header name: use at most ${FOLD_BYTES - 1} letters, digits and hyphens.`,
-    path,
   );
 }
 
-export function assertHeaderText(name: string, value: string, path: string | null = null): void {
+function assertHeaderText(name: string, value: string): void {
   if (!UNSAFE.test(value) && !LONE_SURROGATE.test(value)) return;
   throw new DomainError(
     "invalid-header",
     `The value of ${quoted(name)} has a line break or another control character: take it out.`,
-    path,
   );
 }
 

@@ -197,6 +197,14 @@ describe("a DSN", () => {
     assert.ok(report.length < 68_000);
   });
 
+  test("has a boundary that no returned header can hold", () => {
+    const forged = "--=_report_01abcdef\r\n--=_report_1_01abcdef--\r\n";
+    const report = composeDsn(dsnInput({ headerBlock: Buffer.from(`X: y\r\n${forged}\r\n`) })).toString();
+    assert.match(report, /boundary="=_report_2_01abcdef"/);
+    assert.ok(report.includes(forged));
+    assert.ok(report.endsWith("\r\n--=_report_2_01abcdef--\r\n"));
+  });
+
   test("of a failure never claims success, and of a delay never a failure", () => {
     const status = (input: Partial<AttemptRecord>, kind: DsnInput["kind"]): string | undefined => {
       const recipients = [{ recipient: address("ben@dest.example"), attempt: { ...refused, ...input } }];

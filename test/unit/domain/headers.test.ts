@@ -5,7 +5,6 @@ import {
   HeaderReader,
   addressesOf,
   allValues,
-  assertHeaderName,
   firstValue,
   headerLine,
   headerValue,
@@ -134,7 +133,6 @@ describe("building a header line", () => {
 
   for (const bad of ["", "A:", "A B", "A\r\nB", "\u{e4}", "A\0", "x".repeat(78)]) {
     test(`${JSON.stringify(bad.slice(0, 12))} is refused as a name`, () => {
-      assert.throws(() => assertHeaderName(bad, "headers[0]"), { ...invalid, path: "headers[0]" });
       assert.throws(() => headerLine(bad, "x"), invalid);
     });
   }
