@@ -4,17 +4,21 @@
  */
 
 import { hostname } from "node:os";
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 
 import type { Clock } from "#shared/domain/clock.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import type { Settings } from "#shared/runtime/config.ts";
 import { loadConfig } from "#shared/runtime/config.ts";
 import { createLog } from "#shared/runtime/log.ts";
+import type { Logger } from "#shared/runtime/log.ts";
 import { checkPorts } from "./check-ports.ts";
 import { claimDataFolder } from "./data-folder.ts";
 import { supervise } from "./supervisor.ts";
 import type { Listening } from "./worker-protocol.ts";
+
+/** In the data folder: what the sandbox receiver took, as .eml files. */
+const SANDBOX_FOLDER = "sandbox";
 
 export interface StartOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -55,6 +59,7 @@ async function run({ env, cwd, workerPath, clock, stop, cut, say }: StartOptions
   });
   try {
     const settings = { ...read, config: await checkPorts(read.config) };
+    await using _sandbox = await sandboxOf(settings, { clock, log });
     const onReady = (listens: readonly Listening[]): void => say(greeting(settings, listens, cwd));
     const end = await supervise({
       workerPath,
@@ -73,6 +78,18 @@ async function run({ env, cwd, workerPath, clock, stop, cut, say }: StartOptions
   }
 }
 
+/** The built-in receiver runs here, beside the workers: one for all of them. Null: it is off. */
+async function sandboxOf(
+  { config: { sandbox }, dataDir }: Settings,
+  { clock, log }: { clock: Clock; log: Logger },
+): Promise<AsyncDisposable | null> {
+  if (!sandbox.enabled) return null;
+  const { startSandbox } = await import("./sandbox/start-sandbox.ts"); // the supervisor of a real relay does without it
+  const { host, port } = sandbox;
+  const receiver = await startSandbox({ host, port, folder: join(dataDir, SANDBOX_FOLDER), clock, log });
+  return { [Symbol.asyncDispose]: () => receiver.close() };
+}
+
 function greeting(settings: Settings, listens: readonly Listening[], cwd: string): string {
   const { config, processes, dataDir, backend, source } = settings;
   const lines = [
@@ -84,7 +101,8 @@ function greeting(settings: Settings, listens: readonly Listening[], cwd: string
     `  workers   ${processes} (ZONEFLEET_PROCESSES)`,
   ];
   if (config.sandbox.enabled) {
-    lines.push("  sandbox   mail for example.com, *.test and the other reserved names stays on this machine");
+    const folder = short(join(dataDir, SANDBOX_FOLDER), cwd);
+    lines.push(`  sandbox   mail for example.com, *.test and the other reserved names ends in ${folder}`);
   }
   return [...lines, "", ...firstMail(listens), "Ctrl-C stops it.", ""].join("\n");
 }

@@ -228,6 +228,7 @@ function attemptView(attempt: AttemptRecord) {
     kind: attempt.kind,
     cause: attempt.cause,
     response: responseOf(attempt),
+    detail: attempt.detail,
     status: attempt.status,
     category: attempt.category,
     ...attempt.route,

@@ -174,6 +174,7 @@ const Attempt = z.object({
   kind: z.enum(["delivered", "deferred", "bounced"]),
   cause: z.string().nullable(),
   response: z.string().describe("the reply of the peer, or what happened instead"),
+  detail: z.string().describe("what came of it and why, in words for the operator"),
   status: z.string().describe("enhanced status code (RFC 3463)"),
   category: z.string().nullable(),
   mx: z.string().nullable(),
