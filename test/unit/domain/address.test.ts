@@ -123,7 +123,10 @@ describe("a mail address", () => {
   });
 
   test("never holds what would end a line or an SMTP argument", () => {
-    const local = fc.string({ unit: fc.constantFrom(...'ab\r\n\0\t>< "\\\u2028\u0085é.'), maxLength: 12 });
+    const local = fc.string({
+      unit: fc.constantFrom(...'ab\r\n\0\t>< "\\\u2028\u0085é.'.split("")),
+      maxLength: 12,
+    });
     fc.assert(
       fc.property(local, local, (a, b) => {
         const address = parseAddress(`${a}@${b}`) ?? parseAddress(`"${a}"@x.example`);
