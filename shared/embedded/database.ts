@@ -287,14 +287,24 @@ function settleAll(batch: readonly WaitingWork[], ran: { results: Ran[]; actions
  * for that; it has to be asked for in the same turn, when it still means this transaction.
  */
 async function committed<T>(root: RootDatabase, work: () => T): Promise<T> {
-  const commit = root.transaction(work);
-  const flushed = root.flushed.then(() => undefined);
+  const commit = root.transaction(() => {
+    // lmdb-js keeps a second promise of the same commit, and nobody to hear it: a full disk would end the process.
+    root.committed.then(ignore, ignore);
+    return work();
+  });
+  const flushed = root.flushed.then(ignore);
   try {
     const [result] = await Promise.all([commit, flushed]);
     return result;
   } catch (error) {
-    throw new StoreWriteError("the store could not write", { cause: await causeOf(error) });
+    throw new StoreWriteError("the store could not write: is the disk full?", {
+      cause: await causeOf(error),
+    });
   }
+}
+
+function ignore(): void {
+  // a promise that is heard elsewhere
 }
 
 /** lmdb-js rejects with a promise of the reason. */
