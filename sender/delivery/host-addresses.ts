@@ -1,9 +1,12 @@
 /** The addresses of one mail host that we may connect to, or why there are none. */
 
+import type { Clock } from "#shared/domain/clock.ts";
 import { ipFamily, parseIp } from "#shared/domain/ip.ts";
+import { SECOND } from "#shared/domain/units.ts";
 import type { Dns, DnsAnswer } from "#shared/ports/dns.ts";
 
 import { forbiddenRange } from "./forbidden-address.ts";
+import { inTime } from "./in-time.ts";
 
 /** What a zone says of the addresses of its targets. */
 export interface AddressPolicy {
@@ -30,21 +33,39 @@ export type HostAddresses =
   | { kind: "none"; detail: string; ttlSeconds: number }
   | { kind: "failed"; detail: string };
 
+/** What is asked of a host while another answer would do is waited for this long: some name servers never answer for AAAA. */
+export const PATIENCE_MS = 2 * SECOND;
+/** How long hosts are used that were found while other questions failed. */
+const PARTIAL_TTL_SECONDS = 60;
+
 /** Look up a host and judge what comes. */
 export async function lookUpAddresses(
   host: string,
-  { dns, policy, ownAddresses }: { dns: Dns; policy: AddressPolicy; ownAddresses: ReadonlySet<string> },
+  {
+    dns,
+    clock,
+    policy,
+    ownAddresses,
+  }: { dns: Dns; clock: Clock; policy: AddressPolicy; ownAddresses: ReadonlySet<string> },
 ): Promise<HostAddresses> {
-  const answers = await Promise.all([
-    dns.addresses(host, 4),
-    ...(policy.ignoreIpv6 ? [] : [dns.addresses(host, 6)]),
-  ]);
-  const found = answers.flatMap((answer) => (answer.kind === "found" ? answer.records : []));
-  const ttlSeconds = Math.min(...answers.map((answer) => ("ttlSeconds" in answer ? answer.ttlSeconds : 0)));
-  if (found.length > 0) return judgeAddresses({ host, ips: found, ttlSeconds, policy, ownAddresses });
-  const failure = answers.find((answer) => answer.kind === "failed");
+  const asked = [dns.addresses(host, 4), ...(policy.ignoreIpv6 ? [] : [dns.addresses(host, 6)])];
+  const answers = await inTime(asked, {
+    isEnough: ({ kind }) => kind === "found",
+    patienceMs: PATIENCE_MS,
+    clock,
+  });
+  const known = answers.filter((answer) => answer !== null);
+  const ips = known.flatMap((answer) => (answer.kind === "found" ? answer.records : []));
+  const ttlSeconds = Math.min(...answers.map((answer) => (answer ? ttlOf(answer) : PARTIAL_TTL_SECONDS)));
+  if (ips.length > 0) return judgeAddresses({ host, ips, ttlSeconds, policy, ownAddresses });
+  const failure = known.find((answer) => answer.kind === "failed");
   if (failure) return { kind: "failed", detail: `looking up ${host}: ${failure.detail}` };
-  return withoutAddress(host, answers, policy, ttlSeconds);
+  return withoutAddress(host, known, policy, ttlSeconds);
+}
+
+/** Of an answer of any kind: a failure beside something found is tried again after a while. */
+export function ttlOf(answer: { ttlSeconds: number } | { kind: "failed" }): number {
+  return "ttlSeconds" in answer ? answer.ttlSeconds : PARTIAL_TTL_SECONDS;
 }
 
 /** Sort out the addresses that we must not connect to. There must be one at least. */

@@ -5,7 +5,8 @@
  * R1. MX records are tried by preference; inside one preference the order is random for each delivery, so that load spreads.
  * R2. The domain's own addresses (implicit MX) are tried only when the DNS says that it has no MX record. MX records of which
  *     none can be used are an error, never a reason to fall back.
- * R3. A failure of the DNS defers, unless another host of the list can be reached. Only a definite answer bounces.
+ * R3. A failure of the DNS defers, unless another host of the list can be reached: then it is not waited for long. Only a definite
+ *     answer bounces.
  * R4. A host that is this host is dropped, and so is every host that is no better (RFC 5321 §5.1): mail must not come back to us.
  *
  * Connecting, and what a host says, is the next stage's.
@@ -26,8 +27,9 @@ import type { EpochMs } from "#shared/domain/units.ts";
 import type { Relay } from "#shared/domain/zone.ts";
 import type { Dns, MxRecord } from "#shared/ports/dns.ts";
 
-import { judgeAddresses, lookUpAddresses } from "./host-addresses.ts";
+import { judgeAddresses, lookUpAddresses, PATIENCE_MS, ttlOf } from "./host-addresses.ts";
 import type { AddressPolicy, AddressSet, HostAddresses } from "./host-addresses.ts";
+import { inTime } from "./in-time.ts";
 
 export type { AddressPolicy } from "./host-addresses.ts";
 
@@ -180,7 +182,7 @@ async function findExchanges(
   const records = answer.records.filter(({ exchange }) => isHostName(exchange));
   const named = { site: siteOf(domain, records), ttlSeconds: answer.ttlSeconds };
   if (records.length === 0) {
-    const detail = `no MX record of ${domain} names a host: ${answer.records[0]?.exchange ?? ""}`;
+    const detail = `no MX record of ${domain} names a host: ${JSON.stringify(answer.records[0]?.exchange)}`;
     return { ...named, outcome: bounced("no-domain", "5.4.4", detail) };
   }
   return findHosts(domain, named, records, { policy, deps });
@@ -193,18 +195,17 @@ async function findHosts(
   records: readonly MxRecord[],
   { policy, deps }: { policy: AddressPolicy; deps: MxResolverDeps },
 ): Promise<Found> {
-  const ownByName = Math.min(...records.filter(isOwnName(deps)).map(({ preference }) => preference));
-  const worthAsking = shuffled(records, deps.random)
-    .filter(({ preference }) => preference < ownByName)
-    .toSorted((a, b) => a.preference - b.preference)
-    .slice(0, MAX_HOSTS);
-  const asked = await Promise.all(
-    worthAsking.map(async ({ exchange, preference }) => ({
-      name: exchange,
-      preference,
-      found: await lookUpAddresses(exchange, { dns: deps.dns, policy, ownAddresses: deps.ownAddresses }),
-    })),
-  );
+  const worthAsking = bestRecords(records, deps);
+  const lookUp = async ({ exchange, preference }: MxRecord) => {
+    const found = await lookUpAddresses(exchange, { ...deps, policy });
+    return { name: exchange, preference, found };
+  };
+  const answers = await inTime(worthAsking.map(lookUp), {
+    isEnough: ({ found }) => found.kind === "usable",
+    patienceMs: PATIENCE_MS,
+    clock: deps.clock,
+  });
+  const asked = answers.filter((answer) => answer !== null);
   const ownByAddress = Math.min(
     ...asked.filter(({ found }) => found.kind === "own").map(({ preference }) => preference),
   );
@@ -220,6 +221,19 @@ async function findHosts(
     ttlSeconds,
     left.map(({ found }) => found),
   );
+}
+
+/** In random order inside one preference, each host once, and none that is no better than this host (R1, R4). */
+function bestRecords(records: readonly MxRecord[], deps: MxResolverDeps): MxRecord[] {
+  const own = records.filter(({ exchange }) => deps.ownNames.has(exchange));
+  const ownPreference = Math.min(...own.map(({ preference }) => preference));
+  const inOrder = shuffled(records, deps.random).toSorted((a, b) => a.preference - b.preference);
+  const byName = new Map<string, MxRecord>();
+  for (const record of inOrder) {
+    if (record.preference < ownPreference && !byName.has(record.exchange))
+      byName.set(record.exchange, record);
+  }
+  return [...byName.values()].slice(0, MAX_HOSTS);
 }
 
 /** Every host was asked for and none can be tried: R3, then the reason that helps the operator most. */
@@ -272,7 +286,7 @@ async function findRelay(relay: Relay, policy: AddressPolicy, deps: MxResolverDe
 async function relayAddresses(
   name: string,
   policy: AddressPolicy,
-  { dns, hostsFile }: MxResolverDeps,
+  { dns, clock, hostsFile }: MxResolverDeps,
 ): Promise<HostAddresses> {
   const ownAddresses = new Set<string>(); // talking to a relay on this host is no loop
   if (isIP(name) !== 0) {
@@ -282,7 +296,7 @@ async function relayAddresses(
   const ips = policy.ignoreIpv6 ? inFile.filter((ip) => ipFamily(ip) === 4) : inFile;
   return ips.length > 0
     ? judgeAddresses({ host: name, ips, ttlSeconds: HOSTS_FILE_TTL_SECONDS, policy, ownAddresses })
-    : lookUpAddresses(name, { dns, policy, ownAddresses });
+    : lookUpAddresses(name, { dns, clock, policy, ownAddresses });
 }
 
 /** R1, and the addresses of a host by the family that the zone prefers: a cached answer would keep one order for all mail. */
@@ -313,10 +327,6 @@ function isHostName(exchange: string): boolean {
   return HOST_NAME.test(exchange) && exchange.length <= MAX_NAME_CHARS && isIP(exchange) === 0;
 }
 
-function isOwnName({ ownNames }: MxResolverDeps): (record: MxRecord) => boolean {
-  return ({ exchange }) => ownNames.has(exchange);
-}
-
 function siteOf(domain: Domain, records: readonly MxRecord[]): string {
   const names = [...new Set(records.map(({ exchange }) => exchange))].toSorted();
   const site = names.join(",");
@@ -324,10 +334,6 @@ function siteOf(domain: Domain, records: readonly MxRecord[]): string {
   if (site.length <= MAX_SITE_CHARS) return site;
   const digest = createHash("sha256").update(site).digest("hex").slice(0, SITE_HASH_CHARS);
   return `${names[0] ?? domain},+${names.length - 1}-${digest}`;
-}
-
-function ttlOf(found: HostAddresses): number {
-  return "ttlSeconds" in found ? found.ttlSeconds : 0;
 }
 
 function temporary(site: string, detail: string): Found {

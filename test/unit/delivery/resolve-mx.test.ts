@@ -8,6 +8,7 @@ import type { Relay } from "#shared/domain/zone.ts";
 import { mxResolver } from "../../../sender/delivery/resolve-mx.ts";
 import type { AddressPolicy, MxResolverDeps, Resolved } from "../../../sender/delivery/resolve-mx.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
+import type { FakeClock } from "../../support/fake-clock.ts";
 import { fakeDns } from "../../support/fake-dns.ts";
 import type { FakeName } from "../../support/fake-dns.ts";
 
@@ -62,6 +63,10 @@ function names(resolved: Resolved): string[] {
 function addresses(resolved: Resolved): readonly string[] {
   assert.ok(resolved.ok, JSON.stringify(resolved));
   return resolved.hosts.flatMap((host) => host.addresses);
+}
+
+async function untilAsleep(clock: FakeClock): Promise<void> {
+  while (clock.sleepers === 0) await new Promise(setImmediate);
 }
 
 /** Kind, cause and status of the outcome, as `bounced no-domain 5.1.2`. */
@@ -140,6 +145,21 @@ describe("MX records", () => {
     assert.equal((await domain("two.net")).site, "mx1.host.net,mx2.host.net");
   });
 
+  test("a host that is listed twice is tried once, at its best preference", async () => {
+    const { domain } = resolver({
+      "twice.net": {
+        mx: [
+          [20, "mx.net"],
+          [10, "mx.net"],
+          [15, "other.net"],
+        ],
+      },
+      "mx.net": { a: ["9.9.9.9"] },
+      "other.net": { a: ["9.9.9.10"] },
+    });
+    assert.deepEqual(names(await domain("twice.net")), ["mx.net", "other.net"]);
+  });
+
   test("a long MX set has a short site name of its own, and ten hosts at most are tried", async () => {
     const many = (letter: string): FakeName => ({
       mx: Array.from({ length: 40 }, (_, i) => [10, `${letter.repeat(40)}${i}.net`] as const),
@@ -198,7 +218,9 @@ describe("MX records", () => {
     assert.match(detail(dead), /gone\.dead\.net does not exist/);
     assert.match(detail(dead), /empty\.dead\.net has neither an A nor an AAAA record/);
     assert.equal(fate(await domain("ip.net")), "bounced no-domain 5.4.4", "an exchange is a name");
-    assert.equal(fate(await domain("hostile.net")), "bounced no-domain 5.4.4");
+    const hostile = await domain("hostile.net");
+    assert.equal(fate(hostile), "bounced no-domain 5.4.4");
+    assert.doesNotMatch(detail(hostile), /[\r\n]/, "it is printed in DSNs and logs");
     assert.ok(!dns.asked.includes("a dead.net"));
   });
 
@@ -240,7 +262,7 @@ describe("a domain without MX records", () => {
   });
 });
 
-describe("a DNS that does not answer", () => {
+describe("a DNS that does not answer", { timeout: 10_000 }, () => {
   test("defers, whether it is asked for MX records or for the last addresses", async () => {
     const { domain } = resolver({
       "mx-fails.net": { mx: "failed", a: ["9.9.9.9"] },
@@ -263,6 +285,38 @@ describe("a DNS that does not answer", () => {
     assert.equal(fate(await domain("later.net")), "deferred dns");
     dns.names["later.net"] = { a: ["9.9.9.9"] };
     assert.deepEqual(names(await domain("later.net")), ["later.net"]);
+  });
+
+  test("is not waited for long where another answer will do, and is asked for again after a minute", async () => {
+    const { domain, dns, clock } = resolver({
+      "slow.net": {
+        mx: [
+          [10, "good.net"],
+          [20, "silent.net"],
+        ],
+      },
+      "good.net": { a: ["9.9.9.9"] },
+    });
+    let pending = 0;
+    dns.gate = (question) => {
+      if (!/silent|aaaa good/.test(question)) return undefined;
+      pending++;
+      return new Promise(() => undefined);
+    };
+    const resolving = domain("slow.net");
+    await untilAsleep(clock); // waiting for AAAA of good.net
+    await clock.advance(2_000);
+    await untilAsleep(clock); // waiting for silent.net
+    await clock.advance(2_000);
+    assert.deepEqual(addresses(await resolving), ["9.9.9.9"]);
+    assert.equal(pending, 3);
+    await clock.advance(59_000);
+    await domain("slow.net");
+    assert.equal(pending, 3, "remembered");
+    await clock.advance(1_000);
+    dns.gate = () => undefined;
+    dns.names["silent.net"] = { a: ["9.9.9.10"] };
+    assert.deepEqual(addresses(await domain("slow.net")), ["9.9.9.9", "9.9.9.10"]);
   });
 
   test("a fault of ours rises and is not remembered", async () => {
