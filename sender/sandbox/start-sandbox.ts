@@ -55,11 +55,12 @@ export interface ReceivedMail {
 }
 
 export interface Sandbox extends Receiver {
-  /** The newest mails, oldest first, at most `MAX_REMEMBERED`. */
+  /** The newest mails, oldest first: at most `MAX_REMEMBERED`, with at most `MAX_REMEMBERED_RECIPIENTS` in all. */
   received(): readonly ReceivedMail[];
 }
 
-export const MAX_REMEMBERED = 1_000;
+const MAX_REMEMBERED = 1_000;
+const MAX_REMEMBERED_RECIPIENTS = 50_000;
 const MAX_GREYLISTED = 10_000;
 /** Longer than a sender should wait for any reply but the one to the final dot (RFC 5321 §4.5.3.2). */
 const SILENCE_MS = 6 * MINUTE;
@@ -69,10 +70,9 @@ const SLOW_MS = 3 * SECOND;
 export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
   const { clock, log } = options;
   const folder = options.folder === null ? null : await openMailFolder(options.folder, options.folderLimits);
-  const received: ReceivedMail[] = [];
+  const memory = mailMemory();
   const remember = (mail: ReceivedMail): void => {
-    received.push(mail);
-    if (received.length > MAX_REMEMBERED) received.shift();
+    memory.add(mail);
     const { sessionId, size, sha256, recipients } = mail;
     const fields = { sessionId, bytes: size, sha256, recipients: recipients.length, peer: mail.peer.ip };
     log.info({ component: "sandbox", ...fields }, "sandbox received mail");
@@ -88,7 +88,22 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     silenceMs: options.silenceMs ?? SILENCE_MS,
     lateMs: options.slowMs ?? SLOW_MS,
   });
-  return { ...receiver, received: () => [...received] };
+  return { ...receiver, received: memory.list };
+}
+
+function mailMemory() {
+  const mails: ReceivedMail[] = [];
+  let recipients = 0;
+  return {
+    add(mail: ReceivedMail): void {
+      mails.push(mail);
+      recipients += mail.recipients.length;
+      while (mails.length > MAX_REMEMBERED || recipients > MAX_REMEMBERED_RECIPIENTS) {
+        recipients -= mails.shift()?.recipients.length ?? 0;
+      }
+    },
+    list: (): readonly ReceivedMail[] => [...mails],
+  };
 }
 
 /** The rules of behaviour.ts. Of several recipients that want something of the message, the first is obeyed. */
