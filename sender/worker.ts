@@ -86,11 +86,12 @@ export async function startWorker(deps: WorkerDeps): Promise<Worker> {
     frontDoors,
     submit,
     async drain(graceMs) {
-      const softMs = Math.max(0, graceMs - CUT_MS);
-      const cut = clock.sleep(softMs, grace.signal).then(() => grace.abort());
-      await Promise.all(frontDoors.map((door) => door.drain(softMs)));
+      const cut = clock.sleep(Math.max(0, graceMs - CUT_MS), grace.signal).then(() => grace.abort());
+      await Promise.all(frontDoors.map((door) => door.drain(Math.max(0, graceMs - CUT_MS))));
       stop.abort();
-      await Promise.race([Promise.all([zones, chores]), clock.sleep(graceMs)]);
+      const over = new AbortController();
+      await Promise.race([Promise.all([zones, chores]), clock.sleep(graceMs, over.signal)]);
+      over.abort();
       grace.abort();
       await cut;
       await leave(deps);

@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { startFakeMx } from "../support/fake-mx.ts";
+import { fakeDns } from "../support/fake-dns.ts";
+import { startRelay } from "../support/relay.ts";
+import { submission } from "../support/app.ts";
+import { address } from "../support/builders.ts";
+
+const CAP = 3;
+
+describe("a destination at its limit", () => {
+  test("has never more connections than it may, and its backlog holds up no other destination", async () => {
+    const gate = Promise.withResolvers<void>();
+    await using mx = await startFakeMx();
+    mx.rules.message = async ({ recipients }) => {
+      if (recipients[0]?.endsWith("@slow.example") === true) await gate.promise;
+      return { do: "accept" };
+    };
+    const dns = fakeDns({
+      "slow.example": { mx: [[10, "mx.slow.example"]] },
+      "mx.slow.example": { a: ["127.0.0.1"] },
+      "quick.example": { mx: [[10, "mx.quick.example"]] },
+      "mx.quick.example": { a: ["127.0.0.1"] },
+    });
+    const config = {
+      zones: { default: { port: mx.port } },
+      domainConfig: { "slow.example": { maxConnections: CAP } },
+    };
+    await using relay = await startRelay({ dns, config });
+    const slow = await Promise.all(
+      Array.from({ length: 200 }, (_, i) =>
+        relay.submit(submission({ recipients: [address(`r${i}@slow.example`)] })),
+      ),
+    );
+    const quick = await relay.submit(submission({ recipients: [address("you@quick.example")] }));
+    const { rows } = await relay.finished(quick.messageId);
+    assert.equal(rows[0]?.state, "delivered", "while everything for the other destination waits");
+    const open = mx.said.filter((line) => line.startsWith("DATA") && line.includes("@slow.example"));
+    assert.equal(open.length, CAP);
+    assert.ok(mx.counts.mostAtOnce <= CAP + 1, `${mx.counts.mostAtOnce} connections`);
+    gate.resolve();
+    await Promise.all(slow.map(({ messageId }) => relay.finished(messageId)));
+    assert.equal(mx.mails.length, 201);
+    assert.ok(mx.counts.mostAtOnce <= CAP + 1, `${mx.counts.mostAtOnce} connections`);
+  });
+});
+
+describe("egress addresses", () => {
+  test("an address that the site refuses is left, and the mail goes at once from another of the pool", async () => {
+    await using mx = await startFakeMx();
+    const peers: string[] = [];
+    mx.rules.recipient = (_, { peer }) => {
+      peers.push(peer.ip);
+      if (peers.length > 1) return { do: "accept" };
+      const text = `5.7.1 Service unavailable; client host [${peer.ip}] blocked using bl.example`;
+      return { do: "reply", code: 554, text };
+    };
+    const dns = fakeDns({ "one.example": { a: ["127.0.0.1"] } });
+    const config = {
+      pools: {
+        out: [
+          { address: "127.0.0.2", name: "a.example" },
+          { address: "127.0.0.3", name: "b.example" },
+        ],
+      },
+      zones: { default: { port: mx.port, pool: "out" } },
+    };
+    await using relay = await startRelay({ dns, config });
+    const { messageId } = await relay.submit(submission({ recipients: [address("you@one.example")] }));
+    const { rows } = await relay.finished(messageId);
+    assert.equal(rows[0]?.state, "delivered");
+    assert.deepEqual(peers.toSorted(), ["127.0.0.2", "127.0.0.3"]);
+    assert.deepEqual(
+      (await relay.backend.limits.blocked()).map(({ address }) => address),
+      [peers[0]],
+    );
+  });
+
+  test("an address with ratio 0 is never used", async () => {
+    await using mx = await startFakeMx();
+    const peers = new Set<string>();
+    mx.rules.connect = ({ ip }) => {
+      peers.add(ip);
+      return { do: "accept" };
+    };
+    const dns = fakeDns({ "one.example": { a: ["127.0.0.1"] } });
+    const config = {
+      pools: {
+        out: [
+          { address: "127.0.0.2", name: "a.example", ratio: 0 },
+          { address: "127.0.0.3", name: "b.example" },
+        ],
+      },
+      zones: { default: { port: mx.port, pool: "out", connectionCache: { reuseCount: 1 } } },
+    };
+    await using relay = await startRelay({ dns, config });
+    const sent = await Promise.all(
+      Array.from({ length: 30 }, () =>
+        relay.submit(submission({ recipients: [address("you@one.example")] })),
+      ),
+    );
+    await Promise.all(sent.map(({ messageId }) => relay.finished(messageId)));
+    assert.deepEqual([...peers], ["127.0.0.3"]);
+  });
+});
