@@ -67,7 +67,7 @@ export function suggestion(name: string, known: readonly string[]): string {
 /** A value as an error shows it: short, on one line. */
 export function show(value: unknown): string {
   if (value === undefined) return "nothing";
-  if (Array.isArray(value)) return "a list";
+  if (Array.isArray(value)) return `a list of ${value.length}`;
   if (typeof value === "object" && value !== null) return "an object";
   if (typeof value === "function" || typeof value === "symbol") return `a ${typeof value}`;
   const text = typeof value === "bigint" ? `${value}n` : JSON.stringify(value);
@@ -113,9 +113,9 @@ function expectedBy(issue: z.core.$ZodIssue | undefined): string {
     case "invalid_value":
       return `expected ${issue.values.map((value) => show(value)).join(" or ")}`;
     case "too_small":
-      return `expected at least ${issue.minimum}${unitOf(issue.origin)}`;
+      return `expected at least ${amount(issue.minimum, issue.origin)}`;
     case "too_big":
-      return `expected at most ${issue.maximum}${unitOf(issue.origin)}`;
+      return `expected at most ${amount(issue.maximum, issue.origin)}`;
     default:
       return issue?.message ?? "expected something else";
   }
@@ -129,9 +129,10 @@ const TYPE_WORDS: Readonly<Record<string, string>> = {
   record: "an object",
 };
 
-function unitOf(origin: string): string {
-  if (origin === "array") return " entries";
-  return origin === "string" ? " characters" : "";
+function amount(count: number | bigint, origin: string): string {
+  if (origin === "array") return count === 1 ? "1 entry" : `${count} entries`;
+  if (origin === "string") return count === 1 ? "1 character" : `${count} characters`;
+  return String(count);
 }
 
 function unknownKey(path: readonly PropertyKey[], schema: z.ZodType): ConfigProblem {

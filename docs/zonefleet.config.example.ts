@@ -1,0 +1,192 @@
+/**
+ * Every key of a configuration, with what it means. Copy what you need to `zonefleet.config.ts` in the folder where ZoneFleet is
+ * started, or name a file in ZONEFLEET_CONFIG; a file of the same keys may be JSON. A key that is left out has its default.
+ *
+ * Times are milliseconds, sizes are bytes, paths start at the folder of the file.
+ */
+
+import { defineConfig } from "zonefleet";
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const MIB = 1_024 * 1_024;
+
+export default defineConfig({
+  /** In the greeting and in Received. */
+  name: "ZoneFleet",
+  /** Our name in EHLO, Received, Message-ID and DSN. Left out: the name of the system. */
+  hostname: "mail.example.com",
+
+  queue: {
+    /** Zone of mail that nothing else routes. */
+    defaultZone: "default",
+    /** What has been tried for so long bounces. */
+    maxQueueTime: 5 * DAY,
+    /** Waits between attempts. Left out: 5, 7, 8, 25, 75, 120 minutes, then 4 hours eleven times. */
+    deferTimes: [5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR, DAY, DAY],
+    /** How long delivered and bounced mail can still be looked up. */
+    history: 7 * DAY,
+    /** What a sender holds when it dies is given to another after this. */
+    lease: 120 * SECOND,
+    /** Longest delay that a submission may ask for. */
+    maxDelay: 365 * DAY,
+  },
+
+  /** Left out: `feeder` on 127.0.0.1:2525, without AUTH and TLS. What is given replaces it. */
+  smtpInterfaces: {
+    feeder: {
+      host: "127.0.0.1",
+      port: 2525,
+      maxSize: 30 * MIB,
+      maxRecipients: 1_000,
+      /** Connections at once, in each process. */
+      maxClients: 2_000,
+      /** Time without a byte from the client. */
+      socketTimeout: 5 * MINUTE,
+      banner: "Welcome",
+      /** True: clients are not looked up by reverse DNS. */
+      disableReverseLookup: true,
+    },
+    submission: {
+      /** Until there are a key and a certificate. */
+      enabled: false,
+      host: "0.0.0.0",
+      port: 587,
+      /** Nobody sends without AUTH; accounts are made with the `zonefleet` command. */
+      authentication: true,
+      /** True: AUTH is offered in clear too. */
+      allowInsecureAuth: false,
+      starttls: true,
+      /** PEM texts, or paths of PEM files. */
+      key: "tls/key.pem",
+      cert: "tls/cert.pem",
+      ca: "tls/chain.pem",
+      /** Load balancers that begin connections with a PROXY header. */
+      useProxy: ["192.0.2.10", "192.0.2.128/25"],
+    },
+    submissions: {
+      enabled: false,
+      port: 465,
+      /** TLS from the first byte. */
+      secure: true,
+      authentication: true,
+      key: "tls/key.pem",
+      cert: "tls/cert.pem",
+    },
+  },
+
+  api: {
+    enabled: true,
+    host: "127.0.0.1",
+    port: 12_080,
+    /** False: mail is not taken by HTTP. */
+    maildrop: true,
+    maxSize: 30 * MIB,
+    maxRecipients: 1_000,
+  },
+
+  /** Egress addresses. An entry without a ratio shares equally what the ratios leave of 1; 0 is never used. */
+  pools: {
+    default: ["192.0.2.1", "192.0.2.2"],
+    marketing: [
+      { address: "192.0.2.20", name: "m1.example.com" },
+      { address: "192.0.2.21", name: "m2.example.com" },
+      /** Warming up: a twentieth of the mail. */
+      { address: "192.0.2.22", name: "m3.example.com", ratio: 0.05 },
+    ],
+  },
+
+  /** `default` and `bounces` are always there. Names are in lower case. */
+  zones: {
+    default: {
+      /** Name of a pool, or the addresses themselves. Left out: the pool `default`; without one, any address of the system. */
+      pool: "default",
+      /** Connections at once, all processes and destinations together. */
+      connections: 100,
+      /** `message`: all recipients of a message from one address · `from`: all mail of a return path. */
+      poolHash: "message",
+      connectionCache: { ttl: 5 * SECOND, reuseCount: 100 },
+    },
+    bulk: {
+      pool: "marketing",
+      connections: 40,
+      /** True: its mail is accepted and waits. */
+      disabled: false,
+      /** What leads mail here: return path domains, recipient domains, client addresses, header values. */
+      senderDomains: ["news.example.com"],
+      recipientDomains: ["partner.example.net"],
+      originAddresses: ["192.0.2.100"],
+      routingHeaders: { "x-mail-class": ["bulk", "newsletter"] },
+      /** Waits between attempts of its own. */
+      deferTimes: [HOUR, 4 * HOUR, DAY],
+      requireTLS: true,
+      ignoreIPv6: true,
+      blockLocalAddresses: true,
+    },
+    relayed: {
+      /** All its mail goes to this relay instead of each recipient's MX. */
+      host: "relay.example.net",
+      port: 465,
+      secure: true,
+      auth: { user: "us", pass: "secret" },
+    },
+    legacy: {
+      /** Port of MX hosts. */
+      port: 25,
+      /** True: never STARTTLS. */
+      ignoreTLS: true,
+      preferIPv6: true,
+    },
+  },
+
+  /** By recipient domain. */
+  domainConfig: {
+    default: { maxConnections: 5 },
+    "gmail.com": { maxConnections: 20, disabledAddresses: ["192.0.2.2"] },
+  },
+
+  dkim: {
+    /** False: nothing is signed. */
+    enabled: true,
+    /** RSA of at least 2048 bits, or Ed25519. Left empty here as an example has no key: `privateKey` (PEM) or `path`. */
+    keys: [],
+  },
+
+  dns: {
+    /** Left out: those of the system. */
+    nameservers: ["192.0.2.53", "[2001:db8::53]:5353"],
+    timeout: 10 * SECOND,
+    /** False: mail hosts at loopback and private addresses are connected to. */
+    blockLocalAddresses: true,
+    ignoreIPv6: true,
+    preferIPv6: false,
+  },
+
+  /** How long an egress address is not used for a destination that refused it. */
+  blacklist: { ttl: 6 * HOUR },
+
+  /** The built-in receiver for the reserved names (`*.test`, `example.com` …): true, or where it listens. */
+  sandbox: { host: "127.0.0.1", port: 2526 },
+
+  plugins: {
+    "core/default-headers": {
+      /** Interfaces whose mail may choose its zone by X-Sending-Zone. */
+      allowRoutingHeaders: ["api", "bounce"],
+      addMissing: ["message-id", "date"],
+      /** True: a Date more than 5 minutes ahead delays the mail until then. */
+      futureDate: false,
+      xOriginatingIP: true,
+    },
+    /** More Received lines than this are a loop. */
+    "core/delivery-loop": { maxHops: 35 },
+    "core/email-bounce": {
+      /** From of a DSN. */
+      mailerDaemon: { name: "Mail Delivery Subsystem", address: "mailer-daemon@[HOSTNAME]" },
+      sendingZone: "bounces",
+      /** Interfaces whose mail gets no DSN. */
+      disableInterfaces: [],
+    },
+  },
+});
