@@ -49,7 +49,7 @@ export interface Host {
 export type Resolved =
   { ok: true; site: string; hosts: readonly Host[] } | { ok: false; site: string; outcome: Outcome };
 
-export type Destination = { readonly domain: Domain } | { readonly relay: Relay };
+type Destination = { readonly domain: Domain } | { readonly relay: Relay };
 
 export type ResolveMx = (destination: Destination, policy: AddressPolicy) => Promise<Resolved>;
 
@@ -112,7 +112,7 @@ export function mxResolver(deps: MxResolverDeps): ResolveMx {
 }
 
 /** The site of a destination, as far as it is known without asking: limits are kept by it until the MX set is known. */
-export function siteBeforeLookup(destination: Destination): string {
+function siteBeforeLookup(destination: Destination): string {
   if ("domain" in destination) return destination.domain;
   const host = destination.relay.host.toLowerCase();
   return `${host.includes(":") ? `[${host}]` : host}:${destination.relay.port}`;

@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { platform } from "node:os";
 
-export const SYSTEM_HOSTS_FILE =
+const SYSTEM_HOSTS_FILE =
   platform() === "win32" ? String.raw`C:\Windows\System32\drivers\etc\hosts` : "/etc/hosts";
 
 /** A file over this is not a hosts file. */

@@ -11,7 +11,7 @@ import { isAboutName, RCODE, rcodeName } from "./rcode.ts";
 export type Reading<T> = DnsAnswer<T> | { kind: "alias"; target: string; ttlSeconds: number };
 
 /** Aliases from a name to its records at most, over all packets. */
-export const MAX_ALIASES = 8;
+const MAX_ALIASES = 8;
 /** Records of one answer that are kept. */
 const MAX_RECORDS = 100;
 /** A lifetime with the top bit set means none (RFC 2181 §8). */

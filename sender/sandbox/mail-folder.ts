@@ -17,7 +17,7 @@ export interface MailFolderLimits {
   readonly maxMailBytes: number;
 }
 
-export const DEFAULT_LIMITS: MailFolderLimits = {
+const DEFAULT_LIMITS: MailFolderLimits = {
   maxMails: 1_000,
   maxBytes: 512 * MIB,
   maxMailBytes: 64 * MIB,

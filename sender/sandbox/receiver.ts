@@ -79,7 +79,7 @@ export interface Receiver {
   close(): Promise<void>;
 }
 
-export interface ConnectionCounts {
+interface ConnectionCounts {
   /** Since the start. */
   readonly opened: number;
   readonly open: number;

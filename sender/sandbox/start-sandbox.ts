@@ -31,7 +31,7 @@ export interface SandboxOptions {
 }
 
 /** The part of pino that is used here. */
-export interface SandboxLog {
+interface SandboxLog {
   info(fields: object, msg: string): void;
   error(fields: object, msg: string): void;
 }

@@ -35,6 +35,7 @@ export interface DnsServer {
   /** Questions so far, such as `udp MX example.org`. */
   readonly asked: string[];
   answer: AnswerHook;
+  /** May be called again. */
   close(): Promise<void>;
 }
 
@@ -52,17 +53,19 @@ const RCODES = { found: 0, failed: 2, nxdomain: 3 };
 export async function startDnsServer(names: Record<string, ServedName> = {}): Promise<DnsServer> {
   const { tcp, udp, port } = await listenOnBoth();
   const sockets = new Set<Socket>();
+  let closed: Promise<void> | null = null;
+  const close = async (): Promise<void> => {
+    for (const socket of sockets) socket.destroy();
+    udp.close();
+    tcp.close();
+    await once(tcp, "close");
+  };
   const server: DnsServer = {
     address: `127.0.0.1:${port}`,
     names,
     asked: [],
     answer: () => null,
-    async close() {
-      for (const socket of sockets) socket.destroy();
-      udp.close();
-      tcp.close();
-      await once(tcp, "close");
-    },
+    close: () => (closed ??= close()),
   };
   const reply = (data: Buffer, transport: Transport): Buffer | null => {
     const query = decode(data);
