@@ -14,11 +14,20 @@ const DNS_PORT = 53;
 /** As many as resolv.conf may have, and one to spare. */
 const MAX_NAMESERVERS = 4;
 
-/** Null: those of the system as they are now. Throws a `DomainError` on what is not `ip`, `ip:port` or `[ipv6]:port`. */
+/**
+ * Null: those of the system as they are now, as far as they are addresses. Throws a `DomainError` on what is not `ip`, `ip:port` or
+ * `[ipv6]:port`, and on too many.
+ */
 export function nameserversOf(configured: readonly string[] | null): Nameserver[] {
-  return configured === null
-    ? new Resolver().getServers().map(readSystemServer).slice(0, MAX_NAMESERVERS)
-    : configured.map((text, i) => readConfigured(text, `dns.nameservers[${i}]`)).slice(0, MAX_NAMESERVERS);
+  if (configured === null) {
+    const servers = new Resolver().getServers().flatMap((text) => parseNameserver(text) ?? []);
+    return servers.slice(0, MAX_NAMESERVERS);
+  }
+  if (configured.length > MAX_NAMESERVERS) {
+    const message = `dns.nameservers has ${configured.length} name servers, but ${MAX_NAMESERVERS} are asked at most`;
+    throw new DomainError("invalid-config", message, "dns.nameservers");
+  }
+  return configured.map((text, i) => readConfigured(text, `dns.nameservers[${i}]`));
 }
 
 export function printNameserver({ address, port }: Nameserver): string {
@@ -31,12 +40,6 @@ function readConfigured(text: string, path: string): Nameserver {
   if (server !== null) return server;
   const wanted = "an IP address such as 192.0.2.53, 192.0.2.53:5353, 2001:db8::53 or [2001:db8::53]:5353";
   throw new DomainError("invalid-config", `${path} is ${JSON.stringify(text)}, but must be ${wanted}`, path);
-}
-
-function readSystemServer(text: string): Nameserver {
-  const server = parseNameserver(text);
-  if (server === null) throw new Error(`the system names ${JSON.stringify(text)} as a name server`);
-  return server;
 }
 
 function parseNameserver(text: string): Nameserver | null {

@@ -423,6 +423,14 @@ describe("configuration", () => {
     }
   });
 
+  test("more name servers than are ever asked are refused", () => {
+    const nameservers = Array.from({ length: 5 }, () => "192.0.2.1");
+    assert.throws(
+      () => stubResolver({ nameservers, timeoutMs: 1, clock: fakeClock() }),
+      /has 5 name servers/,
+    );
+  });
+
   test("IPv4 and IPv6 name servers with and without a port, and those of the system, are taken", () => {
     const nameservers = ["192.0.2.1", "192.0.2.1:5353", "2001:db8::1", "[2001:db8::1]:5353"];
     for (const list of [nameservers, null]) {
