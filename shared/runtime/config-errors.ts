@@ -65,7 +65,7 @@ export function suggestion(name: string, known: readonly string[]): string {
 }
 
 /** A value as an error shows it: short, on one line. */
-export function show(value: unknown): string {
+function show(value: unknown): string {
   if (value === undefined) return "nothing";
   if (Array.isArray(value)) return `a list of ${value.length}`;
   if (typeof value === "object" && value !== null) return "an object";

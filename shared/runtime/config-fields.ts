@@ -9,7 +9,7 @@ import { parseIp } from "../domain/ip.ts";
 import { GIB } from "../domain/units.ts";
 
 /** Longest wait that a timer can hold (2^31 - 1 ms, 24.8 days): no duration that becomes one timer may be longer. */
-export const MAX_TIMER_MS = 2_147_483_647;
+const MAX_TIMER_MS = 2_147_483_647;
 const MAX_DURATION_MS = 10 * 365 * 24 * 3_600_000;
 
 const HEADER_NAME = /^[!-9;-~]{1,76}$/; // RFC 5322 §2.2: printable ASCII without the colon
