@@ -92,19 +92,23 @@ export function openLane(deps: LaneDeps): Lane {
 
   function pump(): void {
     if (down && clock.now() < down.until) return putOffWaiting(down);
-    while (waiting.length > 0 && !draining) {
-      if (down && inFlight + acquiring > 0) return; // L4: one probe
+    while (waiting.length > 0 && mayStartMore()) {
       const connection = idleFor(waiting[0] as Job);
       if (connection) run(waiting.shift() as Job, connection);
       else if (!openAnother()) return;
     }
   }
 
+  /** L4: while the site is down, and then until a probe has come through, there is one job at most. */
+  function mayStartMore(): boolean {
+    if (draining) return false;
+    return !down || (clock.now() >= down.until && inFlight + acquiring === 0);
+  }
+
   function idleFor(job: Job): Connection | null {
     for (const connection of connections) {
       if (connection.idleSince === null || connection.egressKey !== job.egressKey) continue;
       if (connection.session?.usable === true) return connection;
-      drop(connection);
     }
     return null;
   }
@@ -112,7 +116,10 @@ export function openLane(deps: LaneDeps): Lane {
   /** False: no more connections can be opened now. */
   function openAnother(): boolean {
     if (acquiring >= waiting.length || pausing) return false;
-    if (connections.size + acquiring >= siteLimit && !dropIdle()) return false;
+    if (connections.size + acquiring >= siteLimit) {
+      retireIdle();
+      return false;
+    }
     void acquireAndRun().catch(deps.onError);
     return true;
   }
@@ -130,7 +137,7 @@ export function openLane(deps: LaneDeps): Lane {
     const connection: Connection = { session: null, egressKey: "", idleSince: null };
     connections.add(connection);
     if (job) run(job, connection);
-    else drop(connection);
+    else retire(connection);
   }
 
   /** All slots are elsewhere: ask again in a while, and let go of rows that others could send. */
@@ -169,10 +176,10 @@ export function openLane(deps: LaneDeps): Lane {
     if (connection.session && job.leases.length > 0) deps.onConnections({ reused: 1 });
     const delivered = job.leases.length > 0 ? await deps.deliver(job, connection.session) : null;
     if (delivered) noteHealth(delivered);
-    keep(connection, delivered ? delivered.session : connection.session);
-    // The connection goes on to its next job while this one is written; the job counts until it is.
-    const settled = delivered ? deps.settle(job, startedAt, delivered.outcomes) : Promise.resolve();
     inFlight--;
+    // The connection goes on to its next job while this one is written; its rows are held until it is.
+    const settled = delivered ? deps.settle(job, startedAt, delivered.outcomes) : Promise.resolve();
+    keep(connection, delivered ? delivered.session : connection.session);
     pump();
     await settled;
   }
@@ -184,28 +191,38 @@ export function openLane(deps: LaneDeps): Lane {
     deps.onRoom();
   }
 
-  /** Keep the connection for the next job, or let it go and its slot with it. */
+  /** Keep the session for the next job, or be done with it. */
   function keep(connection: Connection, session: SmtpSession | null): void {
     connection.session = session;
     if (!session || draining || session.transactions >= zone.connectionCache.reuseCount)
-      return drop(connection);
+      return retire(connection);
     connection.idleSince = clock.now();
     deps.onConnections({ idle: 1 });
   }
 
-  function drop(connection: Connection): void {
-    if (!connections.delete(connection)) return;
-    if (connection.idleSince !== null) deps.onConnections({ idle: -1 });
-    if (connection.session?.usable === true) connection.session.quit();
-    else connection.session?.destroy();
-    void deps.slots.release(slotKey).catch(deps.onError);
+  /** Close the session. Until it is closed the peer counts it, so only then its slot goes to the next job, or back (L2). */
+  function retire(connection: Connection): void {
+    const { session, idleSince } = connection;
+    if (idleSince !== null) deps.onConnections({ idle: -1 });
+    connection.idleSince = null;
+    connection.session = null;
+    const passOn = (): void => {
+      const next = mayStartMore() ? waiting.shift() : undefined;
+      if (next) return run(next, connection);
+      connections.delete(connection);
+      void deps.slots.release(slotKey).catch(deps.onError);
+    };
+    if (!session) return passOn();
+    session.onClose(passOn);
+    if (session.usable) session.quit();
+    else session.destroy();
   }
 
-  /** Make room for a connection from another egress address. */
-  function dropIdle(): boolean {
+  /** Make room for a connection from another egress address: the slot goes to the next job. False: none is idle. */
+  function retireIdle(): boolean {
     for (const connection of connections) {
       if (connection.idleSince === null) continue;
-      drop(connection);
+      retire(connection);
       return true;
     }
     return false;
@@ -265,13 +282,13 @@ export function openLane(deps: LaneDeps): Lane {
       const oldest = later(clock.now(), -zone.connectionCache.ttlMs);
       for (const connection of connections) {
         const { idleSince, session } = connection;
-        if (idleSince !== null && (idleSince <= oldest || session?.usable !== true)) drop(connection);
+        if (idleSince !== null && (idleSince <= oldest || session?.usable !== true)) retire(connection);
       }
       pump();
     },
     async drain() {
       draining = true;
-      while (dropIdle());
+      while (retireIdle());
       await giveBackWaiting();
     },
   };

@@ -107,13 +107,24 @@ function job(fields: Partial<Job> = {}, recipients = ["rcpt@one.example"]): Job 
   };
 }
 
+/** A session that closes when it is told to, and says so. */
 function session(): SmtpSession & { transactions: number; closed: boolean } {
+  let onClosed = (): void => undefined;
+  const close = (): void => {
+    fake.closed = true;
+    fake.usable = false;
+    onClosed();
+  };
   const fake = {
     usable: true,
     transactions: 1,
     closed: false,
-    quit: () => (fake.closed = true),
-    destroy: () => (fake.closed = true),
+    quit: close,
+    destroy: close,
+    onClose(listener: () => void) {
+      if (fake.closed) listener();
+      else onClosed = listener;
+    },
   };
   return fake as unknown as SmtpSession & { transactions: number; closed: boolean };
 }
@@ -159,6 +170,23 @@ describe("a lane", () => {
     await running[0]?.end({ session: open });
     assert.equal(open.closed, true);
     assert.equal(state.slotsFree, 1, "and gave its slot back");
+  });
+
+  test("opens no connection in place of another before that one is closed", async () => {
+    const { lane, running } = harness({ siteLimit: 1 });
+    const open = session();
+    open.transactions = REUSE;
+    let close = (): void => undefined;
+    open.onClose = (listener) => void (close = listener);
+    lane.add(job());
+    lane.add(job());
+    await turn();
+    await running[0]?.end({ session: open });
+    assert.equal(running.length, 0, "the peer has not closed yet");
+    close();
+    await turn();
+    assert.equal(running.length, 1);
+    assert.equal(running[0]?.reused, null);
   });
 
   test("closes a connection that has been idle for longer than its zone keeps one", async () => {
