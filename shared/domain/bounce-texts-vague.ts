@@ -13,7 +13,7 @@ const SERVER: readonly BounceRule[] = [
       message: "The receiving server could not look something up.",
     },
     `dns error | dns failure | dns lookup | dns timeout | dns problem | temporary lookup | lookup failure | lookup failed | name server
-     nameserver | servfail | temporary dns | directory lookup | ldap | could not complete sender verify | domain lookup`,
+     nameserver | servfail | temporary dns | directory lookup | ldap | domain lookup`,
   ),
   text(
     {

@@ -107,7 +107,7 @@ const SPAM: readonly BounceRule[] = [
     `as spam | is spam | be spam | like spam | a spam | spam message | spam messages | spam content | spam detected | spam mail | spam email
      spam score | spam probability | spam filter* | spam rejected | spam found | spam verdict | spam like | spammy | spamassassin
      of spam | suspected spam | suspicion of spam | possible spam | probable spam | spam .. not accepted | spam is not
-     spam or virus | spamming | antispam | anti spam | antispamcloud | notspam support | dt spm | ofr 506 | ofr 519
+     spamming | antispam | anti spam | antispamcloud | notspam support | dt spm | ofr 506 | ofr 519
      unsolicited | unsolicitedmessageerror | bulk mail | junk mail | junk email | phishing | phish | scam
      content filter* | content rejected | content denied | content blocked | content .. not acceptable | message content .. reject* | blocked by content
      rejected by content | rejected due to content | likely suspicious`,
@@ -228,7 +228,7 @@ const REPUTATION: readonly BounceRule[] = [
      ip .. is blocked | ip .. has been blocked | ip address .. blocked | ip address .. rejected | ip blocked | ip denied | ip rejected
      ip .. not allowed | ip address is not | from your ip | your host .. blocked | your server .. blocked | your network .. blocked
      your mail server .. blocked | mail server .. has been blocked | host .. has been blocked | connection .. blacklist*
-     dynamic ip | dynamic address | dynamically assigned | dialup | dial up | residential | dynamic pool | generic rdns`,
+     dynamic ip | dynamic address | dynamically assigned | dialup | dial up | residential | dynamic pool`,
   ),
 ];
 

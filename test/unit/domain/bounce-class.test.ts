@@ -354,19 +354,21 @@ describe("the rules", () => {
   });
 
   test("can each decide a reply", () => {
-    for (const rule of BOUNCE_RULES) {
-      const detail = rule.enhanced?.[0];
-      const codes = rule.codes ?? [550, 450];
-      const phrases = (rule.says ?? [""]).map((phrase) =>
-        phrase.replaceAll(" .. ", " x ").replaceAll("*", ""),
-      );
-      const decided = codes.flatMap((code) =>
-        phrases.map((phrase) => {
-          const enhanced = detail === undefined ? "" : `${Math.trunc(code / 100)}.${detail} `;
-          return classify(smtpReply(code, [enhanced + phrase])).rule;
-        }),
-      );
-      assert.ok(decided.includes(rule.id), `${rule.id} never decides: ${decided.slice(0, 3).join(", ")}`);
+    for (const { id, enhanced, codes } of BOUNCE_RULES.filter((rule) => !rule.says)) {
+      const decided = (codes ?? [550, 450]).map((code) => {
+        const detail = enhanced ? `${Math.trunc(code / 100)}.${enhanced[0]} qz` : "qz";
+        return classify(smtpReply(code, [detail])).rule;
+      });
+      assert.ok(decided.includes(id), `${id} never decides, but ${decided[0]}`);
+    }
+  });
+
+  test("have no phrase that an earlier rule takes", () => {
+    for (const { id, says } of BOUNCE_RULES) {
+      for (const phrase of says ?? []) {
+        const text = phrase.replaceAll(" .. ", " x ").replaceAll("*", "");
+        assert.equal(classify(smtpReply(550, [text])).rule, id, phrase);
+      }
     }
   });
 });
