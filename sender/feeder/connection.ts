@@ -180,6 +180,9 @@ export class FeederConnection extends SMTPConnection {
   override handler_STARTTLS(command: Buffer, done: Done): void {
     if (!this.secure && !this.#context.interface.starttls)
       return this.#answer(done, 502, "5.5.1 STARTTLS is not offered");
+    // a client that has gone, or goes in the handshake, would be waited for until the idle timeout
+    if (this._socket.readableEnded) return this.close();
+    this._socket.allowHalfOpen = false;
     this.#cipher = undefined;
     super.handler_STARTTLS(command, done);
   }

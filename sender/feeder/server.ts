@@ -142,6 +142,11 @@ class FeederServer extends SMTPServer {
     });
   }
 
+  override _upgrade(...[socket, callback]: Parameters<SMTPServer["_upgrade"]>): void {
+    socket.allowHalfOpen = false; // a client that goes in the handshake would be waited for until the idle timeout
+    super._upgrade(socket, callback);
+  }
+
   /** Resolves when every connection is gone, and each session has heard of its end (which is after the listener does). */
   async stopListening(): Promise<void> {
     await new Promise<void>((resolve) => {
