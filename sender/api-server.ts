@@ -24,7 +24,7 @@ import { KIB, MIB, MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { ApiHandlers } from "../lambdas/api.ts";
 import type { ApiEvent, ApiResult } from "../lambdas/http.ts";
 import { requestStream, responseStream, tooLarge } from "../lambdas/http.ts";
-import { errorResult, HttpError } from "../lambdas/middleware/errors.ts";
+import { errorResult, HttpError, isFault } from "../lambdas/middleware/errors.ts";
 
 export interface ApiServerOptions {
   readonly config: Pick<ApiConfig, "host" | "port" | "maxSize">;
@@ -113,6 +113,18 @@ interface ServeDeps extends ApiServerOptions {
   readonly held: HeldBytes;
 }
 
+interface RequestDeps extends ServeDeps {
+  readonly requestId: string;
+  readonly progress: Progress;
+}
+
+/** How far a request has come. */
+interface Progress {
+  heldBytes: number;
+  /** True: the client sends its body without being asked to, or has been asked (RFC 9110 §10.1.1). */
+  invited: boolean;
+}
+
 /** The bytes of bodies that are held in memory now. */
 interface HeldBytes {
   /** False: there is no room, and nothing was taken. */
@@ -143,9 +155,10 @@ async function serveRequest(
   const requestId = randomUUID();
   response.setHeader("x-request-id", requestId);
   try {
-    const result = await resultOf(deps, requestId, request, response);
+    const progress = { heldBytes: 0, invited: request.headers.expect === undefined };
+    const result = await resultOf({ ...deps, requestId, progress }, request, response);
     if (!deps.server.listening) response.setHeader("connection", "close"); // draining
-    await writeResult(deps, request, response, result);
+    await writeResult({ ...deps, requestId, progress }, request, response, result);
   } catch (error) {
     if (!request.socket.destroyed)
       deps.log.error({ component: "api", requestId, err: error }, "answer failed");
@@ -154,25 +167,26 @@ async function serveRequest(
 }
 
 async function resultOf(
-  deps: ServeDeps,
-  requestId: string,
+  deps: RequestDeps,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<ApiResult> {
+  const { requestId, progress } = deps;
   const { path, query } = splitUrl(request.url ?? "/");
-  const hold = { bytes: 0 };
   try {
     const { name, params } = findRoute(request.method ?? "GET", path);
     if (Number(request.headers["content-length"] ?? 0) > deps.config.maxSize)
       throw tooLarge(deps.config.maxSize);
-    const sent = bodyOf(request, response);
-    const body = routes[name].body?.schema ? holding(sent, deps.held, hold) : sent;
+    const sent = bodyOf(request, response, progress);
+    const body = routes[name].body?.schema ? holding(sent, deps.held, progress) : sent;
     const event = eventOf(request, { requestId, now: deps.clock.now(), name, path, query, params, body });
     return await deps.handlers[name](event, {} as Context);
   } catch (error) {
-    return errorResult(error, "internal"); // the handlers catch their own: this is of the routing above
+    // the handlers catch their own: this is of the routing above
+    if (isFault(error)) deps.log.error({ component: "api", requestId, err: error }, "request failed");
+    return errorResult(error, "internal");
   } finally {
-    deps.held.giveBack(hold.bytes);
+    deps.held.giveBack(progress.heldBytes);
   }
 }
 
@@ -180,14 +194,14 @@ async function resultOf(
 async function* holding(
   body: AsyncIterable<Buffer>,
   held: HeldBytes,
-  hold: { bytes: number },
+  progress: Progress,
 ): AsyncIterable<Buffer> {
   for await (const chunk of body) {
     if (!held.take(chunk.length)) {
       const text = "too much is being taken in at once; try again in a few seconds";
       throw new HttpError(503, "overloaded", text, { "retry-after": "5" });
     }
-    hold.bytes += chunk.length;
+    progress.heldBytes += chunk.length;
     yield chunk;
   }
 }
@@ -222,8 +236,13 @@ function findRoute(method: string, path: string): { name: RouteName; params: Rec
 }
 
 /** The body as it comes in, asked for only when it is read. Ends with an error when the client goes away. */
-async function* bodyOf(request: IncomingMessage, response: ServerResponse): AsyncIterable<Buffer> {
-  if (/^100-continue$/i.test(request.headers["expect"] ?? "")) response.writeContinue();
+async function* bodyOf(
+  request: IncomingMessage,
+  response: ServerResponse,
+  progress: Progress,
+): AsyncIterable<Buffer> {
+  if (!progress.invited) response.writeContinue();
+  progress.invited = true;
   try {
     for await (const chunk of request.iterator({ destroyOnReturn: false })) yield chunk as Buffer;
   } catch (error) {
@@ -283,7 +302,7 @@ function joinedHeaders(request: IncomingMessage): Record<string, string> {
 }
 
 async function writeResult(
-  deps: ServeDeps,
+  deps: RequestDeps,
   request: IncomingMessage,
   response: ServerResponse,
   result: ApiResult,
@@ -318,11 +337,15 @@ function hasNoBody(request: IncomingMessage): boolean {
  * the unread bytes with a reset, and the answer would be lost: so the answer goes out, some more is read, then it is closed.
  */
 async function answerEarly(
-  { clock }: ServeDeps,
+  { clock, progress }: RequestDeps,
   request: IncomingMessage,
   response: ServerResponse,
   bytes: Buffer,
 ): Promise<void> {
+  if (!progress.invited) {
+    response.end(bytes); // nothing is on its way
+    return;
+  }
   response.write(bytes);
   const enough = new AbortController();
   let left = LINGER_BYTES;

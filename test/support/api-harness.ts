@@ -128,7 +128,8 @@ export function askServer(
         ? body
         : JSON.stringify(body);
   const type = typeof bytes === "string" && bytes !== body ? { "content-type": "application/json" } : {};
-  const length = bytes === null ? {} : { "content-length": Buffer.byteLength(bytes) };
+  const chunked = options.headers?.["transfer-encoding"] !== undefined;
+  const length = bytes === null || chunked ? {} : { "content-length": Buffer.byteLength(bytes) };
   const sent = request({
     port,
     host: "127.0.0.1",
