@@ -96,6 +96,8 @@ class Transaction {
   readonly #overLimit: number[] = [];
   /** True: the peer has said something to this mail. */
   #heard = false;
+  /** True: the peer has said yes to a recipient, whatever we made of it. */
+  #anyTaken = false;
   /** True: the peer waits for content. */
   #inData = false;
   #stale = false;
@@ -232,6 +234,7 @@ class Transaction {
   }
 
   #onRcptReply(index: number, first: number, reply: RawReply): void {
+    this.#anyTaken ||= first === 2;
     if (this.#outcomes[index] !== null) return; // the answer to MAIL has decided
     if (first === 2) {
       this.#accepted.push(index);
@@ -268,7 +271,10 @@ class Transaction {
     return null;
   }
 
+  /** Not to a peer that took recipients when it should not have: they would get an empty mail. */
   async #sendLoneDot(): Promise<Failure | null> {
+    if (this.#anyTaken) this.#session.doubt();
+    if (!this.#session.usable) return null;
     const reply = await this.#session.ask(".\r\n", "dot");
     if ("kind" in reply) return reply;
     this.#inData = false;
@@ -301,7 +307,7 @@ class Transaction {
     return this.#outcomes.every((outcome) => outcome !== null);
   }
 
-  /** A peer that waits for content would take QUIT for a line of it. */
+  /** A peer that waits for content would take QUIT for a line of it, and a dot for the end of a mail. */
   #close(): void {
     if (this.#inData) this.#session.destroy();
     else this.#session.quit();

@@ -112,13 +112,18 @@ describe("the content", () => {
           talk.say(reply);
         }),
       );
-      async function* endless(): AsyncGenerator<Buffer> {
+      async function* stream(): AsyncGenerator<Buffer> {
         for (;;) yield Buffer.alloc(65_536, "x");
       }
-      const session = await sessionTo(peer.port);
-      const { outcomes, sessionUsable } = await send(session, { chunks: endless() });
-      assert.deepEqual(inShort(outcomes), [fate]);
-      assert.equal(sessionUsable, false);
+      function* inMemory(): Generator<Buffer> {
+        for (;;) yield Buffer.alloc(65_536, "x");
+      }
+      for (const chunks of [stream(), inMemory()]) {
+        const session = await sessionTo(peer.port);
+        const { outcomes, sessionUsable } = await send(session, { chunks });
+        assert.deepEqual(inShort(outcomes), [fate]);
+        assert.equal(sessionUsable, false);
+      }
     }
   });
 

@@ -288,6 +288,14 @@ describe("a transaction", () => {
     });
   }
 
+  test("sends no lone dot to a peer that refused MAIL and took recipients all the same", async () => {
+    const result = await deliver({ MAIL: "550 5.1.8 no" });
+    assert.deepEqual(result.short, ["bounced reply 550"]);
+    assert.equal(result.sessionUsable, false);
+    assert.deepEqual(result.peer.contents, []);
+    assert.ok(!result.peer.lines.includes("QUIT"), "it would be a line of content");
+  });
+
   test("a peer lost at the lone dot changes nothing for those refused", async () => {
     const result = await deliver({ RCPT: "550 no", DOT: HANG_UP });
     assert.deepEqual(result.short, ["bounced reply 550"]);
@@ -397,6 +405,16 @@ describe("one transaction after the other", () => {
     assert.deepEqual(inShort(result.outcomes), ["deferred protocol"]);
     assert.equal(result.staleSession, true);
     assert.equal(result.sessionUsable, false);
+  });
+
+  test("a mail that went before is not ended by accident when RSET fails", async () => {
+    const DATA = (_line: string, nth: number): string => (nth === 0 ? "451 4.3.0 later" : "354 go");
+    await using peer = await scriptedPeer(answering({ DATA, RSET: "502 what?", RCPT: "250 ok" }));
+    const session = await sessionTo(peer.port);
+    await send(session);
+    await send(session, { to: ["ben"] });
+    await peer.talks[0]?.end();
+    assert.deepEqual(peer.contents, [], "a dot would send an empty mail to anna");
   });
 
   for (const [name, second] of [
