@@ -10,8 +10,8 @@
 
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { access, mkdir, readFile, rename, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { access, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
 import type { Clock } from "#shared/domain/clock.ts";
@@ -37,6 +37,8 @@ export interface DataFolderOptions {
   /** Of the configuration, to tell a second instance whether it is the same. */
   readonly digest: string;
   readonly clock: Clock;
+  /** Do not wait for them any longer. */
+  readonly stop: AbortSignal;
   /** Called once when workers of a former supervisor still finish. */
   readonly onWait: () => void;
 }
@@ -45,7 +47,7 @@ export interface DataFolderOptions {
 export async function claimDataFolder(options: DataFolderOptions): Promise<Disposable> {
   const { folder, pid, digest, clock } = options;
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolder(folder);
     await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     const claim = lockFile(join(folder, SUPERVISOR_LOCK), "exclusive");
     if (claim === null) throw taken(folder, digest, await readOwner(folder));
@@ -62,6 +64,29 @@ export async function claimDataFolder(options: DataFolderOptions): Promise<Dispo
   }
 }
 
+/** With the folders above it. (`recursive` of Node goes on for ever where a folder is there and takes none, as in /proc.) */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" && (await stat(path)).isDirectory()) return;
+    const above = dirname(path);
+    if (code !== "ENOENT" || above === path || (await isThere(above))) throw error;
+    await makeFolder(above);
+    await mkdir(path, { mode: 0o700 });
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** A worker's part of the claim, for as long as the process lives. */
 export function joinDataFolder(folder: string): void {
   if (lockFile(join(folder, WORKERS_LOCK), "shared") === null) {
@@ -69,7 +94,7 @@ export function joinDataFolder(folder: string): void {
   }
 }
 
-async function formerWorkersGone({ folder, clock, onWait }: DataFolderOptions): Promise<void> {
+async function formerWorkersGone({ folder, clock, stop, onWait }: DataFolderOptions): Promise<void> {
   const path = join(folder, WORKERS_LOCK);
   const deadline = clock.now() + FORMER_WORKERS_TIMEOUT_MS;
   let told = false;
@@ -78,14 +103,14 @@ async function formerWorkersGone({ folder, clock, onWait }: DataFolderOptions): 
       alone[Symbol.dispose]();
       return;
     }
-    if (clock.now() >= deadline) break;
+    if (clock.now() >= deadline || stop.aborted) break;
     if (!told) onWait();
     told = true;
-    await clock.sleep(FORMER_WORKERS_CHECK_MS);
+    await clock.sleep(FORMER_WORKERS_CHECK_MS, stop);
   }
   throw inFolder(
-    `workers of a former ZoneFleet still run on the data folder ${folder}, ${FORMER_WORKERS_TIMEOUT_MS / SECOND} seconds ` +
-      "after their supervisor ended. Look for processes with worker-main.ts in their command line and end them, then start again",
+    `workers of a former ZoneFleet still run on the data folder ${folder}: wait until they have finished, or end the ` +
+      "processes with worker-main.ts in their command line, then start again",
   );
 }
 
@@ -154,6 +179,8 @@ function unusable(folder: string, error: unknown): DomainError {
 function adviceOf(code: string | undefined): string | null {
   const elsewhere = "or name another folder in ZONEFLEET_DATA";
   switch (code) {
+    case "ENOENT":
+      return `no folder can be made there (${code}). Name another folder in ZONEFLEET_DATA`;
     case "EACCES":
     case "EPERM":
     case "ERR_SQLITE_ERROR": // a lock file of another user

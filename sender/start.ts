@@ -36,12 +36,19 @@ export interface StartOptions {
 /** Resolves with the exit code when all has ended. */
 export async function startSender(options: StartOptions): Promise<number> {
   try {
-    return await run(options);
+    return await Promise.race([run(options), cutOff(options.cut)]);
   } catch (error) {
     if (!(error instanceof DomainError)) throw error;
     options.say(`zonefleet: ${error.message}`);
     return 1;
   }
+}
+
+/** Whatever is going on: workers are killed in the same turn. */
+function cutOff(cut: AbortSignal): Promise<number> {
+  return new Promise((resolve) => {
+    cut.addEventListener("abort", () => resolve(1), { once: true });
+  });
 }
 
 async function run({ env, cwd, workerPath, clock, stop, cut, say }: StartOptions): Promise<number> {
@@ -55,11 +62,13 @@ async function run({ env, cwd, workerPath, clock, stop, cut, say }: StartOptions
     pid: process.pid,
     digest: read.config.digest,
     clock,
+    stop,
     onWait: () => say("Waiting for the workers of the former ZoneFleet to finish what they are sending …"),
   });
+  let sandbox: AsyncDisposable | null = null;
   try {
     const settings = { ...read, config: await checkPorts(read.config) };
-    await using _sandbox = await sandboxOf(settings, { clock, log });
+    sandbox = await sandboxOf(settings, { clock, log });
     const onReady = (listens: readonly Listening[]): void => say(greeting(settings, listens, cwd));
     const end = await supervise({
       workerPath,
@@ -74,6 +83,7 @@ async function run({ env, cwd, workerPath, clock, stop, cut, say }: StartOptions
     if (end.kind === "gave-up") say(`zonefleet: ${end.message}`);
     return end.kind === "drained" ? 0 : 1;
   } finally {
+    await sandbox?.[Symbol.asyncDispose]();
     claim[Symbol.dispose]();
   }
 }
