@@ -10,7 +10,7 @@ import type { Clock } from "../domain/clock.ts";
 import type { Config } from "../domain/config.ts";
 import { composeDsn } from "../domain/dsn.ts";
 import { DomainError } from "../domain/errors.ts";
-import type { EventType, NumberedEvent } from "../domain/event.ts";
+import type { EventType, MailEvent } from "../domain/event.ts";
 import { firstValue, parseHeaders } from "../domain/headers.ts";
 import type { HeaderList } from "../domain/headers.ts";
 import type { MessageId, WorkerId } from "../domain/ids.ts";
@@ -18,22 +18,20 @@ import { messageIdOfFact } from "../domain/ids.ts";
 import type { Message } from "../domain/message.ts";
 import { later, SECOND } from "../domain/units.ts";
 import type { BodyStore } from "../ports/body-store.ts";
-import type { EventClaim, EventLog } from "../ports/event-log.ts";
+import type { EventLog } from "../ports/event-log.ts";
 import type { QueueStore } from "../ports/queue-store.ts";
 import type { Observer } from "./observer.ts";
 import type { Submit } from "./submit.ts";
 
 export interface ReportDeps {
   readonly config: Config;
-  readonly events: EventLog;
   readonly queue: QueueStore;
   readonly bodies: BodyStore;
   readonly submit: Submit;
   readonly clock: Clock;
-  readonly worker: WorkerId;
   readonly observer: Observer;
   /** A report that can never be made (not: a store that is down): it is told, and the reader goes on. */
-  readonly onUnreportable: (event: NumberedEvent, error: unknown) => void;
+  readonly onUnreportable: (event: MailEvent, error: unknown) => void;
 }
 
 const CONSUMER = "dsn";
@@ -43,21 +41,28 @@ const EVENTS_PER_READ = 500;
 const MAX_RECIPIENTS_PER_DSN = 100;
 const REPORTED: ReadonlySet<EventType> = new Set<EventType>(["bounce", "expiry", "suppression"]);
 
-/** Report what is there and resolve with the number of events read; null: another worker does this now. */
-export async function reportBounces(deps: ReportDeps): Promise<number | null> {
+/** Report what is in the log and resolve with the number of events read; null: another worker does this now. */
+export async function reportBounces(
+  deps: ReportDeps & { readonly events: EventLog; readonly worker: WorkerId },
+): Promise<number | null> {
   const claim = await deps.events.claim(CONSUMER, deps.worker, later(deps.clock.now(), CLAIM_MS));
   if (!claim) return null;
   const events = await deps.events.read(claim.position, EVENTS_PER_READ);
   const last = events.at(-1);
   if (!last) return 0;
-  for (const group of groups(events)) await reportGroup(deps, group);
-  const stillOurs = await deps.events.advance(claim satisfies EventClaim, last.number);
+  await reportEvents(deps, events);
+  const stillOurs = await deps.events.advance(claim, last.number);
   return stillOurs ? events.length : null;
 }
 
+/** Report what these events tell of. The same events again make no second report. */
+export async function reportEvents(deps: ReportDeps, events: readonly MailEvent[]): Promise<void> {
+  for (const group of groups(events)) await reportGroup(deps, group);
+}
+
 /** Events of one message that stand together in the log: those of one transaction, as a rule. */
-function groups(events: readonly NumberedEvent[]): NumberedEvent[][] {
-  const byMessage = new Map<string, NumberedEvent[]>();
+function groups(events: readonly MailEvent[]): MailEvent[][] {
+  const byMessage = new Map<string, MailEvent[]>();
   for (const event of events) {
     if (!REPORTED.has(event.type) || event.returnPath === null) continue;
     const group = byMessage.get(event.messageId);
@@ -67,8 +72,8 @@ function groups(events: readonly NumberedEvent[]): NumberedEvent[][] {
   return [...byMessage.values()].flatMap((group) => chunks(group, MAX_RECIPIENTS_PER_DSN));
 }
 
-async function reportGroup(deps: ReportDeps, group: readonly NumberedEvent[]): Promise<void> {
-  const first = group[0] as NumberedEvent;
+async function reportGroup(deps: ReportDeps, group: readonly MailEvent[]): Promise<void> {
+  const first = group[0] as MailEvent;
   try {
     const stored = await deps.queue.get(first.messageId);
     if (!stored) return; // its history is over: nobody waits for this report any more
@@ -85,7 +90,7 @@ async function submitReport(
   { config, clock, submit, observer }: ReportDeps,
   message: Message,
   header: Buffer,
-  group: readonly NumberedEvent[],
+  group: readonly MailEvent[],
 ): Promise<void> {
   const { returnPath } = message;
   if (returnPath === null) return;
@@ -126,9 +131,9 @@ async function submitReport(
 }
 
 /** The same events give the same id, whoever reports them and however often. */
-function idOfReport(group: readonly NumberedEvent[]): MessageId {
+function idOfReport(group: readonly MailEvent[]): MessageId {
   const fact = `dsn ${group.map((event) => event.rowId).join(" ")}`;
-  return messageIdOfFact((group[0] as NumberedEvent).at, createHash("sha256").update(fact).digest());
+  return messageIdOfFact((group[0] as MailEvent).at, createHash("sha256").update(fact).digest());
 }
 
 /** No report on a report, to nobody, or to a machine that answers by itself (RFC 3834 §2, RFC 5321 §6.1). */
