@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { describe, test } from "node:test";
+
+import { apiKeyRing } from "#shared/app/api-keys.ts";
+import type { Terminal } from "../../../cli/command.ts";
+import { run } from "../../../cli/main.ts";
+import { systemClock } from "../../../sender/system-clock.ts";
+import { memorySecrets } from "../../support/memory-secrets.ts";
+
+function setUp(password: string | null = "secret") {
+  const out: string[] = [];
+  const err: string[] = [];
+  const terminal: Terminal = {
+    secrets: memorySecrets(),
+    print: (line) => out.push(line),
+    complain: (line) => err.push(line),
+    readSecret: () => Promise.resolve(password),
+  };
+  const zonefleet = (command: string) => run(command === "" ? [] : command.split(" "), terminal);
+  return { zonefleet, out, err, secrets: terminal.secrets };
+}
+
+describe("zonefleet api-key", () => {
+  test("add prints the key alone on standard output, and the key opens", async () => {
+    const { zonefleet, out, secrets } = setUp();
+    assert.equal(await zonefleet("api-key add --scope send,read --label shop"), 0);
+    assert.equal(out.length, 1);
+    const key = await apiKeyRing({ secrets, clock: systemClock }).verify(out[0] as string);
+    assert.deepEqual([key?.scopes, key?.label], [["send", "read"], "shop"]);
+  });
+
+  test("list shows ids, scopes and labels and no secret; remove takes the id or the whole key", async () => {
+    const { zonefleet, out } = setUp();
+    await zonefleet("api-key add --scope send --scope admin --label shop");
+    await zonefleet("api-key list");
+    const key = out[0] as string;
+    assert.match(out[1] ?? "", new RegExp(`^${key.split(".")[0]}\tsend,admin\t20.*Z\tshop$`));
+    assert.equal(await zonefleet(`api-key remove ${key}`), 0);
+    assert.equal(await zonefleet(`api-key remove ${key}`), 1);
+  });
+});
+
+describe("zonefleet account", () => {
+  test("add stores a hash, never the password; a second add changes it", async () => {
+    const { zonefleet, out, secrets } = setUp("hunter2");
+    assert.equal(await zonefleet("account add anna"), 0);
+    const first = await secrets.get("account", "anna");
+    assert.ok(first && !first.includes("hunter2"));
+    assert.equal(await zonefleet("account add anna"), 0);
+    assert.notEqual(await secrets.get("account", "anna"), first);
+    assert.match(out.join("\n"), /made.*\n.*changed/);
+    await zonefleet("account list");
+    assert.equal(out.at(-1), "anna");
+  });
+
+  test("without a password there is no account", async () => {
+    const { zonefleet, err, secrets } = setUp(null);
+    assert.equal(await zonefleet("account add anna"), 2);
+    assert.match(err[0] ?? "", /no password/);
+    assert.deepEqual(await secrets.list("account"), []);
+  });
+
+  test("remove says when there is none", async () => {
+    const { zonefleet, err } = setUp();
+    await zonefleet("account add anna");
+    assert.equal(await zonefleet("account remove anna"), 0);
+    assert.equal(await zonefleet("account remove anna"), 1);
+    assert.match(err[0] ?? "", /there is no account "anna"/);
+  });
+});
+
+describe("a command that is not written as it should be", () => {
+  for (const command of [
+    "",
+    "acount list",
+    "__proto__ list",
+    "account",
+    "account ad anna",
+    "account add",
+    "account add anna ben",
+    "account list anna",
+    "account add --user anna",
+    "api-key",
+    "api-key list x",
+    "api-key remove",
+    "api-key list --scope send",
+    "api-key add --scop send",
+    "api-key add send",
+  ]) {
+    test(`${JSON.stringify(command)} ends with 2 and the usage`, async () => {
+      const { zonefleet, out, err } = setUp();
+      assert.equal(await zonefleet(command), 2);
+      assert.match([...out, ...err].join("\n"), /zonefleet (account|api-key)/);
+    });
+  }
+
+  test("a scope that is none ends with 1 and names those there are", async () => {
+    const { zonefleet, err } = setUp();
+    assert.equal(await zonefleet("api-key add --scope root"), 1);
+    assert.match(err[0] ?? "", /root is no scope: .*send, read, admin/);
+    assert.equal(await zonefleet("api-key add"), 1);
+  });
+
+  test("help is no mistake", async () => {
+    for (const command of ["help", "--help", "account --help"])
+      assert.equal(await setUp().zonefleet(command), 0);
+  });
+});
+
+test("the real command reads the password from standard input and keeps it in the data folder, for its owner alone", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "zonefleet-cli-"));
+  try {
+    const child = spawn(
+      process.execPath,
+      [join(import.meta.dirname, "../../../cli/main.ts"), "account", "add", "anna"],
+      {
+        env: { ...process.env, ZONEFLEET_DATA: folder },
+        stdio: ["pipe", "pipe", "pipe"],
+      },
+    );
+    child.stdin.end("hunter2\n");
+    const [out, [code]] = await Promise.all([text(child.stdout), once(child, "exit")]);
+    assert.deepEqual([out, code], ["Account anna made.\n", 0]);
+    const file = join(folder, "secrets", "account", "anna");
+    assert.equal((await stat(file)).mode & 0o777, 0o600);
+    assert.doesNotMatch(await readFile(file, "utf8"), /hunter2/);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
