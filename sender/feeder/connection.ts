@@ -253,13 +253,16 @@ export class FeederConnection extends SMTPConnection {
   /** Submit the message while it comes in, then answer it. Never rejects. */
   async #finish(transaction: Transaction, body: MessageBody): Promise<void> {
     const startedAt = this.#context.clock.now();
-    let reply: Reply;
+    let submitted: Submitted | null = null;
+    let failure: unknown = null;
     try {
-      const submitted = await this.#submit(transaction, body);
-      reply = this.#accepted(submitted, { bytes: body.bytes, startedAt });
+      submitted = await this.#submit(transaction, body);
     } catch (error) {
-      reply = this.#notAccepted(body.failure ?? error);
+      failure = body.failure ?? error;
     }
+    const reply = submitted
+      ? this.#accepted(submitted, { bytes: body.bytes, startedAt })
+      : this.#notAccepted(failure);
     body.drop();
     await body.untilEnded();
     this.#body = null;

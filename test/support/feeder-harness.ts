@@ -137,6 +137,7 @@ export interface TestFeederOptions {
   readonly clock?: Clock;
   readonly log?: FeederLog;
   readonly metrics?: Partial<FeederMetrics>;
+  readonly reusePort?: boolean;
 }
 
 /** Closed with `await using`. */
@@ -150,7 +151,7 @@ export async function testFeeder(options: TestFeederOptions = {}): Promise<Feede
     clock: options.clock ?? hastyClock,
     log: options.log ?? collectingLog().log,
     metrics: { ...NO_METRICS, ...options.metrics },
-    reusePort: false,
+    reusePort: options.reusePort ?? false,
   });
   return { ...feeder, [Symbol.asyncDispose]: () => feeder.close() };
 }

@@ -134,6 +134,15 @@ describe("a listener", () => {
     );
   });
 
+  test("may share its port with others that say so", async () => {
+    await using first = await testFeeder({ reusePort: true });
+    await using second = await testFeeder({ reusePort: true, settings: { port: first.port } });
+    assert.equal(second.port, first.port);
+    await first.close();
+    using talker = await SmtpTalker.ready(second.port);
+    assert.equal((await talker.mail()).code, 250);
+  });
+
   test("counts its sessions and messages", async () => {
     const counts = { opened: 0, closed: 0, bytes: 0, recipients: 0, refused: [] as number[] };
     const { submit } = collectingSubmit({

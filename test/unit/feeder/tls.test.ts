@@ -92,6 +92,30 @@ describe("STARTTLS", () => {
   });
 });
 
+describe("a client that closes its side", () => {
+  test("before or in a TLS handshake is not waited for", async () => {
+    await using feeder = await testFeeder({ settings: { tls, starttls: true } });
+    for (const bytes of [
+      "STARTTLS\r\n",
+      `${"FOO\r\n".repeat(8)}STARTTLS\r\n`,
+      "FOO\r\nSTARTTLS\r\nNOOP",
+      "STARTTLS\r\n\x16\x03\x01",
+    ]) {
+      using talker = SmtpTalker.connect(feeder.port);
+      talker.write(bytes);
+      talker.end();
+      await talker.closed();
+    }
+    await using secure = await testFeeder({ settings: { tls, secure: true } });
+    for (const bytes of ["\x16\x03\x01", ""]) {
+      using talker = SmtpTalker.connect(secure.port);
+      talker.write(bytes);
+      talker.end();
+      await talker.closed();
+    }
+  });
+});
+
 describe("an interface with TLS from the first byte", () => {
   test("greets inside TLS and offers no STARTTLS", async () => {
     const { submit, collected } = collectingSubmit();
