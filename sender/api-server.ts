@@ -10,6 +10,7 @@ import { once } from "node:events";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
+import { pipeline } from "node:stream/promises";
 
 import type { Context } from "aws-lambda";
 import type { Logger } from "pino";
@@ -314,17 +315,9 @@ async function writeResult(
   if (early) response.setHeader("connection", "close");
   response.writeHead(statusCode, stream ? headers : { ...headers, "content-length": bytes.length });
   if (request.method === "HEAD") response.end();
-  else if (stream) await writeStream(response, stream);
+  else if (stream) await pipeline(stream, response);
   else if (early) await answerEarly(deps, request, response, bytes);
   else response.end(bytes);
-}
-
-async function writeStream(response: ServerResponse, stream: AsyncIterable<Buffer>): Promise<void> {
-  for await (const chunk of stream) {
-    if (response.destroyed) return;
-    if (!response.write(chunk)) await Promise.race([once(response, "drain"), once(response, "close")]);
-  }
-  response.end();
 }
 
 function hasNoBody(request: IncomingMessage): boolean {

@@ -120,6 +120,61 @@ describe("the local HTTP server", () => {
     );
   });
 
+  test("goes on when a client leaves in the middle of a large answer", async () => {
+    await using api = await startApi();
+    const body = `From: a@b.example\r\nTo: c@d.example\r\n\r\n${"x\r\n".repeat(7 * MIB)}`;
+    const sent = await api.ask("POST", "/send-raw", { headers: { "content-type": "message/rfc822" }, body });
+    for (let i = 0; i < 3; i++) {
+      const leaving = request({
+        port: api.server.port,
+        host: "127.0.0.1",
+        path: `/fetch/${sent.json.id}`,
+        agent: false,
+      }).end();
+      const [response] = await once(leaving, "response");
+      await once(response, "data");
+      response.on("error", () => undefined);
+      leaving.destroy();
+    }
+    assert.equal((await api.stored(sent.json.id)).length > 20 * MIB, true);
+    assert.deepEqual(
+      api.logged.filter(({ level }) => Number(level) >= 50),
+      [],
+    );
+  });
+
+  test("holds only so many bytes of JSON at once, and says that it is busy", async () => {
+    const gate = Promise.withResolvers<void>();
+    const waiting = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let count = 0;
+    const { submit: collect } = collectingSubmit({ keep: false });
+    const submit: Submit = async (submission) => {
+      waiting[count++]?.resolve();
+      await gate.promise;
+      return collect({ ...submission, source: (async function* () {})() });
+    };
+    await using api = await startApi({ api: { maxSize: 40 * MIB }, submit });
+    const body = JSON.stringify({ from: "a@b.example", to: "c@d.example", text: "x".repeat(39 * MIB) });
+    const headers = { "content-type": "application/json" };
+    const first = [api.ask("POST", "/send", { headers, body }), api.ask("POST", "/send", { headers, body })];
+    await Promise.all(waiting.map(({ promise }) => promise));
+    const refused = await api.ask("POST", "/send", { headers, body });
+    assert.deepEqual(
+      [refused.status, refused.json.code, refused.headers["retry-after"]],
+      [503, "overloaded", "5"],
+    );
+    gate.resolve();
+    assert.deepEqual(
+      (await Promise.all(first)).map(({ status }) => status),
+      [200, 200],
+    );
+    assert.equal(
+      (await api.ask("POST", "/send", { headers, body })).status,
+      200,
+      "what was held is given back",
+    );
+  });
+
   test("keeps a connection for the next request", async () => {
     await using api = await startApi();
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
