@@ -16,7 +16,9 @@ import type { EpochMs } from "../domain/units.ts";
 import type { BodyStore, ByteRange } from "../ports/body-store.ts";
 import { bodyFiles } from "./body-files.ts";
 import type { IncomingFile } from "./body-files.ts";
-import type { EmbeddedDatabase, WriteTransaction } from "./database.ts";
+import type { EmbeddedDatabase } from "./database.ts";
+import type { DiskSpace } from "./disk-space.ts";
+import type { WriteTransaction } from "./group-commit.ts";
 
 /** Bodies up to this size lie in LMDB: larger ones would cost it long runs of free pages, and main memory on the way. */
 export const SMALL_BODY_BYTES = 64 * KIB;
@@ -46,8 +48,13 @@ interface HeldBody {
   readonly since: EpochMs;
 }
 
-export function embeddedBodyStore(deps: { database: EmbeddedDatabase; clock: Clock }): EmbeddedBodyStore {
-  const { database, clock } = deps;
+export interface BodyStoreDeps {
+  readonly database: EmbeddedDatabase;
+  readonly clock: Clock;
+  readonly space: DiskSpace;
+}
+
+export function embeddedBodyStore({ database, clock, space }: BodyStoreDeps): EmbeddedBodyStore {
   const small = database.bytesTable("bodies");
   const messages = database.table("messages");
   const files = bodyFiles(database.folder);
@@ -107,7 +114,7 @@ export function embeddedBodyStore(deps: { database: EmbeddedDatabase; clock: Clo
 
   return {
     async put(id, source) {
-      const body = await gather(source, () => files.create(id));
+      const body = await gather(source, { create: () => files.create(id), space });
       if (messages.has(id)) {
         // Accepted before, and it has its body: a body never changes, and what came again is not stored.
         await body.file?.discard();
@@ -160,7 +167,10 @@ export function embeddedBodyStore(deps: { database: EmbeddedDatabase; clock: Clo
 type Gathered = { bytes: number; file: null; chunks: Buffer[] } | { bytes: number; file: IncomingFile };
 
 /** Read all of `source`: into memory while it is small, into a file once it is not. A source that throws leaves nothing. */
-async function gather(source: AsyncIterable<Buffer>, create: () => Promise<IncomingFile>): Promise<Gathered> {
+async function gather(
+  source: AsyncIterable<Buffer>,
+  { create, space }: { create: () => Promise<IncomingFile>; space: DiskSpace },
+): Promise<Gathered> {
   let chunks: Buffer[] = [];
   let file: IncomingFile | null = null;
   let bytes = 0;
@@ -171,6 +181,7 @@ async function gather(source: AsyncIterable<Buffer>, create: () => Promise<Incom
         chunks.push(chunk);
         continue;
       }
+      await space.claim(chunk.length);
       file ??= await create();
       for (const part of [...chunks, chunk]) await file.write(part);
       chunks = [];

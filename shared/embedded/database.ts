@@ -1,40 +1,27 @@
 /**
  * The one LMDB environment of a data folder: opened by every process that works on it, written by one at a time.
  *
- * Owns the file, its format version, tables, counters and the group commit. Stops at what the tables mean: that is each store's.
- *
- * D1  `write` resolves when what it wrote is on the disk, and rejects when nothing of it was kept.
- * D2  All works that wait when the write lock comes are one transaction: one fdatasync for any number of callers.
- * D3  A work that throws is undone whole, and the works beside it are not.
+ * Owns the file, its format version, tables and counters; writing is in group-commit.ts. Stops at what the tables mean: that is
+ * each store's.
  */
 
-import { accessSync, constants, mkdirSync } from "node:fs";
+import { accessSync, closeSync, constants, fsyncSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
+import * as z from "zod";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 
-import { SECOND } from "../domain/units.ts";
+import { groupCommit } from "./group-commit.ts";
+import type { WriteTransaction } from "./group-commit.ts";
 
 /** Raised when an older program could no longer read what this one writes. */
 const FORMAT = 1;
 const MAX_TABLES = 64;
 /** Read transactions at once over all processes; a process has a few. */
 const MAX_READERS = 1_024;
-/** Works in one transaction: bounds how long the write lock keeps other processes waiting. */
-const MAX_WORKS_PER_COMMIT = 512;
-/** Works that may wait for the write lock: far beyond what connections can cause, so reaching it is a fault. */
-const MAX_WAITING_WORKS = 100_000;
-/** How long a work waits for the write lock, which a stopped process or a hanging disk may hold. */
-const WRITE_LOCK_TIMEOUT_MS = 30 * SECOND;
-
 /** A data folder that cannot be used. The message names it and says what to do. */
 export class DataFolderError extends Error {
   override readonly name = "DataFolderError";
-}
-
-/** The store could not write: disk full, input/output error, lock not to be had. Nothing of the work was kept. */
-export class StoreWriteError extends Error {
-  override readonly name = "StoreWriteError";
 }
 
 /** Part of a key or a whole one; keys of arrays sort by their parts, numbers before text. No U+0000 in text. */
@@ -61,14 +48,6 @@ export interface Table<V> {
   keys(range: TableRange): Iterable<TableKey>;
 }
 
-/** What a work may do besides writing tables. */
-export interface WriteTransaction {
-  /** Add to a counter and give its new value; written once a commit, however often it is called. */
-  count(counter: string, by: number): number;
-  /** To be run when the write is on the disk. Must not throw. */
-  afterCommit(action: () => void): void;
-}
-
 export interface EmbeddedDatabase {
   readonly folder: string;
   /** A table of JSON values. Trust nothing of what is read but that it is JSON. */
@@ -81,35 +60,35 @@ export interface EmbeddedDatabase {
   write<T>(work: (transaction: WriteTransaction) => T): Promise<T>;
   /** Counters whose name starts with `prefix`, by name. */
   counters(prefix: string): Map<string, number>;
+  /** Bytes in the file of the store that are free to be written, without the file growing. */
+  freeBytes(): number;
   /** Free what processes that were killed still keep from being reused. */
   clearDeadReaders(): number;
   /** Finishes the works that wait. */
   close(): Promise<void>;
 }
 
-interface WaitingWork {
-  readonly work: (transaction: WriteTransaction) => unknown;
-  readonly resolve: (result: unknown) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-type Ran = { ok: true; result: unknown } | { ok: false; error: unknown };
-
 /** Open the data folder, made when there is none. Throws a `DataFolderError`. */
 export function openDatabase(folder: string): EmbeddedDatabase {
   const root = openRoot(folder);
   const counters = root.openDB<number, string>("counters", { encoding: "json" });
-  const state = { writing: false };
-  const commits = groupCommit(root, counters, state);
+  const opened = new Map<string, Database<unknown, TableKey>>([["counters", counters]]);
+  const commits = groupCommit(root, counters);
+  const openTable = (name: string, encoding: "json" | "binary"): Database<unknown, TableKey> => {
+    const found = opened.get(name) ?? root.openDB<unknown, TableKey>(name, { encoding });
+    opened.set(name, found);
+    return found;
+  };
   return {
     folder,
-    table: (name) => table(root.openDB<unknown, TableKey>(name, { encoding: "json" }), state),
-    bytesTable: (name) => table(root.openDB<Buffer, TableKey>(name, { encoding: "binary" }), state),
+    table: (name) => tableOf(openTable(name, "json"), commits),
+    bytesTable: (name) => tableOf(openTable(name, "binary") as Database<Buffer, TableKey>, commits),
     write: (work) => commits.write(work),
     counters: (prefix) => {
       const range = counters.getRange({ start: prefix, end: `${prefix}\uffff` });
       return new Map([...range].map(({ key, value }) => [key, value]));
     },
+    freeBytes: () => freeBytes(root, opened.values()),
     clearDeadReaders: () => root.readerCheck(),
     async close() {
       await commits.close();
@@ -125,6 +104,7 @@ function openRoot(folder: string): RootDatabase {
     const path = join(folder, "store.mdb");
     const root = open<unknown>({ path, noSubdir: true, maxDbs: MAX_TABLES, maxReaders: MAX_READERS });
     checkFormat(folder, root);
+    syncFolder(folder);
     return root;
   } catch (error) {
     if (error instanceof DataFolderError) throw error;
@@ -151,9 +131,10 @@ function checkFormat(folder: string, root: RootDatabase): void {
   );
 }
 
-function table<V>(database: Database<V, TableKey>, state: { readonly writing: boolean }): Table<V> {
+function tableOf<V>(database: Database<V, TableKey>, commits: { isWriting(): boolean }): Table<V> {
   const mayWrite = (): void => {
-    if (!state.writing) throw new Error("a table is written outside of a work of EmbeddedDatabase.write");
+    if (!commits.isWriting())
+      throw new Error("a table is written outside of a work of EmbeddedDatabase.write");
   };
   return {
     get: (key) => database.get(key),
@@ -171,148 +152,35 @@ function table<V>(database: Database<V, TableKey>, state: { readonly writing: bo
   };
 }
 
-/** Runs works in shared transactions, one transaction at a time: while one is synced the next ones gather (D2). */
-function groupCommit(root: RootDatabase, counters: Database<number, string>, state: { writing: boolean }) {
-  const waiting: WaitingWork[] = [];
-  let running: Promise<void> | null = null;
-  let closed = false;
+/** What lmdb-js tells of a table, and with it of the whole file. */
+const StatsShape = z.object({
+  pageSize: z.int(),
+  treeBranchPageCount: z.int(),
+  treeLeafPageCount: z.int(),
+  overflowPages: z.int(),
+  lastPageNumber: z.int().optional(),
+  free: z.unknown(),
+});
 
-  async function run(): Promise<void> {
-    while (waiting.length > 0) await commitOnce();
-    running = null;
-  }
-
-  async function commitOnce(): Promise<void> {
-    let batch: WaitingWork[] = [];
-    const lockTimer = setInterval(refuseWaiting, WRITE_LOCK_TIMEOUT_MS);
-    try {
-      const ran = await committed(root, () => {
-        batch = waiting.splice(0, MAX_WORKS_PER_COMMIT);
-        return runBatch(batch);
-      });
-      settleAll(batch, ran);
-    } catch (error) {
-      for (const { reject } of batch) reject(error);
-    } finally {
-      clearInterval(lockTimer);
-    }
-  }
-
-  /** Only works that have not begun: what has begun may yet be kept, and only the disk can tell. */
-  function refuseWaiting(): void {
-    for (const { reject } of waiting.splice(0)) {
-      reject(new StoreWriteError("no write lock: another process or the disk keeps the store busy"));
-    }
-  }
-
-  /** All in one; when one throws, the lot is undone and each has a nested transaction of its own (D3). */
-  function runBatch(batch: readonly WaitingWork[]): { results: Ran[]; actions: (() => void)[] } {
-    state.writing = true;
-    try {
-      const together = attemptWorks(root, counters, batch);
-      if (together.failed === null) return together;
-      const single = batch.map((work) => attemptWorks(root, counters, [work]));
-      return {
-        results: single.flatMap(({ results, failed }) => failed ?? results),
-        actions: single.flatMap(({ actions }) => actions),
-      };
-    } finally {
-      state.writing = false;
-    }
-  }
-
-  return {
-    write<T>(work: (transaction: WriteTransaction) => T): Promise<T> {
-      if (closed) return Promise.reject(new StoreWriteError("the store is closed"));
-      if (waiting.length >= MAX_WAITING_WORKS) {
-        return Promise.reject(new StoreWriteError(`${MAX_WAITING_WORKS} writes wait already`));
-      }
-      return new Promise<T>((resolve, reject) => {
-        waiting.push({ work, resolve: resolve as (result: unknown) => void, reject });
-        running ??= run();
-      });
-    },
-    async close(): Promise<void> {
-      closed = true;
-      await running;
-    },
-  };
+/** The pages of the file without those of tables, of the list of free pages, and of the three heads. */
+function freeBytes(root: RootDatabase, tables: Iterable<Database<unknown, TableKey>>): number {
+  const whole = StatsShape.parse(root.getStats());
+  let used = pagesOf(whole) + pagesOf(StatsShape.parse(whole.free));
+  for (const table of tables) used += pagesOf(StatsShape.parse(table.getStats()));
+  const pages = (whole.lastPageNumber ?? 0) - 2 - used;
+  return Math.max(pages, 0) * whole.pageSize;
 }
 
-interface Attempted {
-  readonly results: Ran[];
-  readonly actions: (() => void)[];
-  /** Why nothing was written; null: it was. */
-  readonly failed: Ran | null;
+function pagesOf(stats: z.infer<typeof StatsShape>): number {
+  return stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages;
 }
 
-function attemptWorks(
-  root: RootDatabase,
-  counters: Database<number, string>,
-  works: readonly WaitingWork[],
-): Attempted {
-  const counts = new Map<string, number>();
-  const actions: (() => void)[] = [];
-  const transaction: WriteTransaction = {
-    count(counter, by) {
-      const value = (counts.get(counter) ?? counters.get(counter) ?? 0) + by;
-      counts.set(counter, value);
-      return value;
-    },
-    afterCommit: (action) => actions.push(action),
-  };
+/** A new file's name is durable when its folder is synced. */
+function syncFolder(folder: string): void {
+  const handle = openSync(folder, "r");
   try {
-    const results = root.transactionSync(() => {
-      const ran = works.map(({ work }): Ran => ({ ok: true, result: work(transaction) }));
-      for (const [counter, value] of counts) counters.putSync(counter, value);
-      return ran;
-    });
-    return { results, actions, failed: null };
-  } catch (error) {
-    return { results: [], actions: [], failed: { ok: false, error } };
-  }
-}
-
-function settleAll(batch: readonly WaitingWork[], ran: { results: Ran[]; actions: (() => void)[] }): void {
-  for (const action of ran.actions) action();
-  for (const [index, { resolve, reject }] of batch.entries()) {
-    const outcome = ran.results[index] as Ran;
-    if (outcome.ok) resolve(outcome.result);
-    else reject(outcome.error);
-  }
-}
-
-/**
- * Run `work` in a transaction off the main thread and resolve when it is on the disk (D1). `flushed` is what lmdb-js promises
- * for that; it has to be asked for in the same turn, when it still means this transaction.
- */
-async function committed<T>(root: RootDatabase, work: () => T): Promise<T> {
-  const commit = root.transaction(() => {
-    // lmdb-js keeps a second promise of the same commit, and nobody to hear it: a full disk would end the process.
-    root.committed.then(ignore, ignore);
-    return work();
-  });
-  const flushed = root.flushed.then(ignore);
-  try {
-    const [result] = await Promise.all([commit, flushed]);
-    return result;
-  } catch (error) {
-    throw new StoreWriteError("the store could not write: is the disk full?", {
-      cause: await causeOf(error),
-    });
-  }
-}
-
-function ignore(): void {
-  // a promise that is heard elsewhere
-}
-
-/** lmdb-js rejects with a promise of the reason. */
-async function causeOf(error: unknown): Promise<unknown> {
-  if (!(error instanceof Error) || !("commitError" in error)) return error;
-  try {
-    return await error.commitError;
-  } catch (reason) {
-    return reason;
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
   }
 }

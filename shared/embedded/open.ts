@@ -8,6 +8,7 @@ import type { Backend } from "../ports/backend.ts";
 import { embeddedBodyStore } from "./body-store.ts";
 import { embeddedConfigStore } from "./config-store.ts";
 import { openDatabase } from "./database.ts";
+import { DEFAULT_RESERVE_BYTES, diskSpace } from "./disk-space.ts";
 import { embeddedEventLog } from "./event-log.ts";
 import { embeddedFleetStore } from "./fleet-store.ts";
 import { embeddedLimitStore } from "./limit-store.ts";
@@ -24,6 +25,8 @@ export interface EmbeddedOptions {
   readonly clock: Clock;
   /** How long messages are kept when all their rows are final, and events. */
   readonly historyMs?: number;
+  /** Room on the disk that accepts leave to everything else. */
+  readonly reserveBytes?: number;
 }
 
 export interface EmbeddedBackend extends Backend {
@@ -36,11 +39,12 @@ export interface EmbeddedBackend extends Backend {
 
 /** Throws a `DataFolderError` when the folder cannot be used. */
 export async function openEmbedded(options: EmbeddedOptions): Promise<EmbeddedBackend> {
-  const { dataDir, clock, historyMs = DEFAULT_HISTORY_MS } = options;
+  const { dataDir, clock, historyMs = DEFAULT_HISTORY_MS, reserveBytes = DEFAULT_RESERVE_BYTES } = options;
   const database = openDatabase(dataDir);
-  const bodies = embeddedBodyStore({ database, clock });
+  const space = diskSpace({ database, clock, reserveBytes });
+  const bodies = embeddedBodyStore({ database, clock, space });
   const events = embeddedEventLog({ database, clock });
-  const queue = embeddedQueueStore({ database, clock, bodies, events, historyMs });
+  const queue = embeddedQueueStore({ database, clock, bodies, events, space, historyMs });
   return {
     bodies,
     events,

@@ -13,7 +13,7 @@ import { isFinal } from "../domain/queue-row.ts";
 import type { AttemptRecord, FinalState, Lease, QueueRow } from "../domain/queue-row.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { Operation, Settlement } from "../ports/queue-store.ts";
-import type { WriteTransaction } from "./database.ts";
+import type { WriteTransaction } from "./group-commit.ts";
 import { finishRow, startMessage } from "./queue-finish.ts";
 import type { Finishing } from "./queue-finish.ts";
 import { queueAgain } from "./queue-take.ts";

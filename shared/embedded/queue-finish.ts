@@ -8,7 +8,8 @@ import type { FinalState } from "../domain/queue-row.ts";
 import { later } from "../domain/units.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { EmbeddedBodyStore } from "./body-store.ts";
-import type { TableKey, WriteTransaction } from "./database.ts";
+import type { TableKey } from "./database.ts";
+import type { WriteTransaction } from "./group-commit.ts";
 import { changeRow, rowsOfMessage } from "./queue-tables.ts";
 import type { QueueTables } from "./queue-tables.ts";
 

@@ -15,12 +15,15 @@ import type { Clock } from "../domain/clock.ts";
 import type { WorkerId } from "../domain/ids.ts";
 import { isFinal } from "../domain/queue-row.ts";
 import type { OpenState, QueueRow } from "../domain/queue-row.ts";
-import { later } from "../domain/units.ts";
+import { KIB, later } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { QueueStore, Taken, TakeRequest, ZoneCounts } from "../ports/queue-store.ts";
+import { SMALL_BODY_BYTES } from "./body-store.ts";
 import type { EmbeddedBodyStore } from "./body-store.ts";
-import type { EmbeddedDatabase, WriteTransaction } from "./database.ts";
+import type { EmbeddedDatabase } from "./database.ts";
+import type { DiskSpace } from "./disk-space.ts";
 import type { EmbeddedEventLog } from "./event-log.ts";
+import type { WriteTransaction } from "./group-commit.ts";
 import { acceptMessage, operateRow, recoverRow, releaseRow, renewRow, settleRow } from "./queue-changes.ts";
 import type { Change } from "./queue-changes.ts";
 import { purgeHistory } from "./queue-finish.ts";
@@ -31,6 +34,8 @@ import { wakeups } from "./wakeups.ts";
 
 /** How soon a waiting take sees what another process wrote, or what came due. */
 const POLL_MS = 100;
+/** What a row, its indexes and events come to on the disk, more rather than less. */
+const BYTES_PER_ROW = 4 * KIB;
 /** Rows forgotten in one sweep; the last message may go over it. */
 const MAX_PURGED = 2_000;
 
@@ -46,12 +51,13 @@ export interface QueueStoreDeps {
   readonly clock: Clock;
   readonly bodies: EmbeddedBodyStore;
   readonly events: EmbeddedEventLog;
+  readonly space: DiskSpace;
   /** How long messages are kept when all their rows are final. */
   readonly historyMs: number;
 }
 
 export function embeddedQueueStore(deps: QueueStoreDeps): EmbeddedQueueStore {
-  const { database, clock, bodies, events, historyMs } = deps;
+  const { database, clock, bodies, events, space, historyMs } = deps;
   const tables = queueTables(database);
   const waiters = wakeups(clock);
   /** The domain that each zone's last take stopped at. */
@@ -124,6 +130,7 @@ export function embeddedQueueStore(deps: QueueStoreDeps): EmbeddedQueueStore {
   return {
     async accept(message, rows) {
       assert.ok(rows.length > 0, "a message has a recipient");
+      await space.claim(Math.min(message.body.bytes, SMALL_BODY_BYTES) + (rows.length + 1) * BYTES_PER_ROW);
       const accepted = await write(
         (change) => acceptMessage(change, message, rows),
         (answer) => (answer === "accepted" ? rows : []),

@@ -21,7 +21,8 @@ import type { Message } from "../domain/message.ts";
 import type { QueueRow, RowState } from "../domain/queue-row.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
-import type { EmbeddedDatabase, Table, TableKey, WriteTransaction } from "./database.ts";
+import type { EmbeddedDatabase, Table, TableKey } from "./database.ts";
+import type { WriteTransaction } from "./group-commit.ts";
 import { readMessage, readRow } from "./records.ts";
 
 export interface QueueTables {

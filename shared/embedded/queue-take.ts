@@ -16,7 +16,8 @@ import type { EpochMs } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import { MAX_ROWS_TOGETHER } from "../ports/queue-store.ts";
 import type { Taken, TakeRequest } from "../ports/queue-store.ts";
-import type { TableKey, WriteTransaction } from "./database.ts";
+import type { TableKey } from "./database.ts";
+import type { WriteTransaction } from "./group-commit.ts";
 import { LAST, changeRow, feedRow, messageOf, rowOf } from "./queue-tables.ts";
 import type { QueueTables } from "./queue-tables.ts";
 
