@@ -55,7 +55,7 @@ async function startZoneFleet({ sinkPort, processes, connections }: SystemOption
   );
   const child = spawn(process.execPath, ["sender/main.ts"], {
     cwd: join(import.meta.dirname, ".."),
-    stdio: ["ignore", "ignore", "inherit"],
+    stdio: ["ignore", "ignore", "ignore"],
     env: {
       ...process.env,
       ZONEFLEET_CONFIG: config,
