@@ -70,6 +70,7 @@ export function embeddedBodyStore({ database, clock, space }: BodyStoreDeps): Em
 
   async function keepSmall(id: MessageId, bytes: Buffer): Promise<void> {
     dropHeld(id);
+    await space.claim(bytes.length);
     if (heldBytes + bytes.length > MAX_HELD_BYTES) {
       await database.write(() => small.put(id, bytes));
     } else {

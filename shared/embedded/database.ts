@@ -159,7 +159,7 @@ const StatsShape = z.object({
   treeLeafPageCount: z.int(),
   overflowPages: z.int(),
   lastPageNumber: z.int().optional(),
-  free: z.unknown(),
+  free: z.unknown().optional(),
 });
 
 /** The pages of the file without those of tables, of the list of free pages, and of the three heads. */

@@ -18,7 +18,6 @@ import type { OpenState, QueueRow } from "../domain/queue-row.ts";
 import { KIB, later } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { QueueStore, Taken, TakeRequest, ZoneCounts } from "../ports/queue-store.ts";
-import { SMALL_BODY_BYTES } from "./body-store.ts";
 import type { EmbeddedBodyStore } from "./body-store.ts";
 import type { EmbeddedDatabase } from "./database.ts";
 import type { DiskSpace } from "./disk-space.ts";
@@ -130,7 +129,7 @@ export function embeddedQueueStore(deps: QueueStoreDeps): EmbeddedQueueStore {
   return {
     async accept(message, rows) {
       assert.ok(rows.length > 0, "a message has a recipient");
-      await space.claim(Math.min(message.body.bytes, SMALL_BODY_BYTES) + (rows.length + 1) * BYTES_PER_ROW);
+      await space.claim((rows.length + 1) * BYTES_PER_ROW);
       const accepted = await write(
         (change) => acceptMessage(change, message, rows),
         (answer) => (answer === "accepted" ? rows : []),
