@@ -14,7 +14,7 @@ import type { OpenDeps } from "./open-session.ts";
 import type { ReceivedFor, Signer } from "./sign.ts";
 import type { SmtpSession } from "./smtp-client.ts";
 import { transact } from "./transaction.ts";
-import type { Transacted } from "./transaction.ts";
+import type { Transacted, TransactOptions } from "./transaction.ts";
 
 export interface DeliverDeps extends OpenDeps {
   readonly bodies: BodyStore;
@@ -39,10 +39,10 @@ export async function deliver(
   job: Job,
   reused: SmtpSession | null,
   deps: DeliverDeps,
-  signal: AbortSignal,
+  options: TransactOptions,
 ): Promise<Delivered> {
   try {
-    return await deliverByHosts(job, reused, deps, signal);
+    return await deliverByHosts(job, reused, deps, options);
   } catch (error) {
     deps.onInternalError(job, error);
     return failed(job, deferred("internal", "an error of ours; see the log"), false);
@@ -53,18 +53,18 @@ async function deliverByHosts(
   job: Job,
   reused: SmtpSession | null,
   deps: DeliverDeps,
-  signal: AbortSignal,
+  options: TransactOptions,
 ): Promise<Delivered> {
   const tried = new Set<string>();
   let session = reused;
   let before: Delivered | null = null;
   for (let begun = 0; begun < MAX_SESSIONS_PER_JOB; begun++) {
     if (!session) {
-      const opened = await openSession(job, deps, tried, signal);
+      const opened = await openSession(job, deps, tried, options.signal);
       if (!opened.ok) return before ?? failed(job, opened.outcome, opened.siteDown);
       session = opened.session;
     }
-    const carried = await carry(job, session, deps, signal);
+    const carried = await carry(job, session, deps, options);
     if (!carried.stale && !carried.tryNextHost) return carried;
     if (!carried.stale) before = carried;
     session = null;
@@ -88,14 +88,14 @@ async function carry(
   job: Job,
   session: SmtpSession,
   deps: DeliverDeps,
-  signal: AbortSignal,
+  options: TransactOptions,
 ): Promise<Carried> {
   const outcomes: Outcome[] = [];
   let pending = job.leases.map((_, i) => i);
   let last: Transacted | null = null;
   try {
     for (let count = 0; pending.length > 0 && count < MAX_TRANSACTIONS_PER_JOB; count++) {
-      last = await transactOnce(job, pending, session, deps, signal);
+      last = await transactOnce(job, pending, session, deps, options);
       for (const [i, index] of pending.entries()) outcomes[index] = last.outcomes[i] as Outcome;
       const { overLimit, sessionUsable } = last;
       if (!sessionUsable || overLimit.length === pending.length) break; // it takes none at all: not now
@@ -120,7 +120,7 @@ async function transactOnce(
   indexes: readonly number[],
   session: SmtpSession,
   deps: DeliverDeps,
-  signal: AbortSignal,
+  options: TransactOptions,
 ): Promise<Transacted> {
   const { message, leases } = job;
   const { bytes, headerBytes, eightBit } = message.body;
@@ -131,12 +131,7 @@ async function transactOnce(
   const head = await deps.signer.sign(message, headerBlock, receivedFor(job, indexes));
   const recipients = indexes.map((i) => leases[i]?.row.recipient as Address);
   const { returnPath, smtputf8 } = message;
-  return transact(
-    session,
-    { returnPath, recipients, bytes, eightBit, smtputf8 },
-    { head, chunks },
-    { signal },
-  );
+  return transact(session, { returnPath, recipients, bytes, eightBit, smtputf8 }, { head, chunks }, options);
 }
 
 function receivedFor({ message, leases }: Job, indexes: readonly number[]): ReceivedFor {

@@ -67,14 +67,20 @@ interface Command {
   readonly index: number;
 }
 
-/** Run a transaction. When `signal` aborts, the session is closed and what is open is deferred. */
+export interface TransactOptions {
+  /** When it aborts, the session is closed and what is open is deferred. */
+  readonly signal: AbortSignal;
+  /** What has to be done before the peer may take this mail: the dot waits for it. Null, or left out: nothing. */
+  readonly beforeDot?: () => Promise<void> | null;
+}
+
 export async function transact(
   session: SmtpSession,
   envelope: Envelope,
   content: Content,
-  options: { readonly signal: AbortSignal },
+  options: TransactOptions,
 ): Promise<Transacted> {
-  const transaction = new Transaction(session, envelope, content);
+  const transaction = new Transaction(session, envelope, content, options);
   const release = session.failOn(options.signal);
   try {
     return await transaction.run();
@@ -87,6 +93,7 @@ class Transaction {
   readonly #session: SmtpSession;
   readonly #envelope: Envelope;
   readonly #content: Content;
+  readonly #beforeDot: () => Promise<void> | null;
   readonly #reused: boolean;
   readonly #bytes: number;
   /** Null: not decided. */
@@ -103,8 +110,9 @@ class Transaction {
   #stale = false;
   #tryNextHost = false;
 
-  constructor(session: SmtpSession, envelope: Envelope, content: Content) {
+  constructor(session: SmtpSession, envelope: Envelope, content: Content, { beforeDot }: TransactOptions) {
     this.#session = session;
+    this.#beforeDot = beforeDot ?? (() => null);
     this.#envelope = envelope;
     this.#content = content;
     this.#reused = session.transactions > 0;
@@ -258,7 +266,9 @@ class Transaction {
   async #sendContent(): Promise<Failure | null> {
     if (this.#accepted.length === 0) return this.#sendLoneDot();
     const rest = await writeContent(this.#session, this.#content);
-    if (rest === null) return this.#session.failure;
+    const before = rest === null ? null : this.#beforeDot();
+    if (before !== null) await this.#session.awaitContent(before);
+    if (rest === null || this.#session.failure !== null) return this.#session.failure;
     const reply = await this.#session.ask(rest, "dot");
     if ("kind" in reply) return reply;
     this.#inData = false;

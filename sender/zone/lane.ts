@@ -5,6 +5,8 @@
  * L2 Each connection holds one slot from before it is opened until after it is closed, so caps hold over all processes.
  * L3 A job is started only under leases that will last; a job that cannot start soon is given back, not hoarded.
  * L4 A site that cannot be reached is probed by one job at a time; the others are put off without counting as tried.
+ * L5 Of each connection the outcome of one mail at most is not written: the next may begin, and ends when that is. So a process
+ *    that is killed leaves one mail for each open connection that may come twice, however fast the peer takes them.
  */
 
 import type { Domain } from "#shared/domain/address.ts";
@@ -28,7 +30,12 @@ export interface LaneDeps {
   readonly slots: ConnectionSlots;
   readonly clock: Clock;
   readonly random: () => number;
-  readonly deliver: (job: Job, reused: SmtpSession | null) => Promise<Delivered>;
+  /** The peer may not take the mail before what `beforeDot` gives at that time has resolved; null: it may. */
+  readonly deliver: (
+    job: Job,
+    reused: SmtpSession | null,
+    beforeDot: () => Promise<void> | null,
+  ) => Promise<Delivered>;
   /** Write the outcomes. It keeps trying while the store is down; it does not throw. */
   readonly settle: (job: Job, startedAt: EpochMs, outcomes: readonly Outcome[]) => Promise<void>;
   /** Write that the rows were put off untried. */
@@ -61,6 +68,8 @@ interface Connection {
   egressKey: string;
   /** Null while it carries a job. */
   idleSince: EpochMs | null;
+  /** The outcome of its last job is being written (L5); null: it is. */
+  unwritten: Promise<void> | null;
 }
 
 /** Jobs a lane holds for each connection it may have, so that none waits for the next `take`; and some for a lane of one. */
@@ -134,7 +143,7 @@ export function openLane(deps: LaneDeps): Lane {
     if (!granted) return waitForSlot();
     deniedSince = null;
     const job = waiting.shift();
-    const connection: Connection = { session: null, egressKey: "", idleSince: null };
+    const connection: Connection = { session: null, egressKey: "", idleSince: null, unwritten: null };
     connections.add(connection);
     if (job) run(job, connection);
     else retire(connection);
@@ -174,14 +183,25 @@ export function openLane(deps: LaneDeps): Lane {
     if (lost.length > 0) await deps.giveBack(lost, clock.now());
     const startedAt = clock.now();
     if (connection.session && job.leases.length > 0) deps.onConnections({ reused: 1 });
-    const delivered = job.leases.length > 0 ? await deps.deliver(job, connection.session) : null;
+    const delivered = job.leases.length > 0 ? await carryBy(connection, job) : null;
     if (delivered) noteHealth(delivered);
     inFlight--;
-    // The connection goes on to its next job while this one is written; its rows are held until it is.
-    const settled = delivered ? deps.settle(job, startedAt, delivered.outcomes) : Promise.resolve();
-    keep(connection, delivered ? delivered.session : connection.session);
+    const settled = delivered ? write(connection, deps.settle(job, startedAt, delivered.outcomes)) : null;
+    const session = delivered ? delivered.session : connection.session;
+    if (settled && session && isSpent(session)) await settled;
+    keep(connection, session);
     pump();
     await settled;
+  }
+
+  function carryBy(connection: Connection, job: Job): Promise<Delivered> {
+    return deps.deliver(job, connection.session, () => connection.unwritten);
+  }
+
+  async function write(connection: Connection, settled: Promise<void>): Promise<void> {
+    connection.unwritten = settled;
+    await settled;
+    if (connection.unwritten === settled) connection.unwritten = null;
   }
 
   /** Full until half empty, so that rows are taken by the handful and not one for each that ends. */
@@ -194,10 +214,13 @@ export function openLane(deps: LaneDeps): Lane {
   /** Keep the session for the next job, or be done with it. */
   function keep(connection: Connection, session: SmtpSession | null): void {
     connection.session = session;
-    if (!session || draining || session.transactions >= zone.connectionCache.reuseCount)
-      return retire(connection);
+    if (!session || isSpent(session)) return retire(connection);
     connection.idleSince = clock.now();
     deps.onConnections({ idle: 1 });
+  }
+
+  function isSpent(session: SmtpSession): boolean {
+    return draining || session.transactions >= zone.connectionCache.reuseCount;
   }
 
   /** Close the session. Until it is closed the peer counts it, so only then its slot goes to the next job, or back (L2). */

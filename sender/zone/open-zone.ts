@@ -114,7 +114,7 @@ export function openZone(
       slots: deps.slots,
       clock,
       random: deps.random,
-      deliver: (job, reused) => deliver(job, reused, delivery, grace),
+      deliver: (job, reused, beforeDot) => deliver(job, reused, delivery, { signal: grace, beforeDot }),
       settle,
       putOff: (job, dueAt, detail) =>
         endWithout(job.leases.map((lease) => putOff(config, lease, { now: clock.now(), dueAt, detail }))),

@@ -62,6 +62,7 @@ export interface Mail extends Partial<Omit<Envelope, "recipients">>, Partial<Con
   /** Local parts at one.example, or whole addresses. */
   readonly to?: readonly string[];
   readonly signal?: AbortSignal;
+  readonly beforeDot?: () => Promise<void> | null;
 }
 
 export const HEAD = Buffer.from("Received: by out.sender.example\r\n");
@@ -70,7 +71,14 @@ export const BODY = Buffer.from("Subject: hello\r\n\r\n.dot\r\n");
 export const WIRE = "Received: by out.sender.example\r\nSubject: hello\r\n\r\n..dot\r\n.\r\n";
 
 export function send(session: SmtpSession, mail: Mail = {}): Promise<Transacted> {
-  const { to = ["anna"], signal = never(), head = HEAD, chunks = [BODY], ...envelope } = mail;
+  const {
+    to = ["anna"],
+    signal = never(),
+    beforeDot = () => null,
+    head = HEAD,
+    chunks = [BODY],
+    ...envelope
+  } = mail;
   const recipients: Address[] = to.map((name) => address(name.includes("@") ? name : `${name}@one.example`));
   return transact(
     session,
@@ -83,7 +91,7 @@ export function send(session: SmtpSession, mail: Mail = {}): Promise<Transacted>
       ...envelope,
     },
     { head, chunks },
-    { signal },
+    { signal, beforeDot },
   );
 }
 

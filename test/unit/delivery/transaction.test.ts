@@ -259,6 +259,42 @@ describe("a transaction", () => {
     }
   });
 
+  test("sends all but the end of a mail that may not be taken yet, and that when it may", async () => {
+    const allowed = Promise.withResolvers<void>();
+    const chunk = Buffer.from("text\r\n".repeat(10_000));
+    let early = "";
+    await using peer = await scriptedPeer(async (talk) => {
+      for (const reply of ["220 hi", ESMTP, "250 ok", "250 ok", "354 go on"]) {
+        talk.say(reply);
+        if (reply !== "354 go on") await talk.line();
+      }
+      await talk.bytes(chunk.length);
+      early = talk.pending;
+      allowed.resolve();
+      await talk.content();
+      talk.say("250 2.0.0 queued");
+    });
+    const session = await sessionTo(peer.port);
+    const { outcomes } = await send(session, { chunks: [chunk], beforeDot: () => allowed.promise });
+    assert.deepEqual(inShort(outcomes), ["delivered 250"]);
+    assert.ok(!early.includes("\r\n.\r\n"), "no dot before");
+    session.destroy();
+  });
+
+  test("a peer that hangs up while the end of a mail has to wait has not taken it", async () => {
+    await using peer = await scriptedPeer(async (talk) => {
+      for (const reply of ["220 hi", ESMTP, "250 ok", "250 ok"]) {
+        talk.say(reply);
+        await talk.line();
+      }
+      talk.say("354 go on");
+      talk.hangUp();
+    });
+    const session = await sessionTo(peer.port);
+    const { outcomes } = await send(session, { beforeDot: () => new Promise(() => undefined) });
+    assert.deepEqual(inShort(outcomes), ["deferred protocol"]);
+  });
+
   test("bounds the window: replies are read after 100 recipients or so", async () => {
     const to = Array.from({ length: 250 }, (_, at) => `rcpt${at}`);
     let most = 0;

@@ -34,6 +34,7 @@ const delivered: Outcome = {
 interface Running {
   readonly job: Job;
   readonly reused: SmtpSession | null;
+  readonly beforeDot: () => Promise<void> | null;
   end(result?: Partial<Delivered>): Promise<void>;
 }
 
@@ -46,6 +47,7 @@ function harness({ siteLimit = 2, slotsFree = 100 } = {}) {
     putOff: [] as { job: Job; dueAt: EpochMs }[],
     room: 0,
     lost: new Set<Lease>(),
+    storeIsBack: Promise.resolve(),
   };
   const givenBack: Lease[] = [];
   const errors: unknown[] = [];
@@ -59,11 +61,12 @@ function harness({ siteLimit = 2, slotsFree = 100 } = {}) {
       acquire: async () => state.slotsFree > 0 && state.slotsFree-- > 0,
       release: async () => void state.slotsFree++,
     },
-    deliver: (job, reused) =>
+    deliver: (job, reused, beforeDot) =>
       new Promise((resolve) => {
         running.push({
           job,
           reused,
+          beforeDot,
           async end(result = {}) {
             running.splice(
               running.findIndex((one) => one.job === job),
@@ -74,7 +77,10 @@ function harness({ siteLimit = 2, slotsFree = 100 } = {}) {
           },
         });
       }),
-    settle: async (job) => void state.settled.push(job),
+    settle: async (job) => {
+      await state.storeIsBack;
+      state.settled.push(job);
+    },
     putOff: async (job, dueAt) => void state.putOff.push({ job, dueAt }),
     giveBack: async (leases) => void givenBack.push(...leases),
     mayStart: (lease) => !state.lost.has(lease),
@@ -187,6 +193,40 @@ describe("a lane", () => {
     await turn();
     assert.equal(running.length, 1);
     assert.equal(running[0]?.reused, null);
+  });
+
+  test("lets a connection end its next mail only when the outcome of the last one is written", async () => {
+    const { lane, running, state } = harness({ siteLimit: 1 });
+    const back = Promise.withResolvers<void>();
+    state.storeIsBack = back.promise;
+    lane.add(job());
+    lane.add(job());
+    await turn();
+    assert.equal(running[0]?.beforeDot(), null, "nothing comes before the first mail");
+    await running[0]?.end({ session: session() });
+    assert.equal(running.length, 1, "the next one begins");
+    const held = running[0]?.beforeDot();
+    assert.ok(held, "and does not end yet");
+    back.resolve();
+    await held;
+    await turn();
+    assert.equal(state.settled.length, 1);
+    assert.equal(running[0]?.beforeDot(), null);
+  });
+
+  test("keeps a connection open until the outcome of its last mail is written", async () => {
+    const { lane, running, state } = harness({ siteLimit: 1 });
+    const back = Promise.withResolvers<void>();
+    state.storeIsBack = back.promise;
+    const open = session();
+    open.transactions = REUSE;
+    lane.add(job());
+    await turn();
+    await running[0]?.end({ session: open });
+    assert.equal(open.closed, false);
+    back.resolve();
+    await turn();
+    assert.equal(open.closed, true);
   });
 
   test("closes a connection that has been idle for longer than its zone keeps one", async () => {
