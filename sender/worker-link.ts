@@ -6,6 +6,8 @@
  * drains that one. A worker without supervisor drains, so that nothing goes on that nobody can stop.
  */
 
+import { flushCompileCache } from "node:module";
+
 import type { Clock } from "#shared/domain/clock.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import type { MetricsSnapshot } from "#shared/runtime/metrics.ts";
@@ -73,6 +75,7 @@ async function live(link: Link, worker: LinkedWorker, clock: Clock): Promise<voi
         .then(() => link.recovered()),
   });
   await link.send({ type: "ready", listens: worker.listens });
+  flushCompileCache(); // Node does it at exit, which a worker that is killed never comes to
   const reporting = repeat(clock, METRICS_EVERY_MS, link.ended, report, failed("metrics"));
   await worker.drain(await link.ending);
   await Promise.all([reporting, report()]);
