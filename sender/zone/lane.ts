@@ -3,7 +3,8 @@
  *
  * L1 A lane is bounded: `isFull` tells the zone loop to take no more rows for its domains.
  * L2 Each connection holds one slot from before it is opened until after it is closed, so caps hold over all processes.
- * L3 A job is started only under leases that will last; a job that cannot start soon is given back, not hoarded.
+ * L3 A job is started only under leases that will last. A lane whose site has given all its slots to other processes hoards
+ *    nothing: it gives its rows back at once and is full for a while, so that those who have the slots send them.
  * L4 A site that cannot be reached is probed by one job at a time; the others are put off without counting as tried.
  * L5 Of each connection the outcome of one mail at most is not written: the next may begin, and ends when that is. So a process
  *    that is killed leaves one mail for each open connection that may come twice, however fast the peer takes them.
@@ -75,11 +76,8 @@ interface Connection {
 /** Jobs a lane holds for each connection it may have, so that none waits for the next `take`; and some for a lane of one. */
 const JOBS_PER_CONNECTION = 4;
 const JOBS_ANYWAY = 10;
-/** Between two tries to get a slot that all went to other processes. */
+/** Between two tries to get a slot that all went to other processes; up to twice as long. */
 const SLOT_RETRY_MS = 250;
-/** With no slot for this long, the rows are given to who has the slots. */
-const SLOT_PATIENCE_MS = 3 * SECOND;
-const GIVE_BACK_MS = SECOND;
 /** How long a site that cannot be reached is left alone, doubled with each failed probe. */
 const DOWN_FIRST_MS = MINUTE;
 const DOWN_MAX_MS = 15 * MINUTE;
@@ -93,13 +91,15 @@ export function openLane(deps: LaneDeps): Lane {
   const connections = new Set<Connection>();
   let inFlight = 0;
   let acquiring = 0;
-  let deniedSince: EpochMs | null = null;
   let pausing = false;
+  /** Within the pause: there was no slot, as opposed to no answer from the store. */
+  let denied = false;
   let draining = false;
   let full = false;
   let down: { failures: number; until: EpochMs; detail: string } | null = null;
 
   function pump(): void {
+    if (isStarved()) return void giveBackWaiting().catch(deps.onError);
     if (down && clock.now() < down.until) return putOffWaiting(down);
     while (waiting.length > 0 && mayStartMore()) {
       const connection = idleFor(waiting[0] as Job);
@@ -112,6 +112,11 @@ export function openLane(deps: LaneDeps): Lane {
   function mayStartMore(): boolean {
     if (draining) return false;
     return !down || (clock.now() >= down.until && inFlight + acquiring === 0);
+  }
+
+  /** L3: nothing here can carry a job. */
+  function isStarved(): boolean {
+    return denied && connections.size + acquiring === 0;
   }
 
   function idleFor(job: Job): Connection | null {
@@ -137,11 +142,11 @@ export function openLane(deps: LaneDeps): Lane {
     acquiring++;
     const granted = await deps.slots.acquire(slotKey).catch((error: unknown) => {
       deps.onError(error);
-      return false; // the store does not answer: no new connections until it does
+      return null; // the store does not answer: no new connections until it does
     });
     acquiring--;
-    if (!granted) return waitForSlot();
-    deniedSince = null;
+    if (granted === false) denied = true;
+    if (granted !== true) return waitForSlot();
     const job = waiting.shift();
     const connection: Connection = { session: null, egressKey: "", idleSince: null, unwritten: null };
     connections.add(connection);
@@ -149,22 +154,22 @@ export function openLane(deps: LaneDeps): Lane {
     else retire(connection);
   }
 
-  /** All slots are elsewhere: ask again in a while, and let go of rows that others could send. */
+  /** Ask again in a while. */
   async function waitForSlot(): Promise<void> {
-    deniedSince ??= clock.now();
-    if (pausing) return;
+    const alreadyPausing = pausing;
     pausing = true;
+    pump(); // gives back what cannot start
+    if (alreadyPausing) return;
     await clock.sleep(SLOT_RETRY_MS * (1 + deps.random()));
     pausing = false;
-    const patient = clock.now() < later(deniedSince ?? clock.now(), SLOT_PATIENCE_MS);
-    if (!patient && connections.size === 0) await giveBackWaiting();
+    denied = false;
     pump();
+    noteRoom();
   }
 
-  /** L3 */
   async function giveBackWaiting(): Promise<void> {
     const leases = waiting.splice(0).flatMap((job) => job.leases);
-    await deps.giveBack(leases, later(clock.now(), GIVE_BACK_MS));
+    if (leases.length > 0) await deps.giveBack(leases, clock.now());
     noteRoom();
   }
 
@@ -206,7 +211,7 @@ export function openLane(deps: LaneDeps): Lane {
 
   /** Full until half empty, so that rows are taken by the handful and not one for each that ends. */
   function noteRoom(): void {
-    if (!full || waiting.length > maxJobs / 2) return;
+    if (!full || isStarved() || waiting.length > maxJobs / 2) return;
     full = false;
     deps.onRoom();
   }
@@ -280,12 +285,14 @@ export function openLane(deps: LaneDeps): Lane {
     site,
     domains,
     get isFull() {
-      if (waiting.length >= maxJobs) full = true;
+      if (isStarved() || waiting.length >= maxJobs) full = true;
       return full;
     },
     get isEmpty() {
       return (
-        waiting.length + inFlight + acquiring + connections.size === 0 && (!down || clock.now() >= down.until)
+        waiting.length + inFlight + acquiring + connections.size === 0 &&
+        !pausing &&
+        (!down || clock.now() >= down.until)
       );
     },
     add(job) {

@@ -47,6 +47,7 @@ function harness({ siteLimit = 2, slotsFree = 100 } = {}) {
     putOff: [] as { job: Job; dueAt: EpochMs }[],
     room: 0,
     lost: new Set<Lease>(),
+    storeFails: false,
     storeIsBack: Promise.resolve(),
   };
   const givenBack: Lease[] = [];
@@ -58,7 +59,10 @@ function harness({ siteLimit = 2, slotsFree = 100 } = {}) {
     clock,
     random: () => 0.5,
     slots: {
-      acquire: async () => state.slotsFree > 0 && state.slotsFree-- > 0,
+      acquire: async () => {
+        if (state.storeFails) throw new Error("the store does not answer");
+        return state.slotsFree > 0 && state.slotsFree-- > 0;
+      },
       release: async () => void state.slotsFree++,
     },
     deliver: (job, reused, beforeDot) =>
@@ -272,23 +276,47 @@ describe("a lane", () => {
     assert.equal(state.room, 1);
   });
 
-  test("asks again for a slot that another process has, and starts when it comes free", async () => {
-    const { lane, running, clock, state } = harness({ slotsFree: 0 });
-    lane.add(job());
-    await turn();
-    assert.equal(running.length, 0);
-    state.slotsFree = 1;
-    await clock.advance(SECOND);
-    assert.equal(running.length, 1);
-  });
-
-  test("gives rows back that got no slot for long, so that who has the slots can send them", async () => {
-    const { lane, clock, givenBack } = harness({ slotsFree: 0 });
+  test("leaves its rows at once to the processes that have all the slots, and wants more in a while", async () => {
+    const { lane, running, clock, state, givenBack } = harness({ slotsFree: 0 });
     const stuck = job();
     lane.add(stuck);
     await turn();
-    await clock.advance(5 * SECOND);
     assert.deepEqual(givenBack, stuck.leases);
+    assert.equal(lane.isFull, true, "and takes no others meanwhile");
+    const late = job(); // was on its way
+    lane.add(late);
+    await turn();
+    assert.deepEqual(givenBack, [...stuck.leases, ...late.leases]);
+    state.slotsFree = 1;
+    await clock.advance(SECOND);
+    assert.equal(lane.isFull, false);
+    assert.equal(state.room, 1);
+    lane.add(job());
+    await turn();
+    assert.equal(running.length, 1);
+  });
+
+  test("keeps its rows when it has a connection of its own, and asks again for a second slot", async () => {
+    const { lane, running, clock, state, givenBack } = harness({ slotsFree: 1 });
+    lane.add(job());
+    lane.add(job());
+    await turn();
+    assert.equal(running.length, 1);
+    state.slotsFree = 1;
+    await clock.advance(SECOND);
+    assert.equal(running.length, 2);
+    assert.deepEqual(givenBack, []);
+  });
+
+  test("keeps its rows while the store does not answer, and asks again", async () => {
+    const { lane, running, clock, state, givenBack } = harness();
+    state.storeFails = true;
+    lane.add(job());
+    await turn();
+    state.storeFails = false;
+    await clock.advance(SECOND);
+    assert.equal(running.length, 1);
+    assert.deepEqual(givenBack, []);
   });
 
   test("does not start a job whose lease has run out, and sends the rest of it", async () => {
