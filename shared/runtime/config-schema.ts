@@ -76,7 +76,7 @@ const smtpInterface = z.strictObject({
   /** Time without a byte from the client. RFC 5321 §4.5.3.2.7 asks for 5 minutes at least. */
   socketTimeout: timeout.default(5 * MINUTE),
   /** True: no name for the client's address in Received. */
-  disableReverseLookup: z.boolean().default(false),
+  disableReverseLookup: z.boolean().default(true),
 });
 
 const api = z.strictObject({
@@ -110,9 +110,10 @@ export const ZoneSchema = z.strictObject({
   disabled: z.boolean().default(false),
   /**
    * Connections at once, all processes together. ZoneMTA has 10 a process, each of them a loop with a share of the queue;
-   * here a connection is a few KiB, and what a destination can bear is `domainConfig.maxConnections`.
+   * here a connection is a few KiB, and what a destination can bear is `domainConfig.maxConnections`. It is wide, so that a
+   * hundred destinations that are slow at once leave room for the others.
    */
-  connections: count.default(100),
+  connections: count.default(500),
   /** Name of a pool, or the addresses; left out: the pool `default`. */
   pool: z.union([z.string(), pool]).optional(),
   poolHash: z.enum(["message", "from"]).default("message"),
@@ -135,7 +136,7 @@ export const ZoneSchema = z.strictObject({
 });
 
 const domainLimit = z.strictObject({
-  /** Connections at once to the domain's mail hosts, all processes and zones together. */
+  /** Connections at once of one zone to the domain's mail hosts, all processes together. */
   maxConnections: count.optional(),
   disabledAddresses: z.array(ip).optional(),
 });
