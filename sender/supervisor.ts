@@ -16,10 +16,9 @@ import type { Logger } from "#shared/runtime/log.ts";
 import { metricsGatherer } from "./metrics-gatherer.ts";
 import { forkWorker } from "./worker-process.ts";
 import type { WorkerEnd, WorkerProcess } from "./worker-process.ts";
+import { GRACE_MS } from "./worker-protocol.ts";
 import type { FromWorker, Listening } from "./worker-protocol.ts";
 
-/** What a worker has for what is in flight; then it cuts that off and ends. */
-export const GRACE_MS = 25 * SECOND;
 /** Who has not ended by then is killed. The whole of a drain stays under 30 s. */
 const KILL_AFTER_MS = 29 * SECOND;
 /** Waits before the first, second … replacement in a row. */

@@ -13,10 +13,9 @@ import { SECOND } from "#shared/domain/units.ts";
 import type { MetricsSnapshot } from "#shared/runtime/metrics.ts";
 import { joinDataFolder } from "./data-folder.ts";
 import { repeat } from "./repeat.ts";
+import { GRACE_MS } from "./worker-protocol.ts";
 import type { Assignment, FromWorker, Listening, Recovery, ToWorker } from "./worker-protocol.ts";
 
-/** For what is in flight when the supervisor does not say how long. */
-const GRACE_MS = 25 * SECOND;
 /** How long a worker may take after its grace; then it is ended. */
 const END_MS = 4 * SECOND;
 /** How far behind the totals may be on a worker that is killed between two scrapes. */

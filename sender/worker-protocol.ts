@@ -14,8 +14,12 @@
  */
 
 import type { WorkerId } from "#shared/domain/ids.ts";
+import { SECOND } from "#shared/domain/units.ts";
 import type { Settings } from "#shared/runtime/config.ts";
 import type { MetricsSnapshot } from "#shared/runtime/metrics.ts";
+
+/** What a worker that drains has for what is in flight; then it cuts that off and ends. The whole of a drain stays under 30 s. */
+export const GRACE_MS = 25 * SECOND;
 
 /** What a worker is, for all its life. */
 export interface Assignment {

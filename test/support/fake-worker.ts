@@ -3,6 +3,7 @@
  * wrong is in FAKE_WORKER; what it does is told in lines like the log's.
  *
  * - `refuse` it cannot start and says why · `crash` it dies at start without a word · `stubborn` it never ends when drained
+ * - `hang` its start never comes to an end, nor does the recovery it was to do first
  * - `slow` it takes a moment to drain · unset: it does everything right
  */
 
@@ -29,6 +30,7 @@ async function start({ assignment, recovered, totals }: WorkerStart): Promise<Li
   tell("fake started", { recovery });
   if (mode === "refuse") throw new Error("the store is upside down: turn it over");
   if (mode === "crash") process.exit(7);
+  if (mode === "hang") await new Promise(() => undefined);
   if (recovery) recovered();
   const metrics = createMetrics({
     zones: [],
