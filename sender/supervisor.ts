@@ -3,7 +3,7 @@
  *
  * 1. One place for each process; whoever dies is replaced, after a wait that grows while it dies again and again. It gives up
  *    when workers cannot start and none runs: then something has to be changed first, and the worker's words say what.
- * 2. What a dead worker had (leases, slots) is taken back by a worker that lives, or by the first to come. While that goes on no
+ * 2. What a dead worker had (leases, slots, claims) is taken back by a worker that lives, or by the first to come. While that goes on no
  *    worker is started, so that nothing is taken from one who is not dead. The first worker of all takes back what a former run left.
  * 3. `stop` drains: workers finish what is in flight, and are killed when they have not ended in time. `cut` kills at once.
  */

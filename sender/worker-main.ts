@@ -40,6 +40,7 @@ async function recover({ backend }: Wired, { dead, living }: Recovery, log: Logg
   const gone = new Set([...dead, ...remembered].filter((worker) => !alive.has(worker)));
   for (const worker of gone) {
     await backend.limits.dropHolder(worker);
+    await backend.events.dropReader(worker);
     await backend.fleet.leave(worker);
   }
   const rows = await backend.recover(alive);

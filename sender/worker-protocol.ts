@@ -41,7 +41,7 @@ export interface Listening {
 }
 
 /**
- * Take back what workers that are no more had: leases of everyone who is not living, slots of the dead. While it goes on no
+ * Take back what workers that are no more had: leases of everyone who is not living, slots and claims of the dead. While it goes on no
  * worker is started, so `living` is right until it is answered.
  */
 export interface Recovery {

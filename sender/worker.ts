@@ -158,8 +158,9 @@ function startChores(deps: WorkerDeps, submit: Submit, stop: AbortSignal): Promi
 async function leave({ backend, worker, onError }: WorkerDeps): Promise<void> {
   try {
     await backend.limits.dropHolder(worker);
+    await backend.events.dropReader(worker);
     await backend.fleet.leave(worker);
   } catch (error) {
-    onError("leaving the fleet", error); // slots and membership lapse by themselves
+    onError("leaving the fleet", error); // slots, claims and membership lapse by themselves
   }
 }

@@ -88,6 +88,18 @@ export function embeddedEventLog(deps: { database: EmbeddedDatabase; clock: Cloc
       });
     },
 
+    async dropReader(worker) {
+      await database.write(() => {
+        const claimed = [...consumers.entries({})].map(({ key, value }) => ({
+          key,
+          consumer: ConsumerShape.parse(value),
+        }));
+        for (const { key, consumer } of claimed) {
+          if (consumer.worker === worker) consumers.put(key, { ...consumer, until: 0 });
+        }
+      });
+    },
+
     async purge(keepMs) {
       const keys = purgeable(keepMs);
       if (keys.length === 0) return 0;

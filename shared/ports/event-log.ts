@@ -21,4 +21,6 @@ export interface EventLog {
   claim(consumer: string, worker: WorkerId, until: EpochMs): Promise<EventClaim | null>;
   /** Events up to `position` are done with. False: the claim went to another worker, and nothing was written. */
   advance(claim: EventClaim, position: number): Promise<boolean>;
+  /** End the claims of a worker that is known to be dead or done, so that nobody waits for their time to be over. */
+  dropReader(worker: WorkerId): Promise<void>;
 }

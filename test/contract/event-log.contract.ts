@@ -88,6 +88,21 @@ export function eventLogContract(backendName: string, open: OpenBackend): void {
       assert.equal(await events.advance(current, 8), false, "ben's claim went back to anna");
     });
 
+    test("claims of a worker that is gone are free at once, at its position, and those of others are not", async () => {
+      const clock = fakeClock();
+      await using opened = await open(clock);
+      const { events } = opened.backend;
+      const gone = await events.claim("dsn", anna, clock.in(MINUTE));
+      assert.ok(gone);
+      await events.advance(gone, 3);
+      assert.ok(await events.claim("webhooks", ben, clock.in(MINUTE)));
+      await events.dropReader(anna);
+      assert.equal((await events.claim("dsn", ben, clock.in(MINUTE)))?.position, 3);
+      assert.equal(await events.advance(gone, 9), false, "what the dead one would still write is refused");
+      assert.equal(await events.claim("webhooks", anna, clock.in(MINUTE)), null);
+      assert.equal(await events.claim("dsn", anna, clock.in(MINUTE)), null);
+    });
+
     test("a worker that renewed may go on with the claim it had", async () => {
       const clock = fakeClock();
       await using opened = await open(clock);

@@ -95,8 +95,7 @@ describe("reports on bounces", () => {
       return {
         ...backend,
         events: {
-          read: (position, limit) => events.read(position, limit),
-          claim: (consumer, worker, until) => events.claim(consumer, worker, until),
+          ...events,
           advance: (claim, position) => {
             if (!first) return events.advance(claim, position);
             first = false;
