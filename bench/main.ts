@@ -70,11 +70,11 @@ function printMedians(
         system,
         rate: median(of.map((measure) => measure.perSecond)),
         cpu: median(of.map((measure) => measure.cpuPerThousand)),
-        rss: median(of.map((measure) => measure.rssMib)),
+        resident: median(of.map((measure) => measure.residentMib)),
       };
       console.log(
         `  ${String(size).padStart(3)} KiB  ${system.padEnd(9)}  ${row.rate.toFixed(0).padStart(6)} mails/s  ` +
-          `${row.cpu.toFixed(2)} CPU s per 1,000  ${row.rss.toFixed(0)} MiB`,
+          `${row.cpu.toFixed(2)} CPU s per 1,000  ${row.resident.toFixed(0)} MiB`,
       );
       return row;
     });

@@ -5,20 +5,18 @@ import { readdirSync, readFileSync } from "node:fs";
 export interface Usage {
   /** User and system seconds, with those of children that have ended. */
   readonly cpuSeconds: number;
-  /** Resident bytes now. */
-  readonly rssBytes: number;
+  /** Resident bytes now, pages that processes share counted once (the kernel's PSS). */
+  readonly residentBytes: number;
   readonly processes: number;
 }
 
 /** Clock ticks of /proc/<pid>/stat: USER_HZ, 100 on every Linux there is. */
 const TICKS_PER_SECOND = 100;
-const PAGE_BYTES = 4_096;
 
 interface Stat {
   readonly pid: number;
   readonly parent: number;
   readonly ticks: number;
-  readonly pages: number;
 }
 
 export function usageOf(root: number): Usage {
@@ -35,7 +33,7 @@ export function usageOf(root: number): Usage {
   const members = all.filter(({ pid }) => tree.has(pid));
   return {
     cpuSeconds: members.reduce((sum, { ticks }) => sum + ticks, 0) / TICKS_PER_SECOND,
-    rssBytes: members.reduce((sum, { pages }) => sum + pages * PAGE_BYTES, 0),
+    residentBytes: members.reduce((sum, { pid }) => sum + residentOf(pid), 0),
     processes: members.length,
   };
 }
@@ -50,8 +48,18 @@ function statOf(pid: string): Stat | null {
       .map(Number); // the name may hold blanks
     const [, parent = 0] = fields;
     const ticks = [11, 12, 13, 14].reduce((sum, at) => sum + (fields[at] ?? 0), 0); // utime stime cutime cstime
-    return { pid: Number(pid), parent, ticks, pages: fields[21] ?? 0 };
+    return { pid: Number(pid), parent, ticks };
   } catch {
     return null;
+  }
+}
+
+/** 0: it ended, or is not ours to look into. */
+function residentOf(pid: number): number {
+  try {
+    const kib = /^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "latin1"))?.[1];
+    return Number(kib ?? 0) * 1_024;
+  } catch {
+    return 0;
   }
 }

@@ -27,7 +27,7 @@ export interface Measure {
   readonly perSecond: number;
   readonly acceptsPerSecond: number;
   readonly cpuPerThousand: number;
-  readonly rssMib: number;
+  readonly residentMib: number;
 }
 
 const WARM_UP_MESSAGES = 500;
@@ -84,7 +84,7 @@ async function measureOnce(
       perSecond: (messages * 1_000) / (lastAt - startedAt),
       acceptsPerSecond: (messages * 1_000) / (acceptedAt - startedAt),
       cpuPerThousand: ((after.cpuSeconds - before.cpuSeconds) * 1_000) / messages,
-      rssMib: after.rssBytes / 1_048_576,
+      residentMib: after.residentBytes / 1_048_576,
     };
   } finally {
     await system.stop();
@@ -112,10 +112,10 @@ async function relay(job: SourceJob, sink: ChildProcess): Promise<SourceReport &
   }
 }
 
-function figures({ perSecond, acceptsPerSecond, cpuPerThousand, rssMib }: Measure): string {
+function figures({ perSecond, acceptsPerSecond, cpuPerThousand, residentMib }: Measure): string {
   return (
     `${perSecond.toFixed(0).padStart(6)} mails/s  ${acceptsPerSecond.toFixed(0).padStart(6)} accepts/s  ` +
-    `${cpuPerThousand.toFixed(2)} CPU s per 1,000  ${rssMib.toFixed(0)} MiB`
+    `${cpuPerThousand.toFixed(2)} CPU s per 1,000  ${residentMib.toFixed(0)} MiB`
   );
 }
 
