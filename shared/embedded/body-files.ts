@@ -36,8 +36,8 @@ export interface BodyFiles {
   read(id: MessageId, range: ByteRange | undefined): Promise<AsyncIterable<Buffer> | null>;
   /** No error when there is none. */
   remove(id: MessageId): Promise<void>;
-  /** Start to remove; a file that stays for any reason is an orphan, and is cleaned later. */
-  removeLater(id: MessageId): void;
+  /** Never throws: a file that stays for any reason is an orphan, and is cleaned later. */
+  removeQuietly(id: MessageId): Promise<void>;
   /** Remove files half written long ago, and whole ones that are orphans. */
   clean(look: { now: EpochMs; isOrphan: (id: MessageId) => boolean }): Promise<void>;
 }
@@ -81,9 +81,7 @@ export function bodyFiles(dataFolder: string): BodyFiles {
     },
 
     remove: (id) => rm(pathOf(id), { force: true }),
-    removeLater(id) {
-      rm(pathOf(id), { force: true }).catch(() => undefined);
-    },
+    removeQuietly: (id) => rm(pathOf(id), { force: true }).catch(() => undefined),
 
     async clean({ now, isOrphan }) {
       let left = MAX_CLEANED;

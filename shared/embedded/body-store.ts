@@ -145,14 +145,14 @@ export function embeddedBodyStore({ database, clock, space }: BodyStoreDeps): Em
       const body = held.get(id);
       if (!body) return;
       small.put(id, body.bytes);
-      transaction.afterCommit(() => dropHeld(id));
+      transaction.afterCommit(async () => dropHeld(id));
     },
 
     dropHeld,
 
     forget(transaction, id) {
       if (small.has(id)) small.remove(id);
-      else transaction.afterCommit(() => files.removeLater(id));
+      else transaction.afterCommit(() => files.removeQuietly(id));
     },
 
     async sweep() {

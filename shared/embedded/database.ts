@@ -1,16 +1,15 @@
 /**
  * The one LMDB environment of a data folder: opened by every process that works on it, written by one at a time.
  *
- * Owns the file, its format version, tables and counters; writing is in group-commit.ts. Stops at what the tables mean: that is
+ * Owns the format version, tables and counters; the folder is made ready in data-folder.ts, writing is in group-commit.ts. Stops at what the tables mean: that is
  * each store's.
  */
 
-import { accessSync, closeSync, constants, fsyncSync, mkdirSync, openSync } from "node:fs";
-import { join } from "node:path";
 import * as z from "zod";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 
+import { DataFolderError, readyFolder, syncFolder } from "./data-folder.ts";
 import { groupCommit } from "./group-commit.ts";
 import type { WriteTransaction } from "./group-commit.ts";
 
@@ -19,11 +18,6 @@ const FORMAT = 1;
 const MAX_TABLES = 64;
 /** Read transactions at once over all processes; a process has a few. */
 const MAX_READERS = 1_024;
-/** A data folder that cannot be used. The message names it and says what to do. */
-export class DataFolderError extends Error {
-  override readonly name = "DataFolderError";
-}
-
 /** Part of a key or a whole one; keys of arrays sort by their parts, numbers before text. No U+0000 in text. */
 export type TableKey = string | number | (string | number)[];
 
@@ -98,23 +92,10 @@ export function openDatabase(folder: string): EmbeddedDatabase {
 }
 
 function openRoot(folder: string): RootDatabase {
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
-    const path = join(folder, "store.mdb");
-    const root = open<unknown>({ path, noSubdir: true, maxDbs: MAX_TABLES, maxReaders: MAX_READERS });
-    checkFormat(folder, root);
-    syncFolder(folder);
-    return root;
-  } catch (error) {
-    if (error instanceof DataFolderError) throw error;
-    const why = error instanceof Error ? error.message : String(error);
-    throw new DataFolderError(
-      `cannot use the data folder ${folder}: ${why}. Give the user that runs this process read and write access to it, ` +
-        "or name another folder in ZONEFLEET_DATA",
-      { cause: error },
-    );
-  }
+  const path = readyFolder(folder);
+  const root = open<unknown>({ path, noSubdir: true, maxDbs: MAX_TABLES, maxReaders: MAX_READERS });
+  checkFormat(folder, root);
+  return root;
 }
 
 function checkFormat(folder: string, root: RootDatabase): void {
@@ -123,6 +104,7 @@ function checkFormat(folder: string, root: RootDatabase): void {
   if (found === FORMAT) return;
   if (found === undefined) {
     meta.putSync("format", FORMAT);
+    syncFolder(folder);
     return;
   }
   throw new DataFolderError(
@@ -173,14 +155,4 @@ function freeBytes(root: RootDatabase, tables: Iterable<Database<unknown, TableK
 
 function pagesOf(stats: z.infer<typeof StatsShape>): number {
   return stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages;
-}
-
-/** A new file's name is durable when its folder is synced. */
-function syncFolder(folder: string): void {
-  const handle = openSync(folder, "r");
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
 }

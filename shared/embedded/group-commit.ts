@@ -26,8 +26,8 @@ export class StoreWriteError extends Error {
 export interface WriteTransaction {
   /** Add to a counter and give its new value; written once a commit, however often it is called. */
   count(counter: string, by: number): number;
-  /** To be run when the write is on the disk. Must not throw. */
-  afterCommit(action: () => void): void;
+  /** To be run when the write is on the disk, and before `write` resolves. Must not throw. */
+  afterCommit(action: () => Promise<void>): void;
 }
 
 export interface GroupCommit {
@@ -44,7 +44,9 @@ interface WaitingWork {
   readonly reject: (error: unknown) => void;
 }
 
-type Ran = { ok: true; result: unknown } | { ok: false; error: unknown };
+type AfterCommit = () => Promise<void>;
+
+type Ran = { ok: true; result: unknown; actions: readonly AfterCommit[] } | { ok: false; error: unknown };
 
 /** Runs works in shared transactions, one transaction at a time: while one is synced the next ones gather (D2). */
 export function groupCommit(root: RootDatabase, counters: Database<number, string>): GroupCommit {
@@ -66,7 +68,7 @@ export function groupCommit(root: RootDatabase, counters: Database<number, strin
         batch = waiting.splice(0, MAX_WORKS_PER_COMMIT);
         return runBatch(batch);
       });
-      settleAll(batch, ran);
+      for (const [index, work] of batch.entries()) answer(work, ran[index] as Ran);
     } catch (error) {
       for (const { reject } of batch) reject(error);
     } finally {
@@ -82,16 +84,15 @@ export function groupCommit(root: RootDatabase, counters: Database<number, strin
   }
 
   /** All in one; when one throws, the lot is undone and each has a nested transaction of its own (D3). */
-  function runBatch(batch: readonly WaitingWork[]): { results: Ran[]; actions: (() => void)[] } {
+  function runBatch(batch: readonly WaitingWork[]): Ran[] {
     state.writing = true;
     try {
       const together = attemptWorks(root, counters, batch);
-      if (together.failed === null) return together;
-      const single = batch.map((work) => attemptWorks(root, counters, [work]));
-      return {
-        results: single.flatMap(({ results, failed }) => failed ?? results),
-        actions: single.flatMap(({ actions }) => actions),
-      };
+      if (together.ok) return together.ran;
+      return batch.flatMap((work): Ran[] => {
+        const alone = attemptWorks(root, counters, [work]);
+        return alone.ok ? alone.ran : [alone];
+      });
     } finally {
       state.writing = false;
     }
@@ -118,47 +119,41 @@ export function groupCommit(root: RootDatabase, counters: Database<number, strin
   };
 }
 
-interface Attempted {
-  readonly results: Ran[];
-  readonly actions: (() => void)[];
-  /** Why nothing was written; null: it was. */
-  readonly failed: Ran | null;
-}
-
+/** Run works in one nested transaction: all of them, or nothing when one throws. */
 function attemptWorks(
   root: RootDatabase,
   counters: Database<number, string>,
   works: readonly WaitingWork[],
-): Attempted {
+): { ok: true; ran: Ran[] } | { ok: false; error: unknown } {
   const counts = new Map<string, number>();
-  const actions: (() => void)[] = [];
-  const transaction: WriteTransaction = {
-    count(counter, by) {
-      const value = (counts.get(counter) ?? counters.get(counter) ?? 0) + by;
-      counts.set(counter, value);
-      return value;
-    },
-    afterCommit: (action) => actions.push(action),
+  const count = (counter: string, by: number): number => {
+    const value = (counts.get(counter) ?? counters.get(counter) ?? 0) + by;
+    counts.set(counter, value);
+    return value;
   };
   try {
-    const results = root.transactionSync(() => {
-      const ran = works.map(({ work }): Ran => ({ ok: true, result: work(transaction) }));
+    const ran = root.transactionSync(() => {
+      const done = works.map(({ work }) => runWork(work, count));
       for (const [counter, value] of counts) counters.putSync(counter, value);
-      return ran;
+      return done;
     });
-    return { results, actions, failed: null };
+    return { ok: true, ran };
   } catch (error) {
-    return { results: [], actions: [], failed: { ok: false, error } };
+    return { ok: false, error };
   }
 }
 
-function settleAll(batch: readonly WaitingWork[], ran: { results: Ran[]; actions: (() => void)[] }): void {
-  for (const action of ran.actions) action();
-  for (const [index, { resolve, reject }] of batch.entries()) {
-    const outcome = ran.results[index] as Ran;
-    if (outcome.ok) resolve(outcome.result);
-    else reject(outcome.error);
-  }
+function runWork(work: WaitingWork["work"], count: WriteTransaction["count"]): Ran {
+  const actions: AfterCommit[] = [];
+  const result = work({ count, afterCommit: (action) => actions.push(action) });
+  return { ok: true, result, actions };
+}
+
+function answer({ resolve, reject }: WaitingWork, ran: Ran): void {
+  if (!ran.ok) return reject(ran.error);
+  const { result, actions } = ran;
+  if (actions.length === 0) return resolve(result);
+  Promise.all(actions.map((action) => action())).then(() => resolve(result), reject);
 }
 
 /**

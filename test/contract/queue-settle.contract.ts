@@ -152,19 +152,24 @@ export function queueSettleContract(backendName: string, open: OpenBackend): voi
   });
 
   describe(`QueueStore on ${backendName}: bodies and history`, () => {
-    test("the body goes with the last delivery and not before", async () => {
-      const clock = fakeClock();
-      await using opened = await open(clock);
-      const { backend } = opened;
-      const { message } = await acceptMail(backend, clock, { rows: 2 });
-      const [first, second] = await takeAll(backend);
-      assert.ok(first && second);
-      await settleAll(backend, [first], { state: "delivered" });
-      assert.ok(await bodyOf(backend, message.id));
-      await settleAll(backend, [second], { state: "delivered" });
-      assert.equal(await bodyOf(backend, message.id), null);
-      assert.ok(await backend.queue.get(message.id), "its history stays");
-    });
+    for (const [size, body] of [
+      ["small", "\r\nhello"],
+      ["large", `\r\n${"x".repeat(300_000)}`],
+    ] as const) {
+      test(`a ${size} body goes with the last delivery and not before`, async () => {
+        const clock = fakeClock();
+        await using opened = await open(clock);
+        const { backend } = opened;
+        const { message } = await acceptMail(backend, clock, { rows: 2, body });
+        const [first, second] = await takeAll(backend);
+        assert.ok(first && second);
+        await settleAll(backend, [first], { state: "delivered" });
+        assert.ok((await bodyOf(backend, message.id))?.equals(Buffer.from(body)));
+        await settleAll(backend, [second], { state: "delivered" });
+        assert.ok((await bodyOf(backend, message.id)) === null);
+        assert.ok(await backend.queue.get(message.id), "its history stays");
+      });
+    }
 
     for (const state of ["bounced", "expired", "suppressed"] as const) {
       test(`the body stays when a row was ${state}, for the report to its sender`, async () => {
