@@ -51,7 +51,7 @@ test(
     const options = { scratch, config: { zones: { default: relayZone, bounces: relayZone } } };
     let relay = await startRelayProcess(options);
     try {
-      const load = startLoad({ doors: () => relay, smtpClients: 5, httpClients: 2, enough: MAILS });
+      await using load = startLoad({ doors: () => relay, smtpClients: 5, httpClients: 2, enough: MAILS });
       let allowed = 0;
       for (let kill = 1; kill <= WORKER_KILLS; kill++) {
         await load.reached(Math.floor((MAILS * (kill - random())) / (WORKER_KILLS + 2)));
@@ -83,7 +83,7 @@ test(
 async function killOneWorker(relay: RelayProcess, mx: FakeMx, random: () => number): Promise<number> {
   await systemClock.sleep(random() * 100);
   const pids = await eventually("two workers", 20 * SECOND, () =>
-    relay.workerPids().length === 2 ? relay.workerPids() : null,
+    relay.workers().size === 2 ? [...relay.workers().values()] : null,
   );
   const pid = pids[Math.floor(random() * pids.length)] as number;
   const before = relay.workersEver();

@@ -7,6 +7,7 @@
 import { SECOND } from "#shared/domain/units.ts";
 import { systemClock } from "../../sender/system-clock.ts";
 import { SmtpTalker } from "./smtp-talker.ts";
+import type { ReplyRead } from "./smtp-talker.ts";
 
 export type Fate = "DELIVERED" | "BOUNCED";
 
@@ -33,9 +34,12 @@ export interface LoadOptions {
   readonly enough: number;
 }
 
-export interface Load {
+/** Stops at the end of its scope. */
+export interface Load extends AsyncDisposable {
   readonly probes: readonly Probe[];
   acknowledged(): readonly Probe[];
+  /** Why mails were not acknowledged, in the words of the relay or of the operating system. */
+  readonly failures: readonly string[];
   /** Resolves when that many are acknowledged. */
   reached(count: number): Promise<void>;
   /** Submit no more: what is under way is finished. */
@@ -63,22 +67,30 @@ export function startLoad(options: LoadOptions): Load {
     probe.id = id;
     count++;
   };
-  const client = { doors: options.doors, isOver, next, acknowledge };
+  const failures: string[] = [];
+  const fail = async (error: unknown): Promise<void> => {
+    failures.push(inWords(error));
+    await systemClock.sleep(AFTER_FAILURE_MS);
+  };
+  const client = { doors: options.doors, isOver, next, acknowledge, fail };
   const done = Promise.all([
     ...Array.from({ length: options.smtpClients }, () => smtpClient(client)),
     ...Array.from({ length: options.httpClients }, () => httpClient(client)),
   ]).then(() => undefined);
+  const stop = async (): Promise<void> => {
+    stopped = true;
+    await done;
+  };
   return {
     probes,
+    failures,
     acknowledged: () => probes.filter(({ id }) => id !== null),
     async reached(wanted) {
       while (count < wanted && !isOver()) await systemClock.sleep(CHECK_MS);
     },
-    async stop() {
-      stopped = true;
-      await done;
-    },
+    stop,
     done,
+    [Symbol.asyncDispose]: stop,
   };
 }
 
@@ -87,22 +99,29 @@ interface Client {
   readonly isOver: () => boolean;
   readonly next: () => Probe;
   readonly acknowledge: (probe: Probe, id: string) => void;
+  /** Resolves when it is time to go on. */
+  readonly fail: (error: unknown) => Promise<void>;
+}
+
+function inWords(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause === undefined ? error.message : `${error.message}: ${inWords(error.cause)}`;
 }
 
 async function smtpClient(client: Client): Promise<void> {
   while (!client.isOver()) {
     const talker = SmtpTalker.connect(client.doors().smtpPort);
     try {
-      await talker.reply();
-      await talker.say("EHLO load.example");
+      await hear(talker.reply());
+      await hear(talker.say("EHLO load.example"));
       for (let sent = 0; sent < MAILS_PER_SESSION && !client.isOver(); sent++) {
         const probe = client.next();
         const id = await sendBySmtp(talker, probe);
         client.acknowledge(probe, id);
       }
       talker.write("QUIT\r\n");
-    } catch {
-      await systemClock.sleep(AFTER_FAILURE_MS); // the relay has just been killed, or drains
+    } catch (error) {
+      await client.fail(error);
     } finally {
       talker.destroy();
     }
@@ -112,16 +131,19 @@ async function smtpClient(client: Client): Promise<void> {
 /** The message id. Throws when the mail was not acknowledged. */
 export async function sendBySmtp(talker: SmtpTalker, probe: Probe): Promise<string> {
   const { returnPath, recipients, number } = probe;
-  const codes = await talker.sayAll(
-    `MAIL FROM:<${returnPath}>`,
-    ...recipients.map(({ address }) => `RCPT TO:<${address}>`),
-    "DATA",
-  );
-  if (codes.some((code) => code >= 400)) throw new Error(`refused: ${codes.join(" ")}`);
-  const { code, text } = await talker.say(`Subject: probe ${number}\r\n\r\nprobe ${number}\r\n.`);
+  const rcpts = recipients.map(({ address }) => `RCPT TO:<${address}>`);
+  for (const line of [`MAIL FROM:<${returnPath}>`, ...rcpts, "DATA"]) await hear(talker.say(line));
+  const { text } = await hear(talker.say(`Subject: probe ${number}\r\n\r\nprobe ${number}\r\n.`));
   const [, id] = /queued as (\w+)/.exec(text) ?? [];
-  if (code !== 250 || id === undefined) throw new Error(text);
+  if (id === undefined) throw new Error(`no message id in: ${text}`);
   return id;
+}
+
+/** Throws with what was said when it was no. */
+async function hear(reply: Promise<ReplyRead>): Promise<ReplyRead> {
+  const said = await reply;
+  if (said.code >= 400) throw new Error(said.text);
+  return said;
 }
 
 async function httpClient(client: Client): Promise<void> {
@@ -129,8 +151,8 @@ async function httpClient(client: Client): Promise<void> {
     const probe = client.next();
     try {
       client.acknowledge(probe, await sendByHttp(client.doors().httpUrl, probe));
-    } catch {
-      await systemClock.sleep(AFTER_FAILURE_MS);
+    } catch (error) {
+      await client.fail(error);
     }
   }
 }

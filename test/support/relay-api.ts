@@ -7,6 +7,7 @@ export interface MessageView {
     readonly recipient: string;
     readonly status: string;
     readonly attempts: number;
+    readonly lock?: { readonly worker: string };
     readonly lastAttempt: { readonly cause: string | null; readonly response: string } | null;
   }[];
 }

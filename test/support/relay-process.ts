@@ -70,8 +70,8 @@ export interface MainProcess extends AsyncDisposable {
 export interface RelayProcess extends MainProcess {
   readonly smtpPort: number;
   readonly httpUrl: string;
-  /** Workers that are ready and have not died. */
-  workerPids(): readonly number[];
+  /** Workers that are ready and have not died: process ids by worker id. */
+  workers(): ReadonlyMap<string, number>;
   /** Workers that became ready since the start, those that died included. */
   workersEver(): number;
 }
@@ -115,15 +115,15 @@ export async function startMain({
 /** Start the program and wait until all its workers listen. Throws with what it said when it does not come to that. */
 export async function startRelayProcess(options: ProcessOptions): Promise<RelayProcess> {
   const main = await startMain(options);
-  const living = new Map<number, readonly Listening[]>();
+  const living = new Map<string, number>();
   let ever = 0;
   const started = new Promise<readonly Listening[]>((resolve) => {
     main.onLog((line) => {
       if (line["component"] !== "supervisor") return;
-      if (line.msg === "worker died") living.delete(Number(line["workerPid"]));
+      if (line.msg === "worker died") living.delete(String(line["worker"]));
       if (line.msg !== "worker ready") return;
       ever++;
-      living.set(Number(line["workerPid"]), line["listens"] as readonly Listening[]);
+      living.set(String(line["worker"]), Number(line["workerPid"]));
       if (living.size === (options.processes ?? 2)) resolve(line["listens"] as readonly Listening[]);
     });
   });
@@ -138,7 +138,7 @@ export async function startRelayProcess(options: ProcessOptions): Promise<RelayP
     ...main,
     smtpPort: portOf("smtp"),
     httpUrl: `http://127.0.0.1:${portOf("http")}`,
-    workerPids: () => [...living.keys()],
+    workers: () => living,
     workersEver: () => ever,
   };
 }
