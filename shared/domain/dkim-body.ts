@@ -2,8 +2,9 @@
  * The DKIM body hash, computed while a message streams in (RFC 6376 §3.4.4 relaxed, §3.7): SHA-256 over the content with runs
  * of white space as one space, none at line ends, and no empty lines at the end. Keys and signatures are in dkim.ts.
  *
- * The canonical form is made byte by byte into a scratch buffer: about 0.45 GB/s with the hash, whatever the content is. Searching
- * for what needs a change is no faster on plain text, and many times slower on content made for it (a tab every third byte).
+ * Most content is in the canonical form already, but for the empty lines at its end: a slice that is, is found out by a look at its
+ * white space and hashed as it stands. Any other slice is made canonical byte by byte into a scratch buffer, at about 0.45 GB/s
+ * with the hash whatever it is made of.
  */
 
 import { createHash } from "node:crypto";
@@ -33,7 +34,9 @@ export class RelaxedBodyHasher {
 
   update(content: Buffer): void {
     for (let at = 0; at < content.length; at += SLICE_BYTES) {
-      this.#updateSlice(content.subarray(at, at + SLICE_BYTES));
+      const slice = content.subarray(at, at + SLICE_BYTES);
+      if (this.#space || this.#cr || !isCanonical(slice)) this.#updateSlice(slice);
+      else this.#updateCanonical(slice);
     }
   }
 
@@ -42,6 +45,26 @@ export class RelaxedBodyHasher {
     if (this.#cr) this.#write(this.#release(0, { lineEnds: this.#lineEnds, space: this.#space, cr: true }));
     if (!this.#empty) this.#hash.update("\r\n");
     return this.#hash.digest("base64");
+  }
+
+  /** All of it but what has to be held back at its end: CRLFs, then a space, then a CR. */
+  #updateCanonical(bytes: Buffer): void {
+    let end = bytes.length;
+    const cr = bytes[end - 1] === CR;
+    if (cr) end--;
+    const space = end > 0 && bytes[end - 1] === SPACE;
+    if (space) end--;
+    let lineEnds = 0;
+    for (; end > 0 && bytes[end - 1] === LF; end -= 2) lineEnds++;
+    if (end > 0) {
+      if (this.#lineEnds > 0) this.#writeLineEnds(this.#lineEnds);
+      this.#lineEnds = 0;
+      this.#hash.update(bytes.subarray(0, end));
+      this.#empty = false;
+    }
+    this.#lineEnds += lineEnds;
+    this.#space = space;
+    this.#cr = cr;
   }
 
   /** Hot: the held state is in local variables inside the loop, and what most bytes need comes first. */
@@ -114,6 +137,27 @@ export class RelaxedBodyHasher {
     this.#hash.update(scratch.subarray(0, used));
     this.#empty = false;
   }
+}
+
+/** True: relaxed canonicalisation changes nothing in it, wherever it stands; only its end has to be looked at. */
+function isCanonical(bytes: Buffer): boolean {
+  const end = bytes.length - 1;
+  for (let i = 0; i <= end; i++) {
+    const byte = bytes[i] as number;
+    if (byte > SPACE) continue;
+    if (byte === SPACE) {
+      if (i < end && isSpaceOrLineEnd(bytes[i + 1] as number)) return false;
+    } else if (byte === CR) {
+      if (i < end && bytes[i + 1] !== LF) return false;
+    } else if (byte === LF) {
+      if (i === 0 || bytes[i - 1] !== CR) return false;
+    } else if (byte === TAB) return false;
+  }
+  return true;
+}
+
+function isSpaceOrLineEnd(byte: number): boolean {
+  return byte === SPACE || byte === CR || byte === TAB || byte === LF;
 }
 
 function isBlank(byte: number): boolean {
