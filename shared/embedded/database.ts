@@ -9,6 +9,7 @@ import * as z from "zod";
 import { open } from "lmdb";
 import type { Database, RootDatabase } from "lmdb";
 
+import { GIB } from "../domain/units.ts";
 import { DataFolderError, readyFolder, syncFolder } from "./data-folder.ts";
 import { groupCommit } from "./group-commit.ts";
 import type { WriteTransaction } from "./group-commit.ts";
@@ -16,6 +17,11 @@ import type { WriteTransaction } from "./group-commit.ts";
 /** Raised when an older program could no longer read what this one writes. */
 const FORMAT = 1;
 const MAX_TABLES = 64;
+/**
+ * Addresses set aside for the file, not memory: a map that starts small is mapped anew each time it grows, and lmdb-js keeps the
+ * old maps, so that the process seems to hold the file several times over. It still grows when this is not enough.
+ */
+const MAP_BYTES = 256 * GIB;
 /** Read transactions at once over all processes; a process has a few. */
 const MAX_READERS = 1_024;
 /** Part of a key or a whole one; keys of arrays sort by their parts, numbers before text. No U+0000 in text. */
@@ -93,7 +99,13 @@ export function openDatabase(folder: string): EmbeddedDatabase {
 
 function openRoot(folder: string): RootDatabase {
   const path = readyFolder(folder);
-  const root = open<unknown>({ path, noSubdir: true, maxDbs: MAX_TABLES, maxReaders: MAX_READERS });
+  const root = open<unknown>({
+    path,
+    noSubdir: true,
+    maxDbs: MAX_TABLES,
+    maxReaders: MAX_READERS,
+    mapSize: MAP_BYTES,
+  });
   checkFormat(folder, root);
   return root;
 }
