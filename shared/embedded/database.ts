@@ -1,8 +1,8 @@
 /**
  * The one LMDB environment of a data folder: opened by every process that works on it, written by one at a time.
  *
- * Owns the format version, tables and counters; the folder is made ready in data-folder.ts, writing is in group-commit.ts. Stops at what the tables mean: that is
- * each store's.
+ * Owns the format version, tables and counters. The folder is made ready in data-folder.ts, writing is in group-commit.ts, and
+ * what the tables mean is each store's.
  */
 
 import * as z from "zod";
@@ -24,6 +24,7 @@ const MAX_TABLES = 64;
 const MAP_BYTES = 256 * GIB;
 /** Read transactions at once over all processes; a process has a few. */
 const MAX_READERS = 1_024;
+
 /** Part of a key or a whole one; keys of arrays sort by their parts, numbers before text. No U+0000 in text. */
 export type TableKey = string | number | (string | number)[];
 
