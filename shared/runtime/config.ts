@@ -11,8 +11,9 @@ import { pathToFileURL } from "node:url";
 import { parseDomain } from "../domain/address.ts";
 import type { Config } from "../domain/config.ts";
 import { DomainError } from "../domain/errors.ts";
+import { nearestName } from "../domain/nearest.ts";
 import { checkConfig } from "./config-check.ts";
-import { configError, printPath, problemsOf, suggestion } from "./config-errors.ts";
+import { configError, printPath, problemsOf } from "./config-errors.ts";
 import { parseTolerantly } from "./config-parse.ts";
 import { ConfigSchema } from "./config-schema.ts";
 
@@ -139,7 +140,9 @@ function choice<T extends string>(env: Env, name: string, choices: readonly T[],
   if (text === null) return fallback;
   const chosen = choices.find((one) => one === text);
   if (chosen !== undefined) return chosen;
-  const message = `expected one of ${choices.join(", ")}, found ${JSON.stringify(text)}${suggestion(text, choices)}`;
+  const near = nearestName(text, choices);
+  const hint = near === null ? "" : `; did you mean ${near}?`;
+  const message = `expected one of ${choices.join(", ")}, found ${JSON.stringify(text)}${hint}`;
   throw configError(name, [{ path: [], message }]);
 }
 

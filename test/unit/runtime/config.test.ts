@@ -485,7 +485,10 @@ describe("loading", () => {
     [{ ZONEFLEET_PROCESSES: "0" }, /^ZONEFLEET_PROCESSES: expected a whole number from 1 to 256, found "0"$/],
     [{ ZONEFLEET_PROCESSES: "many" }, /^ZONEFLEET_PROCESSES: .* found "many"$/],
     [{ ZONEFLEET_PROCESSES: "1e2" }, /^ZONEFLEET_PROCESSES: .* found "1e2"$/],
-    [{ LOG_LEVEL: "loud" }, /^LOG_LEVEL: expected one of fatal, error, /],
+    [
+      { LOG_LEVEL: "loud" },
+      /^LOG_LEVEL: expected one of fatal, error, warn, info, debug, trace, silent, found "loud"$/,
+    ],
     [{ ZONEFLEET_CONFIG: "nowhere.ts" }, /^ZONEFLEET_CONFIG: there is no file .*nowhere\.ts$/],
   ];
   for (const [env, message] of wrong) {
