@@ -1,11 +1,8 @@
 /** All handlers by route: what the local server serves, and what each Lambda takes its own from. */
 
-import type { Logger } from "pino";
-
 import { apiAccess, isLoopbackHost } from "#shared/app/api-access.ts";
 import { apiKeyRing } from "#shared/app/api-keys.ts";
 import type { RouteName } from "#shared/app/routes.ts";
-import { sendUseCases } from "#shared/app/send.ts";
 import type { Submit } from "#shared/app/submit.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
@@ -14,6 +11,7 @@ import type { Backend } from "#shared/ports/backend.ts";
 import type { Metrics } from "./health.ts";
 import { healthHandlers } from "./health.ts";
 import type { ApiHandler } from "./http.ts";
+import type { Log } from "./log.ts";
 import { queueHandlers } from "./queue.ts";
 import { sendHandlers } from "./send.ts";
 import { suppressionHandlers } from "./suppression.ts";
@@ -21,23 +19,25 @@ import { zoneHandlers } from "./zones.ts";
 
 export interface ApiDeps {
   readonly config: Pick<Config, "api" | "queue" | "zones">;
-  readonly backend: Pick<Backend, "bodies" | "events" | "limits" | "queue" | "secrets" | "suppressions">;
+  readonly backend: Pick<
+    Backend,
+    "bodies" | "events" | "idempotency" | "limits" | "queue" | "secrets" | "suppressions" | "uploads"
+  >;
   readonly submit: Submit;
   readonly metrics: Metrics;
   readonly clock: Clock;
-  readonly log: Logger;
+  readonly log: Log;
 }
 
 export type ApiHandlers = Readonly<Record<RouteName, ApiHandler>>;
 
 export function apiHandlers({ config, backend, submit, metrics, clock, log }: ApiDeps): ApiHandlers {
-  const { api, zones } = config;
   const keys = apiKeyRing({ secrets: backend.secrets, clock });
-  const deps = { authorize: apiAccess({ keys, listensOnLoopback: isLoopbackHost(api.host) }), clock, log };
-  const queries = { ...backend, zones };
-  const send = sendUseCases({ submit, clock, api, maxDelayMs: config.queue.maxDelayMs });
+  const authorize = apiAccess({ keys, listensOnLoopback: isLoopbackHost(config.api.host) });
+  const deps = { authorize, clock, log };
+  const queries = { ...backend, zones: config.zones };
   return {
-    ...sendHandlers({ ...deps, send, maxBytes: api.maxSize }),
+    ...sendHandlers({ ...deps, config, backend, submit }),
     ...queueHandlers(deps, queries),
     ...suppressionHandlers(deps, backend.suppressions),
     ...zoneHandlers(deps, queries),

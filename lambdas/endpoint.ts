@@ -2,7 +2,6 @@
 
 import withMiddleware from "@middy/core";
 import httpHeaderNormalizer from "@middy/http-header-normalizer";
-import type { Logger } from "pino";
 import type * as z from "zod";
 
 import type { Authorize } from "#shared/app/api-access.ts";
@@ -12,6 +11,7 @@ import type { Clock } from "#shared/domain/clock.ts";
 
 import type { ApiEvent, ApiHandler, ApiResult } from "./http.ts";
 import { checkContentType, queryOf } from "./http.ts";
+import type { Log } from "./log.ts";
 import { auth } from "./middleware/auth.ts";
 import { errors } from "./middleware/errors.ts";
 import { requestLog } from "./middleware/request-log.ts";
@@ -19,7 +19,7 @@ import { requestLog } from "./middleware/request-log.ts";
 export interface EndpointDeps {
   readonly authorize: Authorize;
   readonly clock: Clock;
-  readonly log: Logger;
+  readonly log: Log;
 }
 
 /** What a request says, checked; its body is read by the handler. */

@@ -14,9 +14,14 @@ import { HttpError } from "./middleware/errors.ts";
 export const requestStream: unique symbol = Symbol("request stream");
 export const responseStream: unique symbol = Symbol("response stream");
 
+/** Id of the API key that a request was let through with. */
+export const callerKey: unique symbol = Symbol("caller key");
+
 export interface ApiEvent extends APIGatewayProxyEventV2 {
   /** The body instead of `body`. */
   [requestStream]?: AsyncIterable<Buffer>;
+  /** Null: none was needed. Set by the auth middleware. */
+  [callerKey]?: string | null;
 }
 
 export interface ApiResult extends APIGatewayProxyStructuredResultV2 {
@@ -28,8 +33,8 @@ export interface ApiResult extends APIGatewayProxyStructuredResultV2 {
 
 export type ApiHandler = (event: ApiEvent, context: Context) => Promise<ApiResult>;
 
-/** A Lambda's answer has 6 MB, in base64. */
-const MAX_LAMBDA_ANSWER = 4_500_000;
+/** A Lambda's event and its answer have 6 MB each, bodies in base64 among the rest. */
+export const MAX_LAMBDA_BODY = 4_500_000;
 
 export function jsonResult(statusCode: number, value: unknown): ApiResult {
   return {
@@ -51,27 +56,25 @@ export function streamResult(contentType: string, bytes: number, chunks: AsyncIt
   };
 }
 
-/** The request's body. Throws too-large past `maxBytes`. */
-export async function* bodyOf(event: ApiEvent, maxBytes: number): AsyncIterable<Buffer> {
+/** The request's body. Throws too-large past `maxBytes`, with the words of `advice` on what to do instead. */
+export async function* bodyOf(event: ApiEvent, maxBytes: number, advice = ""): AsyncIterable<Buffer> {
   let bytes = 0;
   for await (const chunk of event[requestStream] ?? wholeBody(event)) {
     bytes += chunk.length;
-    if (bytes > maxBytes) throw tooLarge(maxBytes);
+    if (bytes > maxBytes) throw tooLarge(maxBytes, advice);
     yield chunk;
   }
 }
 
-export function tooLarge(maxBytes: number): DomainError {
-  return new DomainError(
-    "too-large",
-    `the request is larger than ${maxBytes} bytes, which is all that is taken here`,
-  );
+export function tooLarge(maxBytes: number, advice = ""): DomainError {
+  const text = `the request is larger than ${maxBytes} bytes, which is all that is taken here`;
+  return new DomainError("too-large", text + advice);
 }
 
 /** The request's body as JSON. Throws invalid-body for what is none. */
-export async function readJson(event: ApiEvent, maxBytes: number): Promise<unknown> {
+export async function readJson(event: ApiEvent, maxBytes: number, advice = ""): Promise<unknown> {
   const chunks: Buffer[] = [];
-  for await (const chunk of bodyOf(event, maxBytes)) chunks.push(chunk);
+  for await (const chunk of bodyOf(event, maxBytes, advice)) chunks.push(chunk);
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)));
   } catch (error) {
@@ -111,7 +114,7 @@ export async function wholeResult(result: ApiResult): Promise<ApiResult> {
   let bytes = 0;
   for await (const chunk of stream) {
     bytes += chunk.length;
-    if (bytes > MAX_LAMBDA_ANSWER)
+    if (bytes > MAX_LAMBDA_BODY)
       throw new HttpError(413, "too-large", "this is too large to be answered here");
     chunks.push(chunk);
   }

@@ -6,6 +6,7 @@ import type { Authorize } from "#shared/app/api-access.ts";
 import type { Scope } from "#shared/app/routes.ts";
 
 import type { ApiEvent } from "../http.ts";
+import { callerKey } from "../http.ts";
 import { HttpError } from "./errors.ts";
 
 export function auth({ authorize, scope }: { authorize: Authorize; scope: Scope }) {
@@ -14,6 +15,7 @@ export function auth({ authorize, scope }: { authorize: Authorize; scope: Scope 
       const access = await authorize(request.event.headers, scope);
       switch (access.kind) {
         case "granted":
+          request.event[callerKey] = access.keyId;
           return;
         case "unauthorized":
           throw new HttpError(401, "unauthorized", access.reason, {

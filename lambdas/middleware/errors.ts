@@ -4,12 +4,12 @@
  */
 
 import type { Request } from "@middy/core";
-import type { Logger } from "pino";
 
 import type { DomainErrorCode } from "#shared/domain/errors.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 
 import type { ApiEvent, ApiResult } from "../http.ts";
+import type { Log } from "../log.ts";
 
 /** An answer that belongs to HTTP and to no use case, such as 405 or 415. */
 export class HttpError extends Error {
@@ -73,7 +73,7 @@ export function isFault(error: unknown): boolean {
   return !(error instanceof DomainError) || STATUS[error.code] >= 500;
 }
 
-export function errors({ log, fault }: { log: Logger; fault: FaultAnswer }) {
+export function errors({ log, fault }: { log: Log; fault: FaultAnswer }) {
   return {
     onError: (request: Request<ApiEvent, ApiResult>): void => {
       const { error, event } = request;

@@ -1,13 +1,13 @@
 /** One line for each request: debug when it was served, info when the caller was refused. Faults are told by errors.ts. */
 
 import type { Request } from "@middy/core";
-import type { Logger } from "pino";
 
 import type { Clock } from "#shared/domain/clock.ts";
 
 import type { ApiEvent, ApiResult } from "../http.ts";
+import type { Log } from "../log.ts";
 
-export function requestLog({ log, clock }: { log: Logger; clock: Clock }) {
+export function requestLog({ log, clock }: { log: Log; clock: Clock }) {
   const startedAt = new WeakMap<object, number>();
   const told = (request: Request<ApiEvent, ApiResult>): void => {
     const { requestId, routeKey, http } = request.event.requestContext;

@@ -15,9 +15,9 @@ const FAILURES: Readonly<Record<number, string>> = {
   404: "There is no such thing",
   409: "It is there, and not in a state for this",
   410: "It was there, and is not kept any more",
-  413: "The request is too large",
+  413: "The request is too large; `POST /uploads` is for more, where it is needed",
   415: "The request has a content type that is not taken here",
-  422: "The request is understood and breaks a limit",
+  422: "The request is understood and breaks a limit, or its Idempotency-Key is of another request",
   500: "Our fault",
   503: "Our fault: nothing was stored; try again",
 };
@@ -94,11 +94,14 @@ function parameters(schema: z.ZodType, place: "path" | "query" | "header"): Json
   }));
 }
 
-function requestBody({ contentTypes, schema }: RouteBody): Json {
+function requestBody({ contentTypes, schema, optional }: RouteBody): Json {
   const content = {
     schema: schema ? schemaOf(schema, "input") : { type: "string", contentMediaType: contentTypes[0] },
   };
-  return { required: true, content: Object.fromEntries(contentTypes.map((type) => [type, content])) };
+  return {
+    required: optional !== true,
+    content: Object.fromEntries(contentTypes.map((type) => [type, content])),
+  };
 }
 
 function answerSchema({ contentType, schema }: Answer): Json {

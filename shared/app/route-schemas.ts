@@ -36,7 +36,8 @@ export const AnyHeaders = z.object({});
 
 // requests
 
-export const ClientHeaders = z.object({
+/** Headers of what sends mail. */
+export const SendHeaders = z.object({
   "x-authenticated-user": z
     .string()
     .max(256)
@@ -47,6 +48,15 @@ export const ClientHeaders = z.object({
     .max(64)
     .optional()
     .describe("IP address the mail came from; kept with the message"),
+  "idempotency-key": z
+    .string()
+    .regex(/^[\x20-\x7e]{1,255}$/, "expected 1 to 255 printable ASCII characters")
+    .optional()
+    .describe(
+      "a name of your choice for this request. The same request with the same key, within 24 hours, sends no second mail: " +
+        "it is answered as the first one was, with `idempotent-replayed: true`. Another request with that key is refused (422), " +
+        "and one that comes while the first is still worked on may be (409: try again)",
+    ),
 });
 
 export const SendRawQuery = z.strictObject({
@@ -58,6 +68,11 @@ export const SendRawQuery = z.strictObject({
     .union([z.string(), z.array(z.string())])
     .optional()
     .describe("recipient instead of those in To, Cc and Bcc; may be repeated"),
+  upload: z
+    .string()
+    .max(64)
+    .optional()
+    .describe("id of an upload (`POST /uploads`) that is sent instead of the request's body; once only"),
 });
 
 const zone = z
@@ -137,6 +152,14 @@ export const SendAnswer = z.object({
   to: z.array(z.string()).describe("recipients, Bcc too"),
   response: z.string(),
   recipients: z.array(z.object({ id: z.string(), recipient: z.string(), state: RowState })),
+});
+
+export const UploadAnswer = z.object({
+  id: messageId.describe("for `POST /send-raw?upload=<id>`; the message gets this id"),
+  url: z.string().describe("takes the mail (RFC 5322) as the body of one PUT, with no key"),
+  method: z.literal("PUT"),
+  expires: isoTime.describe("when the URL takes nothing more"),
+  maxSize: z.int().describe("bytes of the largest mail that is sent"),
 });
 
 const Counter = z.object({

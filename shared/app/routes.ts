@@ -41,6 +41,8 @@ export interface RouteBody {
   readonly contentTypes: readonly string[];
   /** Null: bytes. */
   readonly schema: z.ZodType | null;
+  /** True: there are requests without one. */
+  readonly optional?: true;
 }
 
 export interface Answer {
@@ -89,20 +91,32 @@ export const routes = {
     scope: "send",
     useCase: "sendFields",
     summary: "Send a mail given by Nodemailer's message fields; 200 means stored for good and to be tried",
-    headers: schemas.ClientHeaders,
+    headers: schemas.SendHeaders,
     body: json(MailFields),
     answer: schemas.SendAnswer,
-    failures: [404, 413, 415, 422, 503],
+    failures: [404, 409, 413, 415, 422, 503],
   }),
   sendRaw: route("POST", "/send-raw", {
     scope: "send",
     useCase: "sendRaw",
-    summary: "Send a mail given whole (RFC 5322); recipients from its headers unless named in the query",
+    summary:
+      "Send a mail given whole (RFC 5322), here or as an upload; recipients from its headers unless named in the query",
     query: schemas.SendRawQuery,
-    headers: schemas.ClientHeaders,
-    body: { contentTypes: ["message/rfc822", "text/plain", "application/octet-stream"], schema: null },
+    headers: schemas.SendHeaders,
+    body: {
+      contentTypes: ["message/rfc822", "text/plain", "application/octet-stream"],
+      schema: null,
+      optional: true, // an upload is sent without
+    },
     answer: schemas.SendAnswer,
-    failures: [404, 413, 415, 422, 503],
+    failures: [404, 409, 413, 415, 422, 503],
+  }),
+  uploads: route("POST", "/uploads", {
+    scope: "send",
+    useCase: "uploads",
+    summary: "Get a URL to put a mail to that is too large for one request; 404 where all mail fits into one",
+    answer: schemas.UploadAnswer,
+    failures: [404],
   }),
   counter: route("GET", "/counter/zone/{zone?}", {
     scope: "read",

@@ -6,6 +6,7 @@ import type { ApiConfig } from "../domain/config.ts";
 import { DomainError } from "../domain/errors.ts";
 import type { HeaderList } from "../domain/headers.ts";
 import { allValues } from "../domain/headers.ts";
+import type { MessageId } from "../domain/ids.ts";
 import { parseIp } from "../domain/ip.ts";
 import type { Origin } from "../domain/message.ts";
 import { mailboxesOf, readAddressText, readOneAddress } from "./address-fields.ts";
@@ -39,9 +40,14 @@ export interface RawEnvelope {
 }
 
 export interface Send {
-  /** `fields` is JSON as it came. */
-  fields(fields: unknown, client: Client): Promise<Submitted>;
-  raw(source: AsyncIterable<Buffer>, envelope: RawEnvelope, client: Client): Promise<Submitted>;
+  /** `fields` is JSON as it came; `id` is as in Submission, left out: a new one. */
+  fields(fields: unknown, client: Client, id?: MessageId): Promise<Submitted>;
+  raw(
+    source: AsyncIterable<Buffer>,
+    envelope: RawEnvelope,
+    client: Client,
+    id?: MessageId,
+  ): Promise<Submitted>;
   /** Throws not-found when mail is not taken by HTTP (`api.maildrop`), so that nothing is read for it. */
   assertOpen(): void;
 }
@@ -53,23 +59,27 @@ export function sendUseCases(deps: SendDeps): Send {
   };
   return {
     assertOpen,
-    async fields(fields, client) {
+    async fields(fields, client, id) {
       assertOpen();
       const origin = originOf(client);
       const composed = composeFields(fields, { now: deps.clock.now(), maxDelayMs: deps.maxDelayMs });
-      return submitFrom(deps, composed, origin);
+      return submitFrom(deps, composed, { origin, id });
     },
-    async raw(source, envelope, client) {
+    async raw(source, envelope, client, id) {
       assertOpen();
       const origin = originOf(client);
       const from = envelope.from === null ? null : { address: readReturnPath(envelope.from) };
       const to = envelope.to?.map((text, i) => readOneAddress(text, `to[${i}]`)) ?? null;
-      return submitFrom(deps, { envelope: { from, to }, notBefore: null, source }, origin);
+      return submitFrom(deps, { envelope: { from, to }, notBefore: null, source }, { origin, id });
     },
   };
 }
 
-async function submitFrom(deps: SendDeps, composed: Composed, origin: Origin): Promise<Submitted> {
+async function submitFrom(
+  deps: SendDeps,
+  composed: Composed,
+  { origin, id }: { origin: Origin; id: MessageId | undefined },
+): Promise<Submitted> {
   const { envelope, source } = await completeEnvelope(composed);
   if (envelope.to.length > deps.api.maxRecipients) {
     const text = `${envelope.to.length} recipients are too many; send to at most ${deps.api.maxRecipients} at once`;
@@ -91,6 +101,7 @@ async function submitFrom(deps: SendDeps, composed: Composed, origin: Origin): P
     maxBytes: deps.api.maxSize,
     smtputf8: true,
     notBefore: composed.notBefore,
+    ...(id === undefined ? {} : { id }),
   });
 }
 

@@ -43,6 +43,8 @@ export interface Submission {
   readonly smtputf8: boolean;
   /** Not to be tried before; null: at once. */
   readonly notBefore: EpochMs | null;
+  /** The id to accept it under, chosen so that a second try is seen as the first one again; left out: a new one. */
+  readonly id?: MessageId;
   /** Our own report on a failed delivery, with the id that makes a second try to submit it harmless. */
   readonly dsn?: { readonly id: MessageId; readonly zone: ZoneName };
 }
@@ -52,6 +54,8 @@ export interface Submitted {
   readonly messageId: MessageId;
   /** One for each recipient, in order. */
   readonly rows: readonly { id: RowId; recipient: Address; state: RowState }[];
+  /** True: a message of the submission's `id` was accepted before, perhaps another one, and nothing was written now. */
+  readonly repeated?: true;
 }
 
 /**
@@ -81,7 +85,7 @@ export function submitter(deps: SubmitDeps): Submit {
     try {
       const recipients = [...new Set(submission.recipients)];
       if (recipients.length === 0) throw new DomainError("no-recipients", "name at least one recipient");
-      const id = submission.dsn?.id ?? deps.newMessageId();
+      const id = submission.dsn?.id ?? submission.id ?? deps.newMessageId();
       const taken = await storeBody(deps, submission, id, startedAt);
       try {
         const message = messageOf(submission, id, startedAt, taken, recipients.length);
@@ -91,12 +95,14 @@ export function submitter(deps: SubmitDeps): Submit {
           const zone = submission.dsn?.zone ?? route(routingFacts(deps.config, submission, taken, recipient));
           return rowOf(message, { seq: i + 1, recipient, zone, dueAt, suppressed: suppressed[i] ?? null });
         });
-        await deps.queue.accept(message, rows);
+        const answer = await deps.queue.accept(message, rows);
+        if (answer === "exists") return { message, messageId: id, rows, repeated: true };
         deps.observer.accepted(message, rows, deps.clock.now() - startedAt);
         return { message, messageId: id, rows };
       } catch (error) {
-        // A DSN's id is the same at every try: its body may belong to an accepted message already.
-        if (!submission.dsn) await deps.bodies.delete(id).catch(() => undefined); // the first error is the one to tell
+        // An id that is the same at every try: its body may belong to an accepted message already.
+        if (!submission.dsn && submission.id === undefined)
+          await deps.bodies.delete(id).catch(() => undefined); // the first error is the one to tell
         throw error;
       }
     } catch (error) {

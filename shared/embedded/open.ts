@@ -11,6 +11,7 @@ import { openDatabase } from "./database.ts";
 import { DEFAULT_RESERVE_BYTES, diskSpace } from "./disk-space.ts";
 import { embeddedEventLog } from "./event-log.ts";
 import { embeddedFleetStore } from "./fleet-store.ts";
+import { embeddedIdempotencyStore } from "./idempotency-store.ts";
 import { embeddedLimitStore } from "./limit-store.ts";
 import { embeddedQueueStore } from "./queue-store.ts";
 import type { EmbeddedQueueStore } from "./queue-store.ts";
@@ -53,6 +54,8 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<EmbeddedBa
     limits: embeddedLimitStore({ database, clock }),
     configs: embeddedConfigStore({ database }),
     fleet: embeddedFleetStore({ database, clock }),
+    idempotency: embeddedIdempotencyStore({ database, clock }),
+    uploads: null,
     secrets: embeddedSecretStore({ folder: join(dataDir, "secrets") }),
     recover: (livingWorkers) => queue.recover(livingWorkers),
     async close() {

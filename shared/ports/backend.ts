@@ -4,10 +4,12 @@ import type { BodyStore } from "./body-store.ts";
 import type { ConfigStore } from "./config-store.ts";
 import type { EventLog } from "./event-log.ts";
 import type { FleetStore } from "./fleet-store.ts";
+import type { IdempotencyStore } from "./idempotency-store.ts";
 import type { LimitStore } from "./limit-store.ts";
 import type { QueueStore } from "./queue-store.ts";
 import type { SecretStore } from "./secret-store.ts";
 import type { SuppressionStore } from "./suppression-store.ts";
+import type { UploadStore } from "./upload-store.ts";
 
 export interface Backend {
   readonly bodies: BodyStore;
@@ -18,5 +20,8 @@ export interface Backend {
   readonly secrets: SecretStore;
   readonly events: EventLog;
   readonly fleet: FleetStore;
+  readonly idempotency: IdempotencyStore;
+  /** Null: mail of any size streams in by itself, and nothing needs to be uploaded first. */
+  readonly uploads: UploadStore | null;
   close(): Promise<void>;
 }

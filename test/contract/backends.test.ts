@@ -8,6 +8,7 @@ import { embeddedConfigStore } from "#shared/embedded/config-store.ts";
 import type { EmbeddedDatabase } from "#shared/embedded/database.ts";
 import { openDatabase } from "#shared/embedded/database.ts";
 import { embeddedFleetStore } from "#shared/embedded/fleet-store.ts";
+import { embeddedIdempotencyStore } from "#shared/embedded/idempotency-store.ts";
 import { embeddedLimitStore } from "#shared/embedded/limit-store.ts";
 import { embeddedSecretStore } from "#shared/embedded/secret-store.ts";
 import { embeddedSuppressionStore } from "#shared/embedded/suppression-store.ts";
@@ -16,6 +17,7 @@ import { bodyStoreContract } from "./body-store.contract.ts";
 import { configStoreContract } from "./config-store.contract.ts";
 import { eventLogContract } from "./event-log.contract.ts";
 import { fleetStoreContract } from "./fleet-store.contract.ts";
+import { idempotencyStoreContract } from "./idempotency-store.contract.ts";
 import { limitStoreContract } from "./limit-store.contract.ts";
 import { queueStoreContract } from "./queue-store.contract.ts";
 import { secretStoreContract } from "./secret-store.contract.ts";
@@ -42,6 +44,9 @@ suppressionStoreContract("LMDB", (clock) =>
 limitStoreContract("LMDB", (clock) => embedded((database) => embeddedLimitStore({ database, clock })));
 configStoreContract("LMDB", () => embedded((database) => embeddedConfigStore({ database })));
 fleetStoreContract("LMDB", (clock) => embedded((database) => embeddedFleetStore({ database, clock })));
+idempotencyStoreContract("LMDB", (clock) =>
+  embedded((database) => embeddedIdempotencyStore({ database, clock })),
+);
 secretStoreContract("files", () => embedded(({ folder }) => embeddedSecretStore({ folder })));
 
 bodyStoreContract("LMDB and files", embeddedBackend);
