@@ -17,20 +17,15 @@ import { fileURLToPath } from "node:url";
 
 import { awsClients, endpointsOf } from "#shared/aws/clients.ts";
 import type { AwsClients } from "#shared/aws/clients.ts";
+import type { AwsNames } from "#shared/aws/names.ts";
 import { SECOND } from "#shared/domain/units.ts";
-
-/** Names that no other test has. */
-export interface AwsNames {
-  readonly table: string;
-  readonly bucket: string;
-  readonly queuePrefix: string;
-}
 
 export interface LocalAws extends AsyncDisposable {
   /** Shared by all tests of the process. Faults are added to clients of one's own (`newClients`). */
   readonly clients: AwsClients;
   /** Other clients for the same servers: closed with them. */
   newClients(): AwsClients;
+  /** Names that no other test has. */
   newNames(): AwsNames;
   /** What a child process needs to find the same servers. */
   readonly env: Readonly<Record<string, string>>;
@@ -70,7 +65,7 @@ export async function localAws(): Promise<LocalAws> {
     clients: newClients(),
     newClients,
     newNames() {
-      const name = `zonefleet-test-${randomBytes(6).toString("hex")}`;
+      const name = `zf-test-${randomBytes(6).toString("hex")}`;
       return { table: name, bucket: name, queuePrefix: `${name}-` };
     },
     env,

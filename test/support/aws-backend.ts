@@ -1,0 +1,58 @@
+/** Backends on the local AWS: the servers are started once for a test file, and every test has names of its own. */
+
+import { after } from "node:test";
+
+import { bootstrapAws, DEFAULT_VISIBILITY_MS } from "#shared/aws/bootstrap.ts";
+import type { AwsClients } from "#shared/aws/clients.ts";
+import type { TableDeps } from "#shared/aws/items.ts";
+import type { AwsNames } from "#shared/aws/names.ts";
+import type { Clock } from "#shared/domain/clock.ts";
+import { systemClock } from "../../sender/system-clock.ts";
+import { zoneA, zoneB } from "./builders.ts";
+import { localAws } from "./local-aws.ts";
+import type { LocalAws } from "./local-aws.ts";
+
+let started: Promise<LocalAws> | null = null;
+
+/** The servers of this test file, started by whoever asks first and stopped when its tests are done. */
+export function sharedLocalAws(): Promise<LocalAws> {
+  started ??= localAws();
+  return started;
+}
+
+/** Call once at the top of a file that uses `sharedLocalAws`. */
+export function stopLocalAwsAtEnd(): void {
+  after(async () => {
+    await (await started)?.[Symbol.asyncDispose]();
+  });
+}
+
+/** An empty table, bucket and queues for zones `a` and `b`. */
+export async function newInstallation(
+  clients: AwsClients,
+  names: AwsNames,
+  { stream = false }: { stream?: boolean } = {},
+): Promise<void> {
+  const zones = [zoneA, zoneB];
+  await bootstrapAws({ clients, names, zones, visibilityMs: DEFAULT_VISIBILITY_MS, stream });
+}
+
+/**
+ * The test tells what time it is, but waits are real: an adapter waits for some milliseconds when it met a throttle or lost a race,
+ * and no test turns the clock for that.
+ */
+export function storeClock(clock: Clock): Clock {
+  return { now: () => clock.now(), sleep: (ms, signal) => systemClock.sleep(ms, signal) };
+}
+
+/** A store on a table of its own; disposing of it leaves the table to the end of the servers. */
+export async function onOwnTable<S>(
+  clock: Clock,
+  storeOf: (deps: TableDeps) => S,
+): Promise<{ store: S } & AsyncDisposable> {
+  const aws = await sharedLocalAws();
+  const names = aws.newNames();
+  await newInstallation(aws.clients, names);
+  const deps = { dynamo: aws.clients.dynamo, table: names.table, clock: storeClock(clock) };
+  return { store: storeOf(deps), [Symbol.asyncDispose]: () => Promise.resolve() };
+}
