@@ -54,6 +54,8 @@ export interface EmbeddedDatabase {
   /** A table of JSON values. Trust nothing of what is read but that it is JSON. */
   table(name: string): Table<unknown>;
   bytesTable(name: string): Table<Buffer>;
+  /** Make what `build` makes, all tables it opens in one transaction: a new folder costs one sync and not one a table. */
+  opening<T>(build: () => T): T;
   /**
    * Run `work` under the write lock and resolve with what it gave, durable. It is synchronous, reads before it writes what
    * could be missing, keeps no state outside the tables before it returns, and may be run again when a work beside it threw.
@@ -84,6 +86,7 @@ export function openDatabase(folder: string): EmbeddedDatabase {
     folder,
     table: (name) => tableOf(openTable(name, "json"), commits),
     bytesTable: (name) => tableOf(openTable(name, "binary") as Database<Buffer, TableKey>, commits),
+    opening: (build) => root.transactionSync(build),
     write: (work) => commits.write(work),
     counters: (prefix) => {
       const range = counters.getRange({ start: prefix, end: `${prefix}\uffff` });

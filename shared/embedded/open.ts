@@ -8,6 +8,7 @@ import type { Backend } from "../ports/backend.ts";
 import { embeddedBodyStore } from "./body-store.ts";
 import { embeddedConfigStore } from "./config-store.ts";
 import { openDatabase } from "./database.ts";
+import type { EmbeddedDatabase } from "./database.ts";
 import { DEFAULT_RESERVE_BYTES, diskSpace } from "./disk-space.ts";
 import { embeddedEventLog } from "./event-log.ts";
 import { embeddedFleetStore } from "./fleet-store.ts";
@@ -40,8 +41,12 @@ export interface EmbeddedBackend extends Backend {
 
 /** Throws a `DataFolderError` when the folder cannot be used. */
 export async function openEmbedded(options: EmbeddedOptions): Promise<EmbeddedBackend> {
+  const database = openDatabase(options.dataDir);
+  return database.opening(() => backendOn(database, options));
+}
+
+function backendOn(database: EmbeddedDatabase, options: EmbeddedOptions): EmbeddedBackend {
   const { dataDir, clock, historyMs = DEFAULT_HISTORY_MS, reserveBytes = DEFAULT_RESERVE_BYTES } = options;
-  const database = openDatabase(dataDir);
   const space = diskSpace({ database, clock, reserveBytes });
   const bodies = embeddedBodyStore({ database, clock, space });
   const events = embeddedEventLog({ database, clock });
