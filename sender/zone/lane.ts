@@ -81,6 +81,10 @@ const SLOT_RETRY_MS = 250;
 /** How long a site that cannot be reached is left alone, doubled with each failed probe. */
 const DOWN_FIRST_MS = MINUTE;
 const DOWN_MAX_MS = 15 * MINUTE;
+/** So long after that its rows may still come back, and the first of them is the probe. */
+const DOWN_MEMORY_MS = 5 * MINUTE;
+/** Domains a lane knows to be its own; the oldest is forgotten, and costs a look-up when it comes again. */
+const MAX_DOMAINS = 10_000;
 
 export function openLane(deps: LaneDeps): Lane {
   const { zone, site, siteLimit, clock } = deps;
@@ -272,6 +276,13 @@ export function openLane(deps: LaneDeps): Lane {
     };
   }
 
+  function remember(domain: Domain): void {
+    domains.delete(domain); // to the end: the first is the oldest
+    domains.add(domain);
+    const [oldest] = domains;
+    if (domains.size > MAX_DOMAINS && oldest !== undefined) domains.delete(oldest);
+  }
+
   /** L4. They come back spread over half a minute, the first of them being the probe. */
   function putOffWaiting({ until, detail }: { until: EpochMs; detail: string }): void {
     for (const job of waiting.splice(0)) {
@@ -292,11 +303,11 @@ export function openLane(deps: LaneDeps): Lane {
       return (
         waiting.length + inFlight + acquiring + connections.size === 0 &&
         !pausing &&
-        (!down || clock.now() >= down.until)
+        (!down || clock.now() >= later(down.until, DOWN_MEMORY_MS))
       );
     },
     add(job) {
-      for (const lease of job.leases) domains.add(lease.row.domain);
+      for (const lease of job.leases) remember(lease.row.domain);
       const same = waiting.findIndex(
         (other) =>
           other.message.id === job.message.id &&

@@ -6,14 +6,15 @@ import type { Lane } from "./lane.ts";
 
 export interface Lanes {
   add(job: Job): void;
-  /** Domains of which no more rows are wanted now. */
-  fullDomains(): Set<Domain>;
+  /** Domains of which no more rows are wanted now; `all`: of none. */
+  fullDomains(): Set<Domain> | "all";
   /** Close idle connections and forget empty lanes. */
   tidy(): void;
   drain(): Promise<void>;
 }
 
-export function lanesOf(open: (job: Job) => Lane): Lanes {
+/** `single`: all mail of the zone goes one way, to its relay, so there is one lane. */
+export function lanesOf(open: (job: Job) => Lane, { single }: { single: boolean }): Lanes {
   const bySite = new Map<string, Lane>();
   return {
     add(job) {

@@ -106,24 +106,26 @@ export function openZone(
     onInternalError: (job, error) =>
       deps.onError("delivery", error, { zone: zone.name, messageId: job.message.id }),
   };
-  const lanes = lanesOf((first) =>
-    openLane({
-      zone,
-      site: first.site,
-      siteLimit: siteLimit(config, zone, first),
-      slots: deps.slots,
-      clock,
-      random: deps.random,
-      deliver: (job, reused, beforeDot) => deliver(job, reused, delivery, { signal: grace, beforeDot }),
-      settle,
-      putOff: (job, dueAt, detail) =>
-        endWithout(job.leases.map((lease) => putOff(config, lease, { now: clock.now(), dueAt, detail }))),
-      giveBack,
-      mayStart: (lease) => keeper.mayStart(lease),
-      onRoom: () => onRoom(),
-      onConnections: deps.onConnections,
-      onError,
-    }),
+  const lanes = lanesOf(
+    (first) =>
+      openLane({
+        zone,
+        site: first.site,
+        siteLimit: siteLimit(config, zone, first),
+        slots: deps.slots,
+        clock,
+        random: deps.random,
+        deliver: (job, reused, beforeDot) => deliver(job, reused, delivery, { signal: grace, beforeDot }),
+        settle,
+        putOff: (job, dueAt, detail) =>
+          endWithout(job.leases.map((lease) => putOff(config, lease, { now: clock.now(), dueAt, detail }))),
+        giveBack,
+        mayStart: (lease) => keeper.mayStart(lease),
+        onRoom: () => onRoom(),
+        onConnections: deps.onConnections,
+        onError,
+      }),
+    { single: zone.relay !== null },
   );
   const dispatch = dispatcher({
     zone,

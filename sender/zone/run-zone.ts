@@ -70,7 +70,11 @@ async function takeSome(deps: ZoneDeps, stop: AbortSignal): Promise<readonly Tak
       await deps.clock.sleep(ROOM_POLL_MS, wake.signal);
       return [];
     }
-    if (avoid.size > 0) deps.onRoom(abort);
+    if (avoid === "all" || avoid.size > 0) deps.onRoom(abort);
+    if (avoid === "all") {
+      await deps.clock.sleep(TAKE_WAIT_MS, wake.signal);
+      return [];
+    }
     return await queue.take({
       zone: zone.name,
       worker,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import type { Domain } from "#shared/domain/address.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
 import { deferred, NO_ROUTE } from "#shared/domain/outcome.ts";
 import type { Lease } from "#shared/domain/queue-row.ts";
@@ -354,6 +355,31 @@ describe("a lane", () => {
     assert.equal(running.length, 1, "one probe");
     await running[0]?.end();
     assert.equal(running.length, 1, "it is up: the next one goes");
+  });
+
+  test("remembers that its site was down for as long as the rows that were put off may come back", async () => {
+    const { lane, running, clock } = harness({ siteLimit: 2 });
+    const down = { siteDown: true, outcomes: [deferred("connect", "refused")] };
+    lane.add(job());
+    await turn();
+    await running[0]?.end(down);
+    await clock.advance(2 * MINUTE);
+    lane.tidy();
+    assert.equal(lane.isEmpty, false);
+    for (let i = 0; i < 3; i++) lane.add(job());
+    await turn();
+    assert.equal(running.length, 1, "one probe");
+    await clock.advance(10 * MINUTE);
+    await running[0]?.end();
+    assert.equal(running.length, 1);
+  });
+
+  test("forgets the domain it has not seen for longest when it has seen very many", async () => {
+    const { lane } = harness({ siteLimit: 1 });
+    const domains = Array.from({ length: 10_001 }, (_, i) => `d${i}.example`);
+    for (const domain of domains) lane.add(job({}, [`rcpt@${domain}`]));
+    assert.equal(lane.domains.size, 10_000);
+    assert.equal(lane.domains.has("d0.example" as Domain), false);
   });
 
   test("gives back what has not started when it is drained, and lets what is in flight finish", async () => {
