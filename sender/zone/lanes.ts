@@ -27,8 +27,11 @@ export function lanesOf(open: (job: Job) => Lane, { single }: { single: boolean 
     },
     fullDomains() {
       const full = new Set<Domain>();
-      for (const lane of bySite.values())
-        if (lane.isFull) for (const domain of lane.domains) full.add(domain);
+      for (const lane of bySite.values()) {
+        if (!lane.isFull) continue;
+        if (single) return "all";
+        for (const domain of lane.domains) full.add(domain);
+      }
       return full;
     },
     tidy() {

@@ -45,12 +45,18 @@ export type Settle = (attempt: Attempt) => Promise<void>;
 
 export function settler(deps: SettleDeps): Settle {
   return async (attempt) => {
-    const verdicts = attempt.leases.map((lease, i) =>
-      verdictOf(deps, attempt, lease, attempt.outcomes[i] as Outcome),
-    );
+    const verdicts = verdictsOn(deps, attempt);
     await blockRefusedEgress(deps, attempt, verdicts);
     await write(deps, verdicts);
   };
+}
+
+/** Rows of one attempt share its end and their jitter: with one due time they travel in one transaction again. */
+function verdictsOn(deps: SettleDeps, attempt: Attempt): Settlement[] {
+  const chance = deps.random();
+  const shared = { ...deps, random: () => chance };
+  const ended = { ...attempt, endedAt: deps.clock.now() };
+  return attempt.leases.map((lease, i) => verdictOf(shared, ended, lease, attempt.outcomes[i] as Outcome));
 }
 
 /** End rows without an attempt, as when a recipient was suppressed after accept. */
@@ -117,8 +123,13 @@ const STATUS: Readonly<Record<string, string>> = {
   internal: "4.3.0",
 };
 
-function verdictOf(deps: SettleDeps, attempt: Attempt, lease: Lease, outcome: Outcome): Settlement {
-  const now = deps.clock.now();
+function verdictOf(
+  deps: SettleDeps,
+  attempt: Attempt & { readonly endedAt: EpochMs },
+  lease: Lease,
+  outcome: Outcome,
+): Settlement {
+  const now = attempt.endedAt;
   const { action, category, status } = meaning(outcome);
   const record: AttemptRecord = {
     at: now,

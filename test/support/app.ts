@@ -47,6 +47,7 @@ export interface App extends AsyncDisposable {
 export async function openApp(
   input: ConfigInput = {},
   wrap: (backend: Backend) => Backend = (it) => it,
+  random: () => number = () => 0,
 ): Promise<App> {
   const clock = fakeClock();
   const opened = await embeddedBackend(clock);
@@ -54,7 +55,7 @@ export async function openApp(
   const config = parseConfig(input, { source: null, baseDir: "/" });
   const { told, observer } = listener();
   const submit = submitter({ ...backend, config, clock, newMessageId, observer });
-  const settle = settler({ ...backend, config, clock, random: () => 0, observer });
+  const settle = settler({ ...backend, config, clock, random, observer });
   const { events, queue, bodies } = backend;
   return {
     clock,

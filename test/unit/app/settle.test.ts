@@ -8,6 +8,7 @@ import type { QueueRow } from "#shared/domain/queue-row.ts";
 import { HOUR, MINUTE } from "#shared/domain/units.ts";
 import type { App } from "../../support/app.ts";
 import { openApp, submission } from "../../support/app.ts";
+import { address } from "../../support/builders.ts";
 
 const route: Route = { mx: "mx.one.example", peer: "192.0.2.1", egress: "198.51.100.7" };
 const said = (code: number, text: string): Outcome => outcomeOfReply(smtpReply(code, [text]), route);
@@ -44,6 +45,15 @@ describe("settle", () => {
     assert.equal(row.attempts, 3);
     assert.equal(row.lastAttempt?.status, "5.4.7");
     assert.match(row.lastAttempt?.detail ?? "", /given up after 3 attempts.*451 4\.3\.0 try later/);
+  });
+
+  test("rows that were deferred together are due together, so that they travel in one transaction again", async () => {
+    await using app = await openApp({}, undefined, Math.random);
+    const recipients = ["a@one.example", "b@one.example", "c@one.example"].map(address);
+    const { messageId } = await app.submit(submission({ recipients }));
+    await app.settleAll(await app.take(), said(451, "4.3.0 try later"));
+    const rows = (await app.backend.queue.get(messageId))?.rows ?? [];
+    assert.equal(new Set(rows.map(({ dueAt }) => dueAt)).size, 1);
   });
 
   test("a 5yz reply about the recipient bounces at once", async () => {

@@ -371,7 +371,7 @@ describe("a lane", () => {
     assert.equal(running.length, 1, "one probe");
     await clock.advance(10 * MINUTE);
     await running[0]?.end();
-    assert.equal(running.length, 1);
+    assert.equal(running.length, 2, "it is up: the others go");
   });
 
   test("forgets the domain it has not seen for longest when it has seen very many", async () => {
