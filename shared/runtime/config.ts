@@ -12,10 +12,14 @@ import { parseDomain } from "../domain/address.ts";
 import type { Config } from "../domain/config.ts";
 import { DomainError } from "../domain/errors.ts";
 import { nearestName } from "../domain/nearest.ts";
+import type { AwsSettings } from "./aws-settings.ts";
+import { awsSettingsOf } from "./aws-settings.ts";
 import { checkConfig } from "./config-check.ts";
 import { configError, printPath, problemsOf } from "./config-errors.ts";
 import { parseTolerantly } from "./config-parse.ts";
 import { ConfigSchema } from "./config-schema.ts";
+import type { Env } from "./env.ts";
+import { valueOf } from "./env.ts";
 
 export interface Settings {
   readonly config: Config;
@@ -26,6 +30,8 @@ export interface Settings {
   readonly dataDir: string;
   readonly processes: number;
   readonly logLevel: LogLevel;
+  /** Null: the embedded backend. */
+  readonly aws: AwsSettings | null;
 }
 
 const BACKENDS = ["embedded", "aws"] as const;
@@ -37,15 +43,15 @@ type LogLevel = (typeof LOG_LEVELS)[number];
 const DEFAULT_FILES = ["zonefleet.config.ts", "zonefleet.config.json"];
 const MAX_PROCESSES = 256;
 
-type Env = Readonly<Record<string, string | undefined>>;
-
 /** Throws a `DomainError` of code `invalid-config` whose message is for the operator's screen. */
 export async function loadConfig({ env, cwd }: { env: Env; cwd: string }): Promise<Settings> {
+  const backend = choice(env, "ZONEFLEET_BACKEND", BACKENDS, "embedded");
   const settings = {
-    backend: choice(env, "ZONEFLEET_BACKEND", BACKENDS, "embedded"),
+    backend,
     dataDir: resolve(cwd, valueOf(env, "ZONEFLEET_DATA") ?? "data"),
     processes: processesOf(env),
     logLevel: choice(env, "LOG_LEVEL", LOG_LEVELS, "info"),
+    aws: backend === "aws" ? awsSettingsOf(env) : null,
   };
   const source = await findFile(env, cwd);
   const input = source === null ? { sandbox: true } : await readConfigFile(source);
@@ -144,10 +150,4 @@ function choice<T extends string>(env: Env, name: string, choices: readonly T[],
   const hint = near === null ? "" : `; did you mean ${near}?`;
   const message = `expected one of ${choices.join(", ")}, found ${JSON.stringify(text)}${hint}`;
   throw configError(name, [{ path: [], message }]);
-}
-
-/** Null: unset or empty, which a shell makes of an unset one. */
-function valueOf(env: Env, name: string): string | null {
-  const text = env[name]?.trim();
-  return text === undefined || text === "" ? null : text;
 }
