@@ -6,7 +6,7 @@
  *
  * The list is one partition, which takes about 500 additions a second; an import that is faster is throttled and goes on.
  *
- * Lookups of mails that come at the same time share a call (`gathered`), and a recipient that was found free is taken to be so
+ * Lookups of mails that come at the same time share a call, and a recipient that was found free is taken to be so
  * for `FREE_FOR_MS`: an entry made by another process takes effect within that time. Entries of this process do at once.
  */
 
@@ -25,14 +25,16 @@ import type { EpochMs } from "../domain/units.ts";
 import { SECOND } from "../domain/units.ts";
 import type { SuppressionStore } from "../ports/suppression-store.ts";
 import { transact } from "./conditions.ts";
-import { gathered } from "./gathered.ts";
+import { gatherer } from "./gather.ts";
 import type { TableDeps, Value } from "./items.ts";
 import { getItem, getItems, marshal, MAX_BATCH_KEYS, MAX_TRIES, unmarshal } from "./items.ts";
 import type { ItemKey } from "./keys.ts";
-import { KINDS } from "./keys.ts";
+import { KINDS, PARTITION_KEY } from "./keys.ts";
 
 const LIST = `${KINDS.suppression}list`;
 const FREE_FOR_MS = 5 * SECOND;
+/** Calls of full batches at once. */
+const MAX_LOOKUPS = 8;
 /** Partition keys remembered as free. */
 const MAX_FREE = 20_000;
 
@@ -49,7 +51,11 @@ export function dynamoSuppressionStore(deps: TableDeps): SuppressionStore {
   const newId = messageIds(() => clock.now(), randomBytes);
   /** Partition key to when it was seen to have no entry. */
   const free = new LRUCache<string, EpochMs>({ max: MAX_FREE });
-  const lookUp = gathered(MAX_BATCH_KEYS, (keys: readonly string[]) => entriesOf(deps, keys));
+  const lookUp = gatherer<string, SuppressionEntry | null>({
+    maxItems: MAX_BATCH_KEYS,
+    maxCalls: MAX_LOOKUPS,
+    call: (keys) => entriesOf(deps, keys),
+  });
 
   /** Entries added by this process, to tell a lookup that it may have been overtaken. */
   let added = 0;
@@ -159,13 +165,12 @@ async function putOrFind(deps: TableDeps, entry: SuppressionEntry): Promise<Supp
   return there && entryOf(there);
 }
 
-/** The entry of each key, null where there is none. Not consistent: an entry made milliseconds ago may be missed, at half the cost. */
-async function entriesOf(
-  deps: TableDeps,
-  keys: readonly string[],
-): Promise<ReadonlyMap<string, SuppressionEntry>> {
-  const items = await getItems(deps, keys.map(itemKey), { consistent: false });
-  return new Map(items.map((item) => [z.string().parse(item["PK"]), entryOf(item)]));
+/** The entry of each key, in order. Not consistent: an entry made milliseconds ago may be missed, at half the cost. */
+async function entriesOf(deps: TableDeps, keys: readonly string[]): Promise<(SuppressionEntry | null)[]> {
+  const different = [...new Set(keys)].map(itemKey);
+  const items = await getItems(deps, different, { consistent: false });
+  const entries = new Map(items.map((item) => [item[PARTITION_KEY], entryOf(item)]));
+  return keys.map((key) => entries.get(key) ?? null);
 }
 
 function entryOf(item: Readonly<Record<string, Value>>): SuppressionEntry {

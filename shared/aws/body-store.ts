@@ -1,0 +1,245 @@
+/**
+ * Bodies as objects in S3: `bodies/<shard>/<message id>/<ref>`, where `ref` is new at each put and the message record names the
+ * one that counts.
+ *
+ * B1  An object is never written twice. Who puts a body again, before or after the message was accepted, writes another object,
+ *     and the message keeps the one it was accepted with. So nothing depends on S3 refusing to overwrite.
+ * B2  Up to `SINGLE_PUT_BYTES` go in one PUT, more in parts of that size, one after the other: an upload holds two parts at most.
+ * B3  Up to `PIECE_BYTES` are read at once. More are read in pieces, each with a request of its own when it is wanted, so that no
+ *     connection to S3 stays open while a slow peer takes a mail, and a connection that breaks costs one piece.
+ * B4  What a failed put may have left is taken away at once, as far as S3 answers; parts cut off go by the bucket's lifecycle. A
+ *     process killed between put and accept leaves an object that no message names.
+ */
+
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  DeleteObjectCommand,
+  DeleteObjectsCommand,
+  HeadObjectCommand,
+  PutObjectCommand,
+  UploadPartCommand,
+} from "@aws-sdk/client-s3";
+import type { CompletedPart, S3Client } from "@aws-sdk/client-s3";
+import { LRUCache } from "lru-cache";
+
+import type { MessageId } from "../domain/ids.ts";
+import { MIB, SECOND } from "../domain/units.ts";
+import type { BodyStore } from "../ports/body-store.ts";
+import { hasName } from "./aws-errors.ts";
+import { objectReader } from "./body-reader.ts";
+import { newMark } from "./conditions.ts";
+
+/** S3 takes no smaller part but the last; with at most 10,000 parts a body may have 48 GiB. */
+export const SINGLE_PUT_BYTES = 5 * MIB;
+/** Taking away what a failed put has left must not hold up its answer for long. */
+const CLEAN_UP_MS = 5 * SECOND;
+/** Messages whose body is known here; the record of any other is read when its body is wanted. */
+const MAX_KNOWN = 20_000;
+/** DeleteObjects takes as many. */
+export const MAX_DELETED = 1_000;
+
+/** Names the object of a body among those of its message. */
+export type BodyRef = string;
+
+export interface StoredBody {
+  readonly id: MessageId;
+  readonly ref: BodyRef;
+}
+
+export interface S3BodyStore extends BodyStore {
+  /** For the record of a message that is being accepted: what this process has put for it. Null: nothing. */
+  refOf(id: MessageId): BodyRef | null;
+  /**
+   * What the record of an accepted message says, as it was written or read. From now on this is the body of `id` here, and what
+   * this process has put for it otherwise is taken away.
+   */
+  learn(id: MessageId, ref: BodyRef): void;
+  /** Delete the bodies of settled messages, at most `MAX_DELETED`, in one call. No error for one that is gone. */
+  deleteAll(bodies: readonly StoredBody[]): Promise<void>;
+}
+
+export interface S3BodyDeps {
+  readonly s3: S3Client;
+  readonly bucket: string;
+  /** From the record of the message; null: there is none, or it names no body. */
+  readonly readRef: (id: MessageId) => Promise<BodyRef | null>;
+}
+
+export function s3BodyStore({ s3, bucket, readRef }: S3BodyDeps): S3BodyStore {
+  /** Put by this process, not yet accepted. */
+  const put = new LRUCache<MessageId, BodyRef>({ max: MAX_KNOWN });
+  /** Of accepted messages. */
+  const known = new LRUCache<MessageId, BodyRef>({ max: MAX_KNOWN });
+  const upload = uploader(s3, bucket);
+  const read = objectReader(s3, bucket);
+
+  async function find(id: MessageId): Promise<BodyRef | null> {
+    const here = known.get(id) ?? put.get(id);
+    if (here !== undefined) return here;
+    const ref = await readRef(id);
+    if (ref !== null) known.set(id, ref);
+    return ref;
+  }
+
+  async function remove(id: MessageId, ref: BodyRef): Promise<void> {
+    await s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: keyOf(id, ref) }));
+  }
+
+  return {
+    async put(id, source) {
+      if (known.has(id)) return await byteCount(source); // accepted, and it has its body
+      const ref = newMark();
+      const bytes = await upload(keyOf(id, ref), source);
+      const before = put.get(id);
+      put.set(id, ref);
+      if (before !== undefined) await remove(id, before);
+      return bytes;
+    },
+
+    async get(id, range) {
+      const ref = await find(id);
+      return ref === null ? null : await read(keyOf(id, ref), range);
+    },
+
+    async delete(id) {
+      const ref = await find(id);
+      if (ref === null) return;
+      await remove(id, ref);
+      put.delete(id);
+      known.delete(id);
+    },
+
+    refOf: (id) => put.get(id) ?? null,
+
+    learn(id, ref) {
+      const other = put.get(id);
+      put.delete(id);
+      known.set(id, ref);
+      // Nobody waits for it: an object that no message names costs a little money and no mail.
+      if (other !== undefined && other !== ref) void remove(id, other).catch(() => undefined);
+    },
+
+    async deleteAll(bodies) {
+      if (bodies.length === 0) return;
+      const Objects = bodies.map(({ id, ref }) => ({ Key: keyOf(id, ref) }));
+      const { Errors = [] } = await s3.send(
+        new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects, Quiet: true } }),
+      );
+      for (const { id } of bodies) known.delete(id);
+      const [first] = Errors;
+      if (first) throw new Error(`S3 kept ${Errors.length} objects: ${first.Code} ${first.Message}`);
+    },
+  };
+}
+
+/** The last two characters of an id are chance, so that 1,024 prefixes share the requests: S3 takes 3,500 PUT a second for one. */
+function keyOf(id: MessageId, ref: BodyRef): string {
+  return `bodies/${id.slice(-2)}/${id}/${ref}`;
+}
+
+async function byteCount(source: AsyncIterable<Buffer>): Promise<number> {
+  let bytes = 0;
+  for await (const chunk of source) bytes += chunk.length;
+  return bytes;
+}
+
+/** Stores all of a source under a key and resolves with the count of bytes, or rejects and leaves nothing. */
+function uploader(s3: S3Client, bucket: string) {
+  return async (Key: string, source: AsyncIterable<Buffer>): Promise<number> => {
+    const object = { Bucket: bucket, Key };
+    const parts = inParts(source);
+    const first = await parts.next();
+    const bytes = first.value ?? Buffer.alloc(0);
+    if (bytes.length === SINGLE_PUT_BYTES) return await multipart(s3, object, bytes, parts);
+    try {
+      await s3.send(new PutObjectCommand({ ...object, Body: bytes }));
+    } catch (error) {
+      // Its answer may have been lost, and not the bytes.
+      await tidy((abortSignal) => s3.send(new DeleteObjectCommand(object), { abortSignal }));
+      throw error;
+    }
+    return bytes.length;
+  };
+}
+
+interface ObjectName {
+  readonly Bucket: string;
+  readonly Key: string;
+}
+
+async function multipart(
+  s3: S3Client,
+  object: ObjectName,
+  first: Buffer,
+  rest: AsyncIterable<Buffer>,
+): Promise<number> {
+  const { UploadId } = await s3.send(new CreateMultipartUploadCommand(object));
+  try {
+    let bytes = 0;
+    const Parts: CompletedPart[] = [];
+    for await (const Body of prepended(first, rest)) {
+      const PartNumber = Parts.length + 1;
+      const { $metadata: _, ...checksums } = await s3.send(
+        new UploadPartCommand({ ...object, UploadId, PartNumber, Body }),
+      );
+      Parts.push({ ...checksums, PartNumber });
+      bytes += Body.length;
+    }
+    await complete(s3, object, { UploadId, Parts, bytes });
+    return bytes;
+  } catch (error) {
+    await tidy((abortSignal) =>
+      s3.send(new AbortMultipartUploadCommand({ ...object, UploadId }), { abortSignal }),
+    );
+    throw error;
+  }
+}
+
+interface Upload {
+  readonly UploadId: string | undefined;
+  readonly Parts: CompletedPart[];
+  readonly bytes: number;
+}
+
+async function complete(s3: S3Client, object: ObjectName, { UploadId, Parts, bytes }: Upload): Promise<void> {
+  try {
+    await s3.send(new CompleteMultipartUploadCommand({ ...object, UploadId, MultipartUpload: { Parts } }));
+  } catch (error) {
+    // An upload that is complete is no upload any more: sent again after its answer was lost, the command finds none.
+    if (!hasName(error, "NoSuchUpload")) throw error;
+    const { ContentLength } = await s3.send(new HeadObjectCommand(object));
+    if (ContentLength !== bytes) throw error;
+  }
+}
+
+async function* prepended(first: Buffer, rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  yield first;
+  yield* rest;
+}
+
+/** All bytes of `source` in buffers of `SINGLE_PUT_BYTES`; the last one is shorter, or there is none. */
+async function* inParts(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer, undefined> {
+  let chunks: Buffer[] = [];
+  let room = SINGLE_PUT_BYTES;
+  for await (const chunk of source) {
+    let rest = chunk;
+    while (rest.length >= room) {
+      chunks.push(rest.subarray(0, room));
+      rest = rest.subarray(room);
+      const part = Buffer.concat(chunks);
+      chunks = [];
+      room = SINGLE_PUT_BYTES;
+      yield part;
+    }
+    chunks.push(rest);
+    room -= rest.length;
+  }
+  if (room < SINGLE_PUT_BYTES) yield Buffer.concat(chunks);
+}
+
+/** The error that led here is the one to tell; what stays is left to the bucket's lifecycle or lies there unnamed. */
+async function tidy(removing: (signal: AbortSignal) => Promise<unknown>): Promise<void> {
+  await removing(AbortSignal.timeout(CLEAN_UP_MS)).catch(() => undefined);
+}
