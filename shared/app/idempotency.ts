@@ -210,11 +210,11 @@ async function waitForAnswer(deps: IdempotencyDeps, key: string, fingerprint: st
   const { store, clock } = deps;
   const end = clock.now() + WAIT_MS;
   for (let pauseMs = FIRST_PAUSE_MS; clock.now() < end; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+    await clock.sleep(Math.min(pauseMs, end - clock.now()));
     const record = await store.get(key);
-    if (record === null) break; // the first request was refused; this one's body is read already, and it may come again
+    if (record === null) break; // the first request was refused; this one's body is read already, but it may come again
     if (record.fingerprint !== null && record.fingerprint !== fingerprint) return { kind: "other" };
     if (record.answer !== null) return replay(deps, record, fingerprint);
-    await clock.sleep(pauseMs);
   }
   return { kind: "busy" };
 }

@@ -18,6 +18,7 @@ export interface UploadDeps {
   readonly store: UploadStore | null;
   readonly queue: Pick<QueueStore, "get">;
   readonly newMessageId: () => MessageId;
+  /** Of the largest mail: told to who uploads, and enforced when it is sent. */
   readonly maxBytes: number;
   /** An upload that was sent and could not be deleted: it goes by itself within a day. */
   readonly onUndeleted: (id: MessageId, error: unknown) => void;
@@ -66,7 +67,7 @@ export function uploads(deps: UploadDeps): Uploads {
     async send(id, work) {
       const store = stored();
       if (await queue.get(id)) throw sentAlready(id);
-      const submitted = await work(contentOf(store, id, maxBytes));
+      const submitted = await work(contentOf(store, id));
       if (submitted.repeated) throw sentAlready(id);
       await store.delete(id).catch((error: unknown) => onUndeleted(id, error));
       return submitted;
@@ -75,14 +76,10 @@ export function uploads(deps: UploadDeps): Uploads {
 }
 
 /** Opened when it is first read, so that a request refused before leaves no connection behind. */
-async function* contentOf(store: UploadStore, id: MessageId, maxBytes: number): AsyncGenerator<Buffer> {
-  const upload = await store.get(id);
-  if (!upload) throw noSuchUpload();
-  if (upload.bytes > maxBytes) {
-    const text = `the upload has ${upload.bytes} bytes, and mail may have ${maxBytes}`;
-    throw new DomainError("message-too-large", text, "upload");
-  }
-  yield* upload.chunks;
+async function* contentOf(store: UploadStore, id: MessageId): AsyncGenerator<Buffer> {
+  const content = await store.get(id);
+  if (!content) throw noSuchUpload();
+  yield* content;
 }
 
 function noSuchUpload(): DomainError {

@@ -7,7 +7,7 @@ export interface UploadStore {
   /** A URL that takes one PUT of bytes, from anybody who has it, until then. A second PUT takes the place of the first. */
   create(id: MessageId): Promise<{ url: string; expiresAt: EpochMs }>;
   /** Null: nothing was put there, or it is gone. */
-  get(id: MessageId): Promise<{ bytes: number; chunks: AsyncIterable<Buffer> } | null>;
+  get(id: MessageId): Promise<AsyncIterable<Buffer> | null>;
   /** No error when there is none. */
   delete(id: MessageId): Promise<void>;
 }
