@@ -106,8 +106,8 @@ export function openLane(deps: LaneDeps): Lane {
     if (isStarved()) return void giveBackWaiting().catch(deps.onError);
     if (down && clock.now() < down.until) return putOffWaiting(down);
     while (waiting.length > 0 && mayStartMore()) {
-      const connection = idleFor(waiting[0] as Job);
-      if (connection) run(waiting.shift() as Job, connection);
+      const pair = pairWithIdle();
+      if (pair) run(waiting.splice(pair.at, 1)[0] as Job, pair.connection);
       else if (!openAnother()) return;
     }
   }
@@ -123,18 +123,23 @@ export function openLane(deps: LaneDeps): Lane {
     return denied && connections.size + acquiring === 0;
   }
 
-  function idleFor(job: Job): Connection | null {
+  /**
+   * An idle connection and the oldest job from its egress address. Older jobs from other addresses are passed over, for no longer
+   * than a connection lasts: whoever takes its place takes the oldest job.
+   */
+  function pairWithIdle(): { connection: Connection; at: number } | null {
     for (const connection of connections) {
-      if (connection.idleSince === null || connection.egressKey !== job.egressKey) continue;
-      if (connection.session?.usable === true) return connection;
+      if (connection.idleSince === null || connection.session?.usable !== true) continue;
+      const at = waiting.findIndex(({ egressKey }) => egressKey === connection.egressKey);
+      if (at !== -1) return { connection, at };
     }
     return null;
   }
 
   /** False: no more connections can be opened now. */
   function openAnother(): boolean {
-    if (acquiring >= waiting.length || pausing) return false;
-    if (connections.size + acquiring >= siteLimit) {
+    if (acquiring >= waiting.length) return false;
+    if (pausing || connections.size + acquiring >= siteLimit) {
       retireIdle();
       return false;
     }

@@ -172,6 +172,41 @@ describe("a lane", () => {
     assert.equal(open.closed, true);
   });
 
+  test("closes an idle connection of another egress address when other processes have the rest of the slots", async () => {
+    const { lane, running } = harness({ siteLimit: 5, slotsFree: 1 });
+    lane.add(job({ egressKey: "e1" }));
+    await turn();
+    const own = session();
+    await running[0]?.end({ session: own });
+    lane.add(job({ egressKey: "e2" }));
+    await turn();
+    assert.equal(own.closed, true);
+    assert.deepEqual(
+      running.map(({ job: { egressKey }, reused }) => [egressKey, reused]),
+      [["e2", null]],
+      "at once, without waiting for a slot",
+    );
+  });
+
+  test("carries what it can on a connection before it closes it for another egress address", async () => {
+    const { lane, running } = harness({ siteLimit: 1 });
+    lane.add(job({ egressKey: "e1" }));
+    await turn();
+    lane.add(job({ egressKey: "e2" }));
+    lane.add(job({ egressKey: "e1" }));
+    const own = session();
+    await running[0]?.end({ session: own });
+    assert.deepEqual(
+      running.map(({ job: { egressKey }, reused }) => [egressKey, reused]),
+      [["e1", own]],
+    );
+    await running[0]?.end({ session: own });
+    assert.deepEqual(
+      running.map(({ job: { egressKey }, reused }) => [egressKey, reused]),
+      [["e2", null]],
+    );
+  });
+
   test("closes a connection that carried as many transactions as it may", async () => {
     const { lane, running, state } = harness({ siteLimit: 1, slotsFree: 1 });
     const open = session();
