@@ -105,14 +105,21 @@ async function carry(
     session.destroy(); // the dialogue is who knows where
     throw error;
   }
+  const tryNextHost = last?.tryNextHost === true && outcomes.every(isOpen);
   if (!session.usable) session.destroy();
+  else if (tryNextHost) session.quit();
   return {
     outcomes,
     session: session.usable ? session : null,
     siteDown: false,
     stale: last?.staleSession ?? false,
-    tryNextHost: last?.tryNextHost === true && outcomes.every(({ kind }) => kind === "deferred"),
+    tryNextHost,
   };
+}
+
+/** Another host may take the mail still: this one could not now, or cannot take UTF-8 at all (RFC 6531 §3.2). */
+function isOpen(outcome: Outcome): boolean {
+  return outcome.kind === "deferred" || (outcome.kind === "bounced" && outcome.cause === "no-smtputf8");
 }
 
 async function transactOnce(
