@@ -7,8 +7,8 @@ import { parseDkimKey } from "#shared/domain/dkim.ts";
 import { messageIds } from "#shared/domain/ids.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
 import { DomainError } from "#shared/domain/errors.ts";
-import type { EmbeddedBackend } from "#shared/embedded/open.ts";
 import { openEmbedded } from "#shared/embedded/open.ts";
+import type { Backend } from "#shared/ports/backend.ts";
 import type { Settings } from "#shared/runtime/config.ts";
 import type { Logger } from "#shared/runtime/log.ts";
 import { createMetrics } from "#shared/runtime/metrics.ts";
@@ -21,14 +21,26 @@ import { lookUpHostsFile } from "./dns/hosts-file.ts";
 import { stubResolver } from "./dns/stub-resolver.ts";
 import { feederDoor, httpDoor } from "./front-doors.ts";
 import { observer } from "./observe.ts";
+import { EMBEDDED_TERMS } from "./store-terms.ts";
+import type { StoreTerms } from "./store-terms.ts";
 import { systemClock } from "./system-clock.ts";
 import type { WorkerDeps } from "./worker.ts";
 
 export interface Wired {
   readonly deps: WorkerDeps;
-  readonly backend: EmbeddedBackend;
+  readonly backend: Backend;
+  readonly recovery: StoreRecovery | null;
   readonly metrics: Metrics;
   close(): Promise<void>;
+}
+
+/**
+ * For a store that only workers of this machine use, so that who is alive is known: rows leased by others are queued again at once.
+ * Null where workers of other hosts have leases too: those of the dead lapse.
+ */
+export interface StoreRecovery {
+  /** Resolves with the number of rows. */
+  recover(living: ReadonlySet<WorkerId>): Promise<number>;
 }
 
 export interface WireOptions {
@@ -50,7 +62,7 @@ export async function wireWorker({
 }: WireOptions): Promise<Wired> {
   const { config } = settings;
   const clock = systemClock;
-  const backend = await openBackend(settings);
+  const { backend, terms, recovery } = await openStore(settings);
   const onError: WorkerDeps["onError"] = (what, error, fields) =>
     log.error({ component: what, err: error, ...fields }, "failed");
   const metrics = createMetrics({
@@ -74,6 +86,7 @@ export async function wireWorker({
   const deps: WorkerDeps = {
     config,
     backend,
+    terms,
     clock,
     random: Math.random,
     newMessageId: messageIds(() => clock.now(), randomBytes),
@@ -97,6 +110,7 @@ export async function wireWorker({
   return {
     deps,
     backend,
+    recovery,
     metrics,
     async close() {
       dns.close();
@@ -105,9 +119,17 @@ export async function wireWorker({
   };
 }
 
-async function openBackend({ backend, dataDir, config }: Settings): Promise<EmbeddedBackend> {
-  if (backend === "embedded")
-    return openEmbedded({ dataDir, clock: systemClock, historyMs: config.queue.historyMs });
+interface Store {
+  readonly backend: Backend;
+  readonly terms: StoreTerms;
+  readonly recovery: StoreRecovery | null;
+}
+
+async function openStore({ aws, dataDir, config }: Settings): Promise<Store> {
+  if (aws === null) {
+    const backend = await openEmbedded({ dataDir, clock: systemClock, historyMs: config.queue.historyMs });
+    return { backend, terms: EMBEDDED_TERMS, recovery: backend };
+  }
   throw new DomainError(
     "invalid-config",
     "ZONEFLEET_BACKEND=aws is not there yet: use embedded",
@@ -115,7 +137,7 @@ async function openBackend({ backend, dataDir, config }: Settings): Promise<Embe
   );
 }
 
-async function readStore({ queue, limits }: EmbeddedBackend) {
+async function readStore({ queue, limits }: Backend) {
   const counts = await queue.counts();
   return {
     queued: counts.reduce((sum, { queued, leased }) => sum + queued + leased, 0),

@@ -33,17 +33,17 @@ async function startLinkedWorker(start: WorkerStart): Promise<LinkedWorker> {
   };
 }
 
-/** Also of workers of a former run, whom nobody but the store remembers: all of the embedded store's ran on this machine. */
-async function recover({ backend }: Wired, { dead, living }: Recovery, log: Logger): Promise<void> {
+/** What the dead had. On a store of this machine's own that is known also of workers of a former run, whom only the store remembers. */
+async function recover({ backend, recovery }: Wired, { dead, living }: Recovery, log: Logger): Promise<void> {
   const alive = new Set(living);
-  const remembered = (await backend.fleet.living()).map(({ worker }) => worker);
+  const remembered = recovery ? (await backend.fleet.living()).map(({ worker }) => worker) : [];
   const gone = new Set([...dead, ...remembered].filter((worker) => !alive.has(worker)));
   for (const worker of gone) {
     await backend.limits.dropHolder(worker);
     await backend.events.dropReader(worker);
     await backend.fleet.leave(worker);
   }
-  const rows = await backend.recover(alive);
+  const rows = recovery ? await recovery.recover(alive) : 0;
   if (gone.size > 0 || rows > 0) {
     log.info({ component: "recovery", dead: [...gone], rows }, "rows of dead workers queued again");
   }

@@ -18,13 +18,16 @@ import type { ResolveMx } from "./delivery/resolve-mx.ts";
 import type { Signer } from "./delivery/sign.ts";
 import type { ConnectOptions } from "./delivery/connect.ts";
 import { blockedEgressView } from "./zone/blocked-egress.ts";
-import { connectionSlots, SLOT_MS } from "./zone/connection-slots.ts";
+import { connectionSlots } from "./zone/connection-slots.ts";
+import type { ConnectionSlots } from "./zone/connection-slots.ts";
 import { openZone } from "./zone/open-zone.ts";
 import { repeat } from "./repeat.ts";
+import type { StoreTerms } from "./store-terms.ts";
 
 export interface WorkerDeps {
   readonly config: Config;
   readonly backend: Backend;
+  readonly terms: StoreTerms;
   readonly clock: Clock;
   readonly random: () => number;
   readonly newMessageId: () => MessageId;
@@ -61,18 +64,19 @@ export interface Worker {
 const HEARTBEAT_MS = 20 * SECOND;
 /** A worker that has not been heard of for this long is dead. */
 const HEARTBEAT_TTL_MS = MINUTE;
-const SWEEP_MS = SECOND;
 const REPORT_MS = SECOND / 2;
 const BLOCKED_MS = 3 * SECOND;
+const SLOTS_TIDY_MS = 2 * SECOND;
 /** Of the grace, what is kept for cutting off and writing what is left. */
 const CUT_MS = 2 * SECOND;
 
 export async function startWorker(deps: WorkerDeps): Promise<Worker> {
-  const { backend, clock } = deps;
+  const { backend, clock, terms, worker } = deps;
   const submit = submitter({ ...deps, ...backend });
+  const slots = connectionSlots({ ...deps, limits: backend.limits, holder: worker, terms: terms.slots });
   const stop = new AbortController();
   const grace = new AbortController();
-  const chores = startChores(deps, submit, stop.signal);
+  const chores = startChores(deps, { submit, slots }, stop.signal);
   const frontDoors: FrontDoor[] = [];
   try {
     for (const open of deps.frontDoors) frontDoors.push(await open(submit));
@@ -81,7 +85,7 @@ export async function startWorker(deps: WorkerDeps): Promise<Worker> {
     await Promise.all([...frontDoors.map((door) => door.drain(0)), chores]);
     throw error;
   }
-  const zones = startZones(deps, stop.signal, grace.signal);
+  const zones = startZones(deps, slots, { stop: stop.signal, grace: grace.signal });
   return {
     frontDoors,
     submit,
@@ -99,11 +103,14 @@ export async function startWorker(deps: WorkerDeps): Promise<Worker> {
   };
 }
 
-function startZones(deps: WorkerDeps, stop: AbortSignal, grace: AbortSignal): Promise<unknown> {
-  const { config, backend, clock, worker } = deps;
+function startZones(
+  deps: WorkerDeps,
+  slots: ConnectionSlots,
+  { stop, grace }: { stop: AbortSignal; grace: AbortSignal },
+): Promise<unknown> {
+  const { config, backend, clock } = deps;
   const blocked = blockedEgressView({ limits: backend.limits, clock });
   const settle = settler({ ...deps, queue: backend.queue, limits: backend.limits });
-  const slots = connectionSlots({ limits: backend.limits, clock, holder: worker });
   const sandbox: Relay | null = config.sandbox.enabled
     ? { host: config.sandbox.host, port: config.sandbox.port, auth: null, secure: false }
     : null;
@@ -122,8 +129,12 @@ function startZones(deps: WorkerDeps, stop: AbortSignal, grace: AbortSignal): Pr
 }
 
 /** What goes on beside the mail: heartbeat, housekeeping, reports. Each goes on after an error. */
-function startChores(deps: WorkerDeps, submit: Submit, stop: AbortSignal): Promise<unknown> {
-  const { clock, backend, config, worker, observer } = deps;
+function startChores(
+  deps: WorkerDeps,
+  { submit, slots }: { submit: Submit; slots: ConnectionSlots },
+  stop: AbortSignal,
+): Promise<unknown> {
+  const { clock, backend, config, worker, observer, terms } = deps;
   const failed = (what: string) => (error: unknown) => deps.onError(what, error);
   const startedAt = clock.now();
   const heartbeat = async (): Promise<void> => {
@@ -137,7 +148,6 @@ function startChores(deps: WorkerDeps, submit: Submit, stop: AbortSignal): Promi
       until: later(now, HEARTBEAT_TTL_MS),
       addresses: [],
     });
-    await backend.limits.renewSlots(worker, later(now, SLOT_MS));
   };
   const sweep = async (): Promise<void> => {
     await backend.queue.sweep();
@@ -150,8 +160,10 @@ function startChores(deps: WorkerDeps, submit: Submit, stop: AbortSignal): Promi
   };
   return Promise.all([
     repeat(clock, HEARTBEAT_MS, stop, heartbeat, failed("heartbeat")),
-    repeat(clock, SWEEP_MS, stop, sweep, failed("sweep")),
-    repeat(clock, REPORT_MS, stop, report, failed("bounce report")),
+    repeat(clock, HEARTBEAT_MS, stop, () => slots.renew(), failed("renewing slots")),
+    repeat(clock, SLOTS_TIDY_MS, stop, () => slots.tidy(), failed("giving back slots")),
+    repeat(clock, terms.sweepMs, stop, sweep, failed("sweep")),
+    terms.reportsBounces ? repeat(clock, REPORT_MS, stop, report, failed("bounce report")) : null,
   ]);
 }
 

@@ -1,12 +1,16 @@
 /**
  * Connection slots of this process: each open connection has one for its site and one for its zone, out of budgets that all
- * processes share, so the caps hold over the fleet. A process that dies loses its slots when they lapse.
+ * processes share, so the caps hold over the fleet. A process that dies loses its slots when they lapse; so does one that cannot
+ * reach the store for that long, and then it opens nothing more until it can.
  */
 
 import type { Clock } from "#shared/domain/clock.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
-import { later, MINUTE } from "#shared/domain/units.ts";
+import { later, MINUTE, SECOND } from "#shared/domain/units.ts";
+import type { EpochMs } from "#shared/domain/units.ts";
 import type { LimitStore } from "#shared/ports/limit-store.ts";
+import type { SlotAnswer, SlotLease, SlotSlice, SlotTerms } from "./slot-slice.ts";
+import { slotSlice } from "./slot-slice.ts";
 
 export interface SlotKey {
   readonly zone: string;
@@ -16,37 +20,80 @@ export interface SlotKey {
 }
 
 export interface ConnectionSlots {
-  /** False: the zone or the site has all the connections it may have, here or elsewhere. */
-  acquire(key: SlotKey): Promise<boolean>;
+  /** Not granted: the zone or the site has all the connections it may have, here or elsewhere. */
+  acquire(key: SlotKey): Promise<SlotAnswer>;
   release(key: SlotKey): Promise<void>;
+  /** Stay the holder of all that is held; to be called many times in `SLOT_MS`. */
+  renew(): Promise<void>;
+  /** Give back what has not been used since the last time. */
+  tidy(): Promise<void>;
 }
 
-/** Renewed by the worker's heartbeat many times in this time. */
-export const SLOT_MS = 2 * MINUTE;
+export interface ConnectionSlotsDeps {
+  readonly limits: LimitStore;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly holder: WorkerId;
+  readonly terms: SlotTerms;
+}
 
-export function connectionSlots(deps: {
-  limits: LimitStore;
-  clock: Clock;
-  holder: WorkerId;
-}): ConnectionSlots {
+/** How long slots are held unless they are renewed. */
+const SLOT_MS = 2 * MINUTE;
+/** Another host's clock may be ahead of ours, and take for over what is not. */
+const CLOCK_MARGIN_MS = 15 * SECOND;
+
+export function connectionSlots(deps: ConnectionSlotsDeps): ConnectionSlots {
   const { limits, clock, holder } = deps;
-  const siteKey = (key: SlotKey): string => `site ${key.zone} ${key.site}`;
-  const zoneKey = (key: SlotKey): string => `zone ${key.zone}`;
-  const take = async (key: string, limit: number): Promise<boolean> =>
-    (await limits.acquireSlots(key, { holder, want: 1, limit, until: later(clock.now(), SLOT_MS) })) === 1;
+  const lease = slotLease(clock);
+  const slices = new Map<string, SlotSlice>();
+  const slice = (key: string): SlotSlice => {
+    const there = slices.get(key) ?? slotSlice(key, { ...deps, lease });
+    slices.set(key, there);
+    return there;
+  };
+  const site = (key: SlotKey): SlotSlice => slice(`site ${key.zone} ${key.site}`);
+  const zone = (key: SlotKey): SlotSlice => slice(`zone ${key.zone}`);
   return {
     // The narrow limit first: a slot of the zone is not taken for a site that is full.
     async acquire(key) {
-      if (!(await take(siteKey(key), key.siteLimit))) return false;
-      if (await take(zoneKey(key), key.zoneLimit)) return true;
-      await limits.releaseSlots(siteKey(key), { holder, count: 1 });
-      return false;
+      const ofSite = await site(key).take(key.siteLimit);
+      if (!ofSite.granted) return ofSite;
+      try {
+        const ofZone = await zone(key).take(key.zoneLimit);
+        if (!ofZone.granted) await site(key).putBack();
+        return ofZone;
+      } catch (error) {
+        await site(key).putBack();
+        throw error;
+      }
     },
+
     async release(key) {
-      await Promise.all([
-        limits.releaseSlots(siteKey(key), { holder, count: 1 }),
-        limits.releaseSlots(zoneKey(key), { holder, count: 1 }),
-      ]);
+      await Promise.all([site(key).putBack(), zone(key).putBack()]);
     },
+
+    async renew() {
+      const until = lease.next();
+      await limits.renewSlots(holder, until);
+      lease.extended(until);
+    },
+
+    async tidy() {
+      const results = await Promise.allSettled([...slices.values()].map((each) => each.tidy()));
+      for (const [key, each] of slices) if (each.isEmpty) slices.delete(key);
+      const failed = results.find((result) => result.status === "rejected");
+      if (failed) throw failed.reason;
+    },
+  };
+}
+
+function slotLease(clock: Clock): SlotLease {
+  let until = 0 as EpochMs;
+  return {
+    next: () => later(clock.now(), SLOT_MS),
+    extended(to) {
+      if (to > until) until = to;
+    },
+    holds: () => later(clock.now(), CLOCK_MARGIN_MS) < until,
   };
 }

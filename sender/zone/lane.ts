@@ -28,7 +28,7 @@ export interface LaneDeps {
   readonly site: string;
   /** Connections at once, all processes together. */
   readonly siteLimit: number;
-  readonly slots: ConnectionSlots;
+  readonly slots: Pick<ConnectionSlots, "acquire" | "release">;
   readonly clock: Clock;
   readonly random: () => number;
   /** The peer may not take the mail before what `beforeDot` gives at that time has resolved; null: it may. */
@@ -76,8 +76,8 @@ interface Connection {
 /** Jobs a lane holds for each connection it may have, so that none waits for the next `take`; and some for a lane of one. */
 const JOBS_PER_CONNECTION = 4;
 const JOBS_ANYWAY = 10;
-/** Between two tries to get a slot that all went to other processes; up to twice as long. */
-const SLOT_RETRY_MS = 250;
+/** Between two tries to get a slot from a store that does not answer; up to twice as long. */
+const NO_ANSWER_RETRY_MS = 250;
 /** How long a site that cannot be reached is left alone, doubled with each failed probe. */
 const DOWN_FIRST_MS = MINUTE;
 const DOWN_MAX_MS = 15 * MINUTE;
@@ -149,13 +149,12 @@ export function openLane(deps: LaneDeps): Lane {
 
   async function acquireAndRun(): Promise<void> {
     acquiring++;
-    const granted = await deps.slots.acquire(slotKey).catch((error: unknown) => {
+    const answer = await deps.slots.acquire(slotKey).catch((error: unknown) => {
       deps.onError(error);
       return null; // the store does not answer: no new connections until it does
     });
     acquiring--;
-    if (granted === false) denied = true;
-    if (granted !== true) return waitForSlot();
+    if (!answer?.granted) return waitForSlot(answer?.retryAt ?? null);
     const job = waiting.shift();
     const connection: Connection = { session: null, egressKey: "", idleSince: null, unwritten: null };
     connections.add(connection);
@@ -163,13 +162,15 @@ export function openLane(deps: LaneDeps): Lane {
     else retire(connection);
   }
 
-  /** Ask again in a while. */
-  async function waitForSlot(): Promise<void> {
+  /** Ask again when there may be one; null: the store gave no answer. */
+  async function waitForSlot(retryAt: EpochMs | null): Promise<void> {
     const alreadyPausing = pausing;
     pausing = true;
+    if (retryAt !== null) denied = true;
     pump(); // gives back what cannot start
     if (alreadyPausing) return;
-    await clock.sleep(SLOT_RETRY_MS * (1 + deps.random()));
+    const noAnswerMs = NO_ANSWER_RETRY_MS * (1 + deps.random());
+    await clock.sleep(retryAt === null ? noAnswerMs : Math.max(0, retryAt - clock.now()));
     pausing = false;
     denied = false;
     pump();

@@ -27,6 +27,7 @@ import { mxResolver } from "../../sender/delivery/resolve-mx.ts";
 import { signer } from "../../sender/delivery/sign.ts";
 import { feederDoor, httpDoor } from "../../sender/front-doors.ts";
 import { observer } from "../../sender/observe.ts";
+import { EMBEDDED_TERMS } from "../../sender/store-terms.ts";
 import { systemClock } from "../../sender/system-clock.ts";
 import { startWorker } from "../../sender/worker.ts";
 import type { Worker } from "../../sender/worker.ts";
@@ -75,6 +76,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   const running: Worker = await startWorker({
     config,
     backend,
+    terms: EMBEDDED_TERMS,
     clock,
     random: Math.random,
     newMessageId: messageIds(() => clock.now(), randomBytes),

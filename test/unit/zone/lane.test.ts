@@ -62,7 +62,8 @@ function harness({ siteLimit = 2, slotsFree = 100 } = {}) {
     slots: {
       acquire: async () => {
         if (state.storeFails) throw new Error("the store does not answer");
-        return state.slotsFree > 0 && state.slotsFree-- > 0;
+        if (state.slotsFree > 0 && state.slotsFree-- > 0) return { granted: true };
+        return { granted: false, retryAt: clock.in(SECOND) };
       },
       release: async () => void state.slotsFree++,
     },
