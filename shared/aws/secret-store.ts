@@ -1,0 +1,100 @@
+/**
+ * Secrets in the one table: `k#<kind>`, `<name>`. What is stored for an account or an API key is a hash, good to be kept beside
+ * everything else. DKIM keys have to be read again, and are sealed (sealer.ts); who has no sealer can neither store nor read one,
+ * which is what the Lambdas of the API are to be.
+ *
+ * The table rather than Secrets Manager: thousands of accounts would be thousands of secrets at a monthly price each, and one call
+ * each to read. A grant can still be for `k#…` alone or for all but that (condition on `dynamodb:LeadingKeys`).
+ */
+
+import { DeleteItemCommand, PutItemCommand } from "@aws-sdk/client-dynamodb";
+import * as z from "zod";
+
+import { DomainError } from "../domain/errors.ts";
+import { KIB } from "../domain/units.ts";
+import type { SecretKind, SecretStore } from "../ports/secret-store.ts";
+import type { TableDeps } from "./items.ts";
+import { getItem, itemsOf, marshal } from "./items.ts";
+import type { ItemKey } from "./keys.ts";
+import { KINDS } from "./keys.ts";
+import type { Sealer } from "./sealer.ts";
+
+/** DynamoDB takes sort keys of 1,024 bytes. */
+const MAX_NAME_BYTES = 1_000;
+/** The longest key we would sign with has 4 KiB. */
+const MAX_SECRET_BYTES = 64 * KIB;
+
+const SecretSchema = z.object({ SK: z.string(), secret: z.string() });
+
+export interface SecretStoreDeps extends TableDeps {
+  /** Null: this process has no use for DKIM keys. */
+  readonly sealer: Sealer | null;
+}
+
+export function dynamoSecretStore(deps: SecretStoreDeps): SecretStore {
+  const { dynamo, table, sealer } = deps;
+
+  function sealerFor(kind: SecretKind): Sealer | null {
+    if (kind !== "dkim") return null;
+    if (sealer) return sealer;
+    throw new DomainError(
+      "forbidden",
+      "DKIM keys are sealed, and this process was given no key to seal with",
+    );
+  }
+
+  return {
+    /** 1 read unit. */
+    async get(kind, name) {
+      const key = keyOf(kind, name);
+      const item = key && (await getItem(deps, key));
+      if (!item) return null;
+      const { secret } = SecretSchema.parse(item);
+      return sealerFor(kind)?.open(secret, `${kind}/${name}`) ?? secret;
+    },
+
+    /** 1 read unit for each 4 KiB of secrets. */
+    async list(kind) {
+      const items = await Array.fromAsync(itemsOf(deps, partitionOf(kind)));
+      // The table sorts names by their bytes; callers expect the order of strings.
+      return items.map((item) => SecretSchema.parse(item).SK).toSorted();
+    },
+
+    /** 1 write unit for each KiB. */
+    async put(kind, name, value) {
+      const key = keyOf(kind, name);
+      if (!key) throw unusableName(kind);
+      if (Buffer.byteLength(value) > MAX_SECRET_BYTES)
+        throw new DomainError("too-large", `a secret has at most ${MAX_SECRET_BYTES} bytes`, "value");
+      const secret = sealerFor(kind)?.seal(value, `${kind}/${name}`) ?? value;
+      await dynamo.send(new PutItemCommand({ TableName: table, Item: marshal({ ...key, secret }) }));
+    },
+
+    /** 1 read and 1 write unit. Read first, so that a deletion whose answer was lost is not taken for "there was none". */
+    async remove(kind, name) {
+      const key = keyOf(kind, name);
+      if (!key || !(await getItem(deps, key))) return false;
+      await dynamo.send(new DeleteItemCommand({ TableName: table, Key: marshal({ ...key }) }));
+      return true;
+    },
+  };
+}
+
+function partitionOf(kind: SecretKind): string {
+  return KINDS.secret + kind;
+}
+
+/** Null: no secret can have that name. */
+function keyOf(kind: SecretKind, name: string): ItemKey | null {
+  const bytes = Buffer.byteLength(name);
+  if (bytes === 0 || bytes > MAX_NAME_BYTES || !name.isWellFormed() || name.includes("\0")) return null;
+  return { PK: partitionOf(kind), SK: name };
+}
+
+function unusableName(kind: SecretKind): DomainError {
+  return new DomainError(
+    "invalid-request",
+    `the name cannot be one of a secret (${kind}): use 1 to ${MAX_NAME_BYTES} bytes of text`,
+    "name",
+  );
+}
