@@ -19,6 +19,7 @@ import type { RouteName } from "#shared/app/routes.ts";
 import { matchRoute, routes } from "#shared/app/routes.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { ApiConfig } from "#shared/domain/config.ts";
+import { DomainError } from "#shared/domain/errors.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import { KIB, MIB, MINUTE, SECOND } from "#shared/domain/units.ts";
 
@@ -247,7 +248,7 @@ async function* bodyOf(
   try {
     for await (const chunk of request.iterator({ destroyOnReturn: false })) yield chunk as Buffer;
   } catch (error) {
-    throw new HttpError(400, "invalid-body", `the body did not come whole: ${(error as Error).message}`);
+    throw new DomainError("incomplete-message", `the body did not come whole: ${(error as Error).message}`);
   }
 }
 

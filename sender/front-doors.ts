@@ -26,7 +26,7 @@ export type OpenDoor = (submit: Submit) => Promise<FrontDoor>;
 
 export function feederDoor(settings: SmtpInterface, deps: DoorDeps): OpenDoor {
   const { config, backend, clock, reusePort } = deps;
-  const log = deps.log.child({ component: "feeder", interface: settings.name });
+  const log = deps.log.child({ component: "feeder" });
   return async (submit) => {
     const feeder = await startFeeder({
       interface: settings,
@@ -50,8 +50,7 @@ export function feederDoor(settings: SmtpInterface, deps: DoorDeps): OpenDoor {
   };
 }
 
-export function httpDoor({ config, backend, clock, metrics, reusePort, ...deps }: DoorDeps): OpenDoor {
-  const log = deps.log.child({ component: "api" });
+export function httpDoor({ config, backend, clock, log, metrics, reusePort }: DoorDeps): OpenDoor {
   return async (submit) => {
     await checkApiExposure(config.api, backend.secrets);
     const scrape = async () => ({ contentType: METRICS_CONTENT_TYPE, text: await metrics.text() });

@@ -20,13 +20,21 @@ export function observer({ log, metrics, clock }: { log: Logger; metrics: Metric
       const suppressed = rows.filter((row) => row.state === "suppressed").length;
       if (suppressed > 0) metrics.messageDrop.inc(suppressed);
       log.debug(
-        { messageId: message.id, rows: rows.length, suppressed, bytes: message.body.bytes, durationMs },
+        {
+          component: "submit",
+          messageId: message.id,
+          rows: rows.length,
+          suppressed,
+          bytes: message.body.bytes,
+          durationMs,
+        },
         "message queued",
       );
     },
     notAccepted(error) {
       metrics.messagePush.inc({ result: "fail" });
-      if (!(error instanceof DomainError)) log.error({ err: error }, "message could not be stored");
+      if (!(error instanceof DomainError))
+        log.error({ component: "submit", err: error }, "message could not be stored");
     },
     settled(row, attempt, settled) {
       count(metrics, row, attempt, settled, clock.now());

@@ -18,6 +18,7 @@ import type { SMTPServer } from "smtp-server";
 
 import type { Submitted } from "#shared/app/submit.ts";
 import type { Address } from "#shared/domain/address.ts";
+import { DomainError } from "#shared/domain/errors.ts";
 import type { Origin } from "#shared/domain/message.ts";
 import type { FeederContext } from "./context.ts";
 import { MessageBody } from "./message-body.ts";
@@ -140,7 +141,9 @@ export class FeederConnection extends SMTPConnection {
   }
 
   #loseBody(): void {
-    this.#body?.abandon(new Error("the session ended before the end of the message"));
+    this.#body?.abandon(
+      new DomainError("incomplete-message", "The session ended before the end of the message"),
+    );
   }
 
   // Commands
@@ -305,10 +308,9 @@ export class FeederConnection extends SMTPConnection {
     const { log, metrics } = this.#context;
     const reply = replyToFailure(error);
     metrics.refused(reply.code);
-    const fields = { ...this.#fields(), code: reply.code, err: error };
-    if (this._closing || this._closed) log.info(fields, "session ended before the end of the message");
-    else if (isMistake(error)) log.info(fields, "message refused");
-    else log.error(fields, "message could not be stored");
+    const fields = { ...this.#fields(), code: reply.code };
+    if (isMistake(error)) log.info({ ...fields, reason: (error as Error).message }, "message refused");
+    else log.error({ ...fields, err: error }, "message could not be stored");
     return reply;
   }
 

@@ -12,6 +12,7 @@ export type DomainErrorCode =
   | "invalid-request"
   | "bare-newline"
   | "delivery-loop"
+  | "incomplete-message"
   | "header-too-long"
   | "message-too-large"
   | "no-recipients"

@@ -68,6 +68,7 @@ describe("a message that was not taken", () => {
   const answers: [DomainErrorCode, string][] = [
     ["message-too-large", "552 5.3.4"],
     ["delivery-loop", "554 5.4.6"],
+    ["incomplete-message", "451 4.4.2"],
     ["too-many-recipients", "452 4.5.3"],
     ["no-recipients", "554 5.5.1"],
     ["bare-newline", "550 5.6.0"],

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 
 import type { Submit } from "#shared/app/submit.ts";
 import { DomainError } from "#shared/domain/errors.ts";
+import { isMistake } from "../../../sender/feeder/reply.ts";
 import { collectingLog, collectingSubmit, submittedOf, testFeeder } from "../../support/feeder-harness.ts";
 import { SmtpTalker } from "../../support/smtp-talker.ts";
 
@@ -165,6 +166,7 @@ describe("a session", () => {
     await started.promise;
     talker.destroy();
     assert.match(String(await failed.promise), /before the end of the message/);
+    assert.ok(isMistake(await failed.promise), "so nobody takes it for a failing store");
     await feeder.close();
     assert.deepEqual(
       lines.filter(({ level }) => level === "error"),
