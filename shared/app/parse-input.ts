@@ -7,13 +7,13 @@ import { nearestName } from "../domain/nearest.ts";
 
 /** Throws a DomainError with the path of the first thing wrong, which begins with `root` when given. */
 export function parseInput<S extends z.ZodType>(schema: S, input: unknown, root = ""): z.output<S> {
-  const parsed = schema.safeParse(input);
+  const parsed = schema.safeParse(input, { reportInput: true });
   if (parsed.success) return parsed.data;
   const problem = problemOf(parsed.error.issues[0], schema);
   const path = printPath(problem.path, root);
   throw new DomainError(
     "invalid-request",
-    path === "" ? problem.text : `${path}: ${problem.text}`,
+    `${path === "" ? "the body" : path}: ${problem.text}`,
     path === "" ? null : path,
   );
 }
@@ -46,10 +46,11 @@ function problemOf(issue: z.core.$ZodIssue | undefined, schema: z.ZodType): Prob
   if (!issue) return { path: [], text: "not what is expected" };
   if (issue.code === "unrecognized_keys") return unknownField(issue, schema);
   if (issue.code === "invalid_union") return problemOfUnion(issue, schema);
+  const text = issue.message.replace(/^Invalid input: /, "");
   if (issue.code === "invalid_type" && issue.input === undefined) {
-    return { path: issue.path, text: `is missing (${issue.message})` };
+    return { path: issue.path, text: `is missing (${text.replace(/, received undefined$/, "")})` };
   }
-  return { path: issue.path, text: issue.message };
+  return { path: issue.path, text };
 }
 
 /** The branch whose own type fits speaks for the union; when none does, the union's own words do. */

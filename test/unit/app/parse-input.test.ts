@@ -48,8 +48,12 @@ test("the path leads to what is wrong, also inside a union", () => {
     text: "either: expected this or that",
     path: "either",
   });
-  assert.equal(problem({}).path, "name");
-  assert.equal(problem(5).path, null);
+});
+
+test("what is missing, of the wrong kind, or no object at all is told apart", () => {
+  assert.deepEqual(problem({}), { text: "name: is missing (expected string)", path: "name" });
+  assert.deepEqual(problem({ name: 1 }), { text: "name: expected string, received number", path: "name" });
+  assert.deepEqual(problem([]), { text: "the body: expected object, received array", path: null });
 });
 
 test("paths print as a person would write them, on one line", () => {
