@@ -1,27 +1,34 @@
-/** `zonefleet account`: who may submit by SMTP with AUTH. */
+/** `zonefleet account`: who may submit by SMTP with AUTH, and in whose name. */
 
 import { randomBytes } from "node:crypto";
 import { parseArgs } from "node:util";
 
-import { putAccount, removeAccount } from "#shared/app/accounts.ts";
+import { putAccount, removeAccount, sendersOf } from "#shared/app/accounts.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 
 import type { Command, Terminal } from "./command.ts";
 import { onlyOperand, UsageError } from "./command.ts";
 
-const usage = `  zonefleet account add <user>       make an account or change its password, which is read from
-                                     standard input or asked for
+const usage = `  zonefleet account add <user> [--from <domain or address>,...]
+                                     make an account or change its password, which is read from
+                                     standard input or asked for; --from limits whom its mail
+                                     may come from, and stays until another --from
   zonefleet account list
   zonefleet account remove <user>`;
 
 export const accountCommand: Command = {
   usage,
   async run(args, terminal) {
-    const { positionals } = parseArgs({ args: [...args], options: {}, allowPositionals: true });
+    const { positionals, values } = parseArgs({
+      args: [...args],
+      options: { from: { type: "string", multiple: true } },
+      allowPositionals: true,
+    });
     const [action, ...operands] = positionals;
+    if (action !== "add" && values.from !== undefined) throw new UsageError("--from goes with add only");
     switch (action) {
       case "add":
-        return add(onlyOperand(operands, "user"), terminal);
+        return add({ user: onlyOperand(operands, "user"), from: values.from ?? null }, terminal);
       case "list":
         return list(operands, terminal);
       case "remove":
@@ -34,17 +41,24 @@ export const accountCommand: Command = {
   },
 };
 
-async function add(user: string, { secrets, print, readSecret }: Terminal): Promise<void> {
+async function add(
+  { user, from }: { user: string; from: readonly string[] | null },
+  { secrets, print, readSecret }: Terminal,
+): Promise<void> {
+  const senders = from?.flatMap((text) => text.split(",")).map((sender) => sender.trim());
   const password = await readSecret(`Password of ${user}: `);
   if (password === null) throw new UsageError("there is no password on standard input");
   const existed = (await secrets.get("account", user)) !== null;
-  await putAccount({ secrets, randomBytes }, { user, password });
+  await putAccount({ secrets, randomBytes }, { user, password, ...(senders && { senders }) });
   print(existed ? `Password of ${user} changed.` : `Account ${user} made.`);
 }
 
 async function list(operands: readonly string[], { secrets, print }: Terminal): Promise<void> {
   if (operands.length > 0) throw new UsageError("list takes nothing more");
-  for (const user of await secrets.list("account")) print(user);
+  for (const user of await secrets.list("account")) {
+    const senders = await sendersOf(secrets, user);
+    print(senders === null ? user : `${user}\t${senders.join(",")}`);
+  }
 }
 
 async function remove(user: string, { secrets, print }: Terminal): Promise<void> {

@@ -3,7 +3,7 @@
 import type { SMTPServerAuthentication, SMTPServerOptions, SMTPServerSession } from "smtp-server";
 
 import { SECOND } from "#shared/domain/units.ts";
-import type { CheckCredentials } from "./auth.ts";
+import type { CheckCredentials, Login } from "./auth.ts";
 import type { FeederContext } from "./context.ts";
 
 /** Before each refusal. */
@@ -13,7 +13,7 @@ export const MAX_FAILURES = 3;
 
 export type AuthHandler = NonNullable<SMTPServerOptions["onAuth"]>;
 
-type AuthReply = { ok: true; user: string } | { ok: false; code: number; text: string };
+type AuthReply = { ok: true; login: Login } | { ok: false; code: number; text: string };
 
 class AuthRefused extends Error {
   override readonly name = "AuthRefused";
@@ -49,8 +49,8 @@ export function authHandler(context: FeederContext, check: CheckCredentials): Au
       return refuse(user, session);
     try {
       const answer = await check({ user, password: auth.password ?? "" });
-      if (answer === "right") return { ok: true, user };
       if (answer === "wrong") return await refuse(user, session);
+      if (answer !== "busy") return { ok: true, login: answer };
     } catch (error) {
       context.log.error({ ...fieldsOf(session), user, err: error }, "credentials could not be checked");
     }
@@ -59,7 +59,7 @@ export function authHandler(context: FeederContext, check: CheckCredentials): Au
 
   async function answer(...[auth, session, callback]: Parameters<AuthHandler>): Promise<void> {
     const reply = await replyTo(auth, session);
-    if (reply.ok) callback(null, { user: reply.user });
+    if (reply.ok) callback(null, { user: reply.login });
     else callback(new AuthRefused(reply.code, reply.text));
   }
 

@@ -13,8 +13,9 @@ import { LRUCache } from "lru-cache";
 
 import { MAX_CREDENTIAL_LENGTH } from "#shared/app/accounts.ts";
 import type { Clock } from "#shared/domain/clock.ts";
-import { NO_PASSWORD, parsePasswordHash, verifyPassword } from "#shared/domain/password.ts";
-import type { PasswordHash } from "#shared/domain/password.ts";
+import type { Account } from "#shared/domain/account.ts";
+import { parseAccount } from "#shared/domain/account.ts";
+import { NO_PASSWORD, verifyPassword } from "#shared/domain/password.ts";
 import { SECOND, later } from "#shared/domain/units.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
@@ -29,16 +30,23 @@ export interface Credentials {
   readonly password: string;
 }
 
-/** `busy`: too many ask at once, try again later. */
-export type CredentialAnswer = "right" | "wrong" | "busy";
+/** Who has logged in. */
+export interface Login {
+  readonly user: string;
+  readonly senders: Account["senders"];
+}
 
-/** Throws when the store does, or when what it holds is no password hash. */
+/** `busy`: too many ask at once, try again later. */
+export type CredentialAnswer = Login | "wrong" | "busy";
+
+/** Throws when the store does, or when what it holds is no account. */
 export type CheckCredentials = (credentials: Credentials) => Promise<CredentialAnswer>;
 
 interface Remembered {
   readonly digest: Buffer;
   /** What the store held when the password was right. */
   readonly stored: string;
+  readonly login: Login;
   readonly recheckAt: EpochMs;
 }
 
@@ -55,37 +63,40 @@ export function credentialCheck({
   const remembered = new LRUCache<string, Remembered>({ max: MAX_REMEMBERED });
   const gate = workGate();
 
-  async function isRemembered(user: string, digest: Buffer): Promise<boolean> {
+  async function recall(user: string, digest: Buffer): Promise<Login | null> {
     const known = remembered.get(user);
-    if (!known || !timingSafeEqual(known.digest, digest)) return false;
-    if (clock.now() < known.recheckAt) return true;
-    if ((await secrets.get("account", user)) !== known.stored) return false;
+    if (!known || !timingSafeEqual(known.digest, digest)) return null;
+    if (clock.now() < known.recheckAt) return known.login;
+    if ((await secrets.get("account", user)) !== known.stored) return null;
     remembered.set(user, { ...known, recheckAt: later(clock.now(), RECHECK_MS) });
-    return true;
+    return known.login;
   }
 
   return async ({ user, password }) => {
     if (user.length > MAX_CREDENTIAL_LENGTH || password.length > MAX_CREDENTIAL_LENGTH) return "wrong";
     const digest = createHmac("sha256", key).update(password).digest();
-    if (await isRemembered(user, digest)) return "right";
+    const recalled = await recall(user, digest);
+    if (recalled) return recalled;
     const leave = await gate.enter();
     if (!leave) return "busy";
     try {
       const stored = await secrets.get("account", user);
-      const matches = await verifyPassword(stored === null ? NO_PASSWORD : hashOf(stored), password);
-      if (!matches || stored === null) return "wrong";
-      remembered.set(user, { digest, stored, recheckAt: later(clock.now(), RECHECK_MS) });
-      return "right";
+      const account = stored === null ? null : accountIn(stored);
+      const matches = await verifyPassword(account?.passwordHash ?? NO_PASSWORD, password);
+      if (!matches || stored === null || account === null) return "wrong";
+      const login = { user, senders: account.senders };
+      remembered.set(user, { digest, stored, login, recheckAt: later(clock.now(), RECHECK_MS) });
+      return login;
     } finally {
       leave();
     }
   };
 }
 
-function hashOf(stored: string): PasswordHash {
-  const hash = parsePasswordHash(stored);
-  if (hash === null) throw new Error("the stored password of an SMTP account cannot be read: set it anew");
-  return hash;
+function accountIn(stored: string): Account {
+  const account = parseAccount(stored);
+  if (account === null) throw new Error("the stored password of an SMTP account cannot be read: set it anew");
+  return account;
 }
 
 /** Lets `MAX_AT_ONCE` in; `enter` gives how to leave, or null when too many wait already. */

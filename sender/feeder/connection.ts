@@ -17,9 +17,11 @@ import type { SMTPConnectionOptions } from "smtp-server/lib/smtp-connection.js";
 import type { SMTPServer } from "smtp-server";
 
 import type { Submitted } from "#shared/app/submit.ts";
+import { maySendAs } from "#shared/domain/account.ts";
 import type { Address } from "#shared/domain/address.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import type { Origin } from "#shared/domain/message.ts";
+import type { Login } from "./auth.ts";
 import type { FeederContext } from "./context.ts";
 import { MessageBody } from "./message-body.ts";
 import { EndlessMessage, MessageParser } from "./message-parser.ts";
@@ -210,6 +212,9 @@ export class FeederConnection extends SMTPConnection {
     const mail = readMail(command.toString(), { maxBytes: this.#context.interface.maxSize });
     if (!mail.ok) return this.#answer(done, mail.reply.code, mail.reply.text);
     const { returnPath, smtputf8 } = mail;
+    if (!maySendAs(this.#login()?.senders ?? null, returnPath)) {
+      return this.#answer(done, 553, "5.7.1 This login may not send from that address");
+    }
     this.#transaction = { returnPath, smtputf8, recipients: new Set(), refused: false };
     this.#answer(done, 250, "2.1.0 Sender OK");
   }
@@ -334,8 +339,12 @@ export class FeederConnection extends SMTPConnection {
   }
 
   #user(): string | null {
-    const user: unknown = this.session.user;
-    return typeof user === "string" ? user : null;
+    return this.#login()?.user ?? null;
+  }
+
+  /** What auth-handler.ts gave. */
+  #login(): Login | null {
+    return (this.session.user as Login | undefined) ?? null;
   }
 
   #tls(): string | null {

@@ -59,6 +59,26 @@ describe("zonefleet account", () => {
     assert.equal(out.at(-1), "anna");
   });
 
+  test("add --from limits whom the account's mail may come from, until another --from", async () => {
+    const { zonefleet, out } = setUp();
+    await zonefleet("account add anna --from One.example,ben@two.example --from münchen.example");
+    await zonefleet("account add anna");
+    await zonefleet("account list");
+    assert.equal(out.at(-1), "anna\tone.example,ben@two.example,xn--mnchen-3ya.example");
+    await zonefleet("account add anna --from three.example");
+    await zonefleet("account list");
+    assert.equal(out.at(-1), "anna\tthree.example");
+  });
+
+  test("add --from what is neither a domain nor an address makes no account", async () => {
+    for (const sender of ["one..example", "a@", "@one.example", "one.example,"]) {
+      const { zonefleet, err, secrets } = setUp();
+      assert.equal(await zonefleet(`account add anna --from ${sender}`), 1, sender);
+      assert.match(err[0] ?? "", /neither a domain .* nor an address/);
+      assert.deepEqual(await secrets.list("account"), []);
+    }
+  });
+
   test("without a password there is no account", async () => {
     const { zonefleet, err, secrets } = setUp(null);
     assert.equal(await zonefleet("account add anna"), 2);
@@ -86,6 +106,7 @@ describe("a command that is not written as it should be", () => {
     "account add anna ben",
     "account list anna",
     "account add --user anna",
+    "account list --from one.example",
     "api-key",
     "api-key list x",
     "api-key remove",

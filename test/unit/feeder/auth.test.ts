@@ -6,6 +6,7 @@ import { removeAccount } from "#shared/app/accounts.ts";
 import { hashPassword } from "#shared/domain/password.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
 import { credentialCheck, RECHECK_MS } from "../../../sender/feeder/auth.ts";
+import type { Credentials } from "../../../sender/feeder/auth.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
 import { memorySecrets } from "../../support/feeder-harness.ts";
 
@@ -17,7 +18,7 @@ const CHEAP_HASH = "$scrypt$ln=1,r=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$NiUss+Ui7BmDduiM
 /** Counts how often the store is asked: a remembered password asks for nothing until it is checked again. */
 async function checking(): Promise<{
   secrets: SecretStore;
-  check: ReturnType<typeof credentialCheck>;
+  check: (credentials: Credentials) => Promise<"right" | "wrong" | "busy">;
   clock: ReturnType<typeof fakeClock>;
   asked: () => number;
 }> {
@@ -32,10 +33,14 @@ async function checking(): Promise<{
   };
   await secrets.put("account", "anna", annasHash);
   const clock = fakeClock();
+  const check = credentialCheck({ secrets, clock, key: randomBytes(32) });
   return {
     secrets,
     clock,
-    check: credentialCheck({ secrets, clock, key: randomBytes(32) }),
+    check: async (credentials) => {
+      const answer = await check(credentials);
+      return typeof answer === "string" ? answer : "right";
+    },
     asked: () => asked,
   };
 }

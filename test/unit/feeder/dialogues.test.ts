@@ -43,7 +43,8 @@ async function settingsOf(lines: readonly Line[], secrets: SecretStore): Promise
   for (const { text } of lines.filter(({ kind }) => kind === "@")) {
     const [key = "", ...rest] = text.split(" ");
     if (key === "account") {
-      await putAccount({ secrets, randomBytes }, { user: rest[0] ?? "", password: rest[1] ?? "" });
+      const [user = "", password = "", ...senders] = rest;
+      await putAccount({ secrets, randomBytes }, { user, password, ...(senders.length > 0 && { senders }) });
     } else {
       settings[key] = JSON.parse(rest.join(" "));
     }

@@ -1,0 +1,44 @@
+/**
+ * What is stored of an SMTP account: the hash of its password, and the senders it is limited to. One line of text: the hash alone,
+ * or the hash, ` from=` and the senders with commas between them.
+ */
+
+import type { Address } from "./address.ts";
+import { domainOf, parseAddress, parseDomain } from "./address.ts";
+import type { PasswordHash } from "./password.ts";
+import { parsePasswordHash } from "./password.ts";
+
+export interface Account {
+  readonly passwordHash: PasswordHash;
+  /** Domains and addresses that its mail may come from (RFC 6409 §6.1); null: any. */
+  readonly senders: readonly string[] | null;
+}
+
+const LIMITED = " from=";
+
+export function printAccount({ passwordHash, senders }: Account): string {
+  return senders === null ? passwordHash : `${passwordHash}${LIMITED}${senders.join(",")}`;
+}
+
+/** Null: not what `printAccount` makes. */
+export function parseAccount(text: string): Account | null {
+  const [hash = "", senders = null, ...more] = text.split(LIMITED);
+  const passwordHash = parsePasswordHash(hash);
+  if (passwordHash === null || senders === "" || more.length > 0) return null;
+  return { passwordHash, senders: senders?.split(",") ?? null };
+}
+
+/** A domain or an address in the form in which it is stored. Null: it is neither, or could not be told from a list. */
+export function parseSender(text: string): string | null {
+  const sender = text.includes("@") ? parseAddress(text)?.toLowerCase() : parseDomain(text);
+  return sender === undefined || sender === null || /[\s,]/.test(sender) ? null : sender;
+}
+
+/**
+ * True: mail of the account may have this return path. `<>` always may, for reports and receipts. A domain does not stand for those
+ * below it.
+ */
+export function maySendAs(senders: Account["senders"], returnPath: Address | null): boolean {
+  if (senders === null || returnPath === null) return true;
+  return senders.includes(domainOf(returnPath)) || senders.includes(returnPath.toLowerCase());
+}

@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { maySendAs, parseAccount, parseSender, printAccount } from "#shared/domain/account.ts";
+import type { Account } from "#shared/domain/account.ts";
+import { NO_PASSWORD as passwordHash } from "#shared/domain/password.ts";
+import { address } from "../../support/builders.ts";
+
+describe("an account as text", () => {
+  test("comes back as it was", () => {
+    for (const senders of [null, ["one.example"], ["one.example", "anna@two.example"]]) {
+      const account: Account = { passwordHash, senders };
+      assert.deepEqual(parseAccount(printAccount(account)), account);
+    }
+  });
+
+  test("that is no account is not read as one that may send as anybody", () => {
+    for (const text of [
+      "",
+      "hash",
+      `${passwordHash} `,
+      `${passwordHash} from=`,
+      `${passwordHash} from=a from=b`,
+    ])
+      assert.equal(parseAccount(text), null, text);
+  });
+});
+
+describe("a sender of an account", () => {
+  test("is a domain or an address, whatever its letters", () => {
+    assert.equal(parseSender("One.Example"), "one.example");
+    assert.equal(parseSender("Anna@MÜNCHEN.example"), "anna@xn--mnchen-3ya.example");
+    for (const text of ["", "@one.example", "anna@", "a b", '"a,b"@one.example'])
+      assert.equal(parseSender(text), null);
+  });
+
+  test("covers addresses of the domain and not of those below it", () => {
+    const senders = ["one.example", "anna@two.example"];
+    for (const text of ["ben@one.example", "Anna@two.example"])
+      assert.equal(maySendAs(senders, address(text)), true);
+    for (const text of ["ben@sub.one.example", "ben@two.example", "one.example@three.example"])
+      assert.equal(maySendAs(senders, address(text)), false);
+  });
+
+  test("may be nobody, and is anybody without a limit", () => {
+    assert.equal(maySendAs(["one.example"], null), true);
+    assert.equal(maySendAs(null, address("ben@two.example")), true);
+  });
+});
