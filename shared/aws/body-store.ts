@@ -8,7 +8,9 @@
  * B3  Up to `PIECE_BYTES` are read at once. More are read in pieces, each with a request of its own when it is wanted, so that no
  *     connection to S3 stays open while a slow peer takes a mail, and a connection that breaks costs one piece.
  * B4  What a failed put may have left is taken away at once, as far as S3 answers; parts cut off go by the bucket's lifecycle. A
- *     process killed between put and accept leaves an object that no message names.
+ *     process killed between put and accept leaves an object that no message names, until the lifecycle takes it.
+ * B5  The body of a mail that is done goes with others, up to a second later (`deleteSoon`), for a call of its own would cost as
+ *     much CPU as putting it has.
  */
 
 import {
@@ -24,6 +26,7 @@ import {
 import type { CompletedPart, S3Client } from "@aws-sdk/client-s3";
 import { LRUCache } from "lru-cache";
 
+import type { Clock } from "../domain/clock.ts";
 import type { MessageId } from "../domain/ids.ts";
 import { MIB, SECOND } from "../domain/units.ts";
 import type { BodyStore } from "../ports/body-store.ts";
@@ -37,16 +40,13 @@ export const SINGLE_PUT_BYTES = 5 * MIB;
 const CLEAN_UP_MS = 5 * SECOND;
 /** Messages whose body is known here; the record of any other is read when its body is wanted. */
 const MAX_KNOWN = 20_000;
-/** DeleteObjects takes as many. */
-export const MAX_DELETED = 1_000;
+/** Bodies to be deleted soon: so many go at once, and fewer after a second. DeleteObjects takes 1,000. */
+const DELETED_TOGETHER = 100;
+const DELETE_AFTER_MS = SECOND;
+export const BODY_PREFIX = "bodies/";
 
 /** Names the object of a body among those of its message. */
 export type BodyRef = string;
-
-export interface StoredBody {
-  readonly id: MessageId;
-  readonly ref: BodyRef;
-}
 
 export interface S3BodyStore extends BodyStore {
   /** For the record of a message that is being accepted: what this process has put for it. Null: nothing. */
@@ -56,24 +56,35 @@ export interface S3BodyStore extends BodyStore {
    * this process has put for it otherwise is taken away.
    */
   learn(id: MessageId, ref: BodyRef): void;
-  /** Delete the bodies of settled messages, at most `MAX_DELETED`, in one call. No error for one that is gone. */
-  deleteAll(bodies: readonly StoredBody[]): Promise<void>;
+  /** From now on there is no such body here; its object goes within about a second. */
+  deleteSoon(id: MessageId): void;
+  /** Delete now what is to go soon. */
+  close(): Promise<void>;
 }
 
 export interface S3BodyDeps {
   readonly s3: S3Client;
   readonly bucket: string;
+  readonly clock: Pick<Clock, "sleep">;
   /** From the record of the message; null: there is none, or it names no body. */
   readonly readRef: (id: MessageId) => Promise<BodyRef | null>;
+  /** Objects that could not be deleted stay until the lifecycle of the bucket takes them. */
+  readonly onNotDeleted: (error: unknown) => void;
 }
 
-export function s3BodyStore({ s3, bucket, readRef }: S3BodyDeps): S3BodyStore {
+export function s3BodyStore(deps: S3BodyDeps): S3BodyStore {
+  const { s3, bucket, readRef } = deps;
   /** Put by this process, not yet accepted. */
   const put = new LRUCache<MessageId, BodyRef>({ max: MAX_KNOWN });
   /** Of accepted messages. */
   const known = new LRUCache<MessageId, BodyRef>({ max: MAX_KNOWN });
   const upload = uploader(s3, bucket);
   const read = objectReader(s3, bucket);
+  const doomed = laterDeleter(deps, async (ids) => {
+    const found = await Promise.all(ids.map(async (id) => ({ id, ref: await find(id) })));
+    const there = found.flatMap(({ id, ref }) => (ref === null ? [] : [keyOf(id, ref)]));
+    await deleteObjects(s3, bucket, there);
+  });
 
   async function find(id: MessageId): Promise<BodyRef | null> {
     const here = known.get(id) ?? put.get(id);
@@ -99,7 +110,7 @@ export function s3BodyStore({ s3, bucket, readRef }: S3BodyDeps): S3BodyStore {
     },
 
     async get(id, range) {
-      const ref = await find(id);
+      const ref = doomed.has(id) ? null : await find(id);
       return ref === null ? null : await read(keyOf(id, ref), range);
     },
 
@@ -121,22 +132,60 @@ export function s3BodyStore({ s3, bucket, readRef }: S3BodyDeps): S3BodyStore {
       if (other !== undefined && other !== ref) void remove(id, other).catch(() => undefined);
     },
 
-    async deleteAll(bodies) {
-      if (bodies.length === 0) return;
-      const Objects = bodies.map(({ id, ref }) => ({ Key: keyOf(id, ref) }));
-      const { Errors = [] } = await s3.send(
-        new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects, Quiet: true } }),
-      );
-      for (const { id } of bodies) known.delete(id);
-      const [first] = Errors;
-      if (first) throw new Error(`S3 kept ${Errors.length} objects: ${first.Code} ${first.Message}`);
-    },
+    deleteSoon: (id) => doomed.add(id),
+    close: () => doomed.deleteNow(),
   };
+}
+
+interface LaterDeleter {
+  add(id: MessageId): void;
+  has(id: MessageId): boolean;
+  deleteNow(): Promise<void>;
+}
+
+/** Gathers ids until they are many or some time has passed. */
+function laterDeleter(
+  { clock, onNotDeleted }: Pick<S3BodyDeps, "clock" | "onNotDeleted">,
+  remove: (ids: readonly MessageId[]) => Promise<void>,
+): LaterDeleter {
+  const gone = new LRUCache<MessageId, true>({ max: MAX_KNOWN });
+  let waiting: MessageId[] = [];
+
+  async function deleteNow(): Promise<void> {
+    const ids = waiting;
+    waiting = [];
+    try {
+      if (ids.length > 0) await remove(ids);
+    } catch (error) {
+      onNotDeleted(error);
+    }
+  }
+
+  return {
+    add(id) {
+      gone.set(id, true);
+      waiting.push(id);
+      if (waiting.length >= DELETED_TOGETHER) void deleteNow();
+      else if (waiting.length === 1) void clock.sleep(DELETE_AFTER_MS).then(deleteNow);
+    },
+    has: (id) => gone.has(id),
+    deleteNow,
+  };
+}
+
+async function deleteObjects(s3: S3Client, bucket: string, keys: readonly string[]): Promise<void> {
+  if (keys.length === 0) return;
+  const Objects = keys.map((Key) => ({ Key }));
+  const { Errors = [] } = await s3.send(
+    new DeleteObjectsCommand({ Bucket: bucket, Delete: { Objects, Quiet: true } }),
+  );
+  const [first] = Errors;
+  if (first) throw new Error(`S3 kept ${Errors.length} objects: ${first.Code} ${first.Message}`);
 }
 
 /** The last two characters of an id are chance, so that 1,024 prefixes share the requests: S3 takes 3,500 PUT a second for one. */
 function keyOf(id: MessageId, ref: BodyRef): string {
-  return `bodies/${id.slice(-2)}/${id}/${ref}`;
+  return `${BODY_PREFIX}${id.slice(-2)}/${id}/${ref}`;
 }
 
 async function byteCount(source: AsyncIterable<Buffer>): Promise<number> {

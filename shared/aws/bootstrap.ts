@@ -23,11 +23,14 @@ import type { SQSClient } from "@aws-sdk/client-sqs";
 
 import { DAY, MINUTE, SECOND } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
+import { hasName } from "./aws-errors.ts";
+import { BODY_PREFIX } from "./body-store.ts";
 import type { AwsClients } from "./clients.ts";
 import { INDEXES, TTL_ATTRIBUTE } from "./keys.ts";
 import type { AwsNames } from "./names.ts";
 import { deadLetterQueueName, queueName } from "./names.ts";
 import { tableInput } from "./table.ts";
+import { UPLOAD_PREFIX } from "./upload-store.ts";
 
 export interface BootstrapOptions {
   readonly clients: AwsClients;
@@ -45,8 +48,15 @@ const RETENTION_MS = 14 * DAY;
 /** Giving a signal back counts as a receive too, so that only what comes round for hours is a dead letter. */
 const MAX_RECEIVES = 100;
 /** What an upload that was cut off has left is paid for until it is taken away. */
-const ABORT_UPLOADS_AFTER_DAYS = 1;
-/** Resource names of other installations in the account do not count as ours. */
+const CUT_OFF_AFTER_DAYS = 1;
+/** A client sends what it has uploaded within minutes, or it has given up. */
+const UPLOADS_AFTER_DAYS = 2;
+/**
+ * Bodies are deleted when their mail is done; this is for those that a crash has left without one. It must be longer than any mail
+ * waits, and an operator may hold mail for as long as he likes: a mail held for longer than this has no bytes any more.
+ */
+const BODIES_AFTER_DAYS = 400;
+/** Of another account it would be `BucketAlreadyExists`. */
 const OURS_ALREADY = "BucketAlreadyOwnedByYou";
 
 export const DEFAULT_VISIBILITY_MS = 6 * MINUTE;
@@ -105,15 +115,21 @@ async function makeBucket(s3: S3Client, name: string): Promise<void> {
       LifecycleConfiguration: {
         Rules: [
           {
-            ID: "cut-off-uploads",
+            ID: "cut-off",
             Status: "Enabled",
             Filter: { Prefix: "" },
-            AbortIncompleteMultipartUpload: { DaysAfterInitiation: ABORT_UPLOADS_AFTER_DAYS },
+            AbortIncompleteMultipartUpload: { DaysAfterInitiation: CUT_OFF_AFTER_DAYS },
           },
+          expiry("uploads", UPLOAD_PREFIX, UPLOADS_AFTER_DAYS),
+          expiry("bodies", BODY_PREFIX, BODIES_AFTER_DAYS),
         ],
       },
     }),
   );
+}
+
+function expiry(ID: string, Prefix: string, Days: number) {
+  return { ID, Status: "Enabled" as const, Filter: { Prefix }, Expiration: { Days } };
 }
 
 async function makeQueues(sqs: SQSClient, { names, zones, visibilityMs }: BootstrapOptions): Promise<void> {
@@ -144,11 +160,10 @@ async function makeQueue(
   return { arn };
 }
 
-/** Names of errors differ a little between servers: with or without a prefix such as `AWS.SimpleQueueService.`. */
 async function unlessNamed(sending: Promise<unknown>, name: string): Promise<void> {
   try {
     await sending;
   } catch (error) {
-    if (!(error instanceof Error && error.name.endsWith(name))) throw error;
+    if (!hasName(error, name)) throw error;
   }
 }
