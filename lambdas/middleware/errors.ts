@@ -33,6 +33,7 @@ const STATUS: Readonly<Record<DomainErrorCode, number>> = {
   "invalid-header": 400,
   "invalid-request": 400,
   "bare-newline": 400,
+  "needs-smtputf8": 400,
   "incomplete-message": 400,
   "delivery-loop": 422,
   "header-too-long": 400,

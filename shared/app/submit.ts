@@ -88,6 +88,7 @@ export function submitter(deps: SubmitDeps): Submit {
       const id = submission.dsn?.id ?? submission.id ?? deps.newMessageId();
       const taken = await storeBody(deps, submission, id, startedAt);
       try {
+        refuseUndeclaredUtf8(submission, taken);
         const message = messageOf(submission, id, startedAt, taken, recipients.length);
         const suppressed = await deps.suppressions.find(recipients);
         const dueAt = dueTime(deps.config, submission, taken, startedAt);
@@ -134,6 +135,13 @@ async function storeBody(
   });
   await bodies.put(id, stream.chunks);
   return stream.result();
+}
+
+/** RFC 6531 §3.4: headers that are not ASCII take the extension. Nobody could say in which encoding they are. */
+function refuseUndeclaredUtf8({ smtputf8 }: Submission, { smtputf8Headers }: IntakeResult): void {
+  if (smtputf8 || !smtputf8Headers) return;
+  const text = "The header is not ASCII: say SMTPUTF8 in MAIL, or use encoded words (RFC 2047).";
+  throw new DomainError("needs-smtputf8", text);
 }
 
 function messageOf(

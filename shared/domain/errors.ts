@@ -11,6 +11,7 @@ export type DomainErrorCode =
   | "invalid-header"
   | "invalid-request"
   | "bare-newline"
+  | "needs-smtputf8"
   | "delivery-loop"
   | "incomplete-message"
   | "header-too-long"

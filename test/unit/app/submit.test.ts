@@ -49,6 +49,16 @@ describe("submit", () => {
     assert.equal(app.told.notAccepted.length, 1);
   });
 
+  test("refuses headers that are not ASCII unless the client said SMTPUTF8, and keeps nothing of them", async () => {
+    const put: MessageId[] = [];
+    await using app = await openApp({}, (backend) => spyOnBodies(backend, put));
+    const text = "Subject: j\u00f5geva\r\n\r\nbody\r\n";
+    await assert.rejects(app.submit(submission({ text, smtputf8: false })), { code: "needs-smtputf8" });
+    assert.equal(await bodyOf(app.backend, put[0] as MessageId), null);
+    const { message } = await app.submit(submission({ text, smtputf8: true }));
+    assert.equal(message.smtputf8, true);
+  });
+
   test("keeps nothing of a message that is refused half way", async () => {
     const put: MessageId[] = [];
     await using app = await openApp({}, (backend) => spyOnBodies(backend, put));

@@ -72,6 +72,7 @@ describe("a message that was not taken", () => {
     ["too-many-recipients", "452 4.5.3"],
     ["no-recipients", "554 5.5.1"],
     ["bare-newline", "550 5.6.0"],
+    ["needs-smtputf8", "550 5.6.9"],
     ["header-too-long", "554 5.6.0"],
     ["invalid-header", "554 5.6.0"],
     ["invalid-address", "554 5.6.0"],
