@@ -1,6 +1,7 @@
 /** SIGTERM and SIGINT: what is in flight ends well, what has not begun is sent after the next start, and nothing is sent twice. */
 
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 
 import { SECOND } from "#shared/domain/units.ts";
@@ -134,6 +135,47 @@ test(
     } finally {
       await relay.killAll();
     }
+  },
+);
+
+test(
+  "npm start passes a SIGTERM on, and ends when the relay has",
+  { timeout: TIMEOUT_MS, skip: spawnSync("npm", ["--version"]).status === 0 ? false : "there is no npm" },
+  async () => {
+    await using mx = await startFakeMx({ lateMs: SLOW_MS });
+    await using scratch = await scratchFolder();
+    await using relay = await startRelayProcess({
+      scratch,
+      config: { zones: { default: relayZone(mx) } },
+      command: ["npm", "start"],
+    });
+    await submit(relay, "slow@probe.test");
+    await eventually("the mail", PATIENCE_MS, () => (mx.said.includes("DATA slow@probe.test") ? true : null));
+    relay.signal("SIGTERM"); // to npm alone, as a process manager sends it
+    assert.deepEqual(await relay.ended, { code: 0, signal: null });
+    await relay.allGone();
+    assert.equal(mx.mails.length, 1, "what was in flight has been finished");
+  },
+);
+
+test(
+  "one Ctrl-C in a terminal, which npm passes on a second time, drains and does not cut off",
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await using mx = await startFakeMx({ lateMs: SLOW_MS });
+    await using scratch = await scratchFolder();
+    await using relay = await startRelayProcess({
+      scratch,
+      config: { zones: { default: relayZone(mx) } },
+      env: { npm_lifecycle_event: "start" },
+    });
+    await submit(relay, "slow@probe.test");
+    await eventually("the mail", PATIENCE_MS, () => (mx.said.includes("DATA slow@probe.test") ? true : null));
+    process.kill(-relay.pid, "SIGINT"); // the terminal, to all processes
+    await systemClock.sleep(20); // or the two would be one for the kernel already
+    relay.signal("SIGINT"); // npm
+    assert.deepEqual(await relay.ended, { code: 0, signal: null });
+    assert.equal(mx.mails.length, 1, "what was in flight has been finished");
   },
 );
 

@@ -33,6 +33,8 @@ export interface ProcessOptions {
   /** Over the defaults of a test: free ports, no sandbox, local targets allowed. A text is taken for the file as it is. */
   readonly config?: ConfigInput | string;
   readonly processes?: number;
+  /** Default: the program itself. */
+  readonly command?: readonly string[];
   /** Over everything else. Undefined: not set. */
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
@@ -91,10 +93,12 @@ export async function startMain({
   config = {},
   processes = 2,
   env,
+  command = [process.execPath, "sender/main.ts"],
 }: ProcessOptions): Promise<MainProcess> {
   const configFile = join(scratch.folder, "zonefleet.config.json");
   await writeFile(configFile, typeof config === "string" ? config : JSON.stringify(withDefaults(config)));
-  const child = spawn(process.execPath, ["sender/main.ts"], {
+  const [program = "", ...args] = command;
+  const child = spawn(program, args, {
     cwd: ROOT,
     detached: true, // a process group of its own: it is killed as a whole
     stdio: ["ignore", "pipe", "pipe"],
