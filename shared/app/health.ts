@@ -1,9 +1,10 @@
-/** Whether mail can be taken now: the store answers a question, and soon. */
+/** Whether mail can be taken now: the store answers a question, and soon. And what a scrape reads out of the stores. */
 
 import type { Clock } from "../domain/clock.ts";
 import { messageIdOfFact } from "../domain/ids.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { SECOND } from "../domain/units.ts";
+import type { LimitStore } from "../ports/limit-store.ts";
 import type { QueueStore } from "../ports/queue-store.ts";
 
 const HEALTH_TIMEOUT_MS = 2 * SECOND;
@@ -27,4 +28,20 @@ export async function checkHealth({
   const ok = await Promise.race([asked, late]);
   answered.abort();
   return { ok };
+}
+
+/** For `/metrics`: what the stores know, whoever is asked. */
+export async function readStore({
+  queue,
+  limits,
+}: {
+  queue: Pick<QueueStore, "counts">;
+  limits: Pick<LimitStore, "blocked">;
+}): Promise<{ queued: number; deferred: number; blacklisted: number }> {
+  const counts = await queue.counts();
+  return {
+    queued: counts.reduce((sum, { queued, leased }) => sum + queued + leased, 0),
+    deferred: counts.reduce((sum, { deferred }) => sum + deferred, 0),
+    blacklisted: (await limits.blocked()).length,
+  };
 }

@@ -45,7 +45,7 @@ interface StoredRecord extends IdempotencyRecord {
   readonly mark: string;
 }
 
-export function awsIdempotencyStore(deps: TableDeps): IdempotencyStore {
+export function dynamoIdempotencyStore(deps: TableDeps): IdempotencyStore {
   const { dynamo, table, clock } = deps;
 
   /** The item that was in the way; null: there was none, and the record is made. */

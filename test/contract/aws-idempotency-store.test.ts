@@ -5,7 +5,7 @@ import { describe, test } from "node:test";
 
 import type { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 
-import { awsIdempotencyStore } from "#shared/aws/idempotency-store.ts";
+import { dynamoIdempotencyStore } from "#shared/aws/idempotency-store.ts";
 import { DAY, later, MINUTE } from "#shared/domain/units.ts";
 import type { ClaimRequest, Claimed, IdempotencyClaim } from "#shared/ports/idempotency-store.ts";
 import { newInstallation, onOwnTable, sharedLocalAws, stopLocalAwsAtEnd } from "../support/aws-backend.ts";
@@ -18,7 +18,7 @@ const skip = noLocalAws();
 stopLocalAwsAtEnd();
 
 describe("on the local AWS", { skip }, () => {
-  idempotencyStoreContract("DynamoDB", (clock) => onOwnTable(clock, awsIdempotencyStore));
+  idempotencyStoreContract("DynamoDB", (clock) => onOwnTable(clock, dynamoIdempotencyStore));
 
   test("a write whose answer was lost is known again as one's own", async () => {
     const clock = fakeClock();
@@ -26,7 +26,7 @@ describe("on the local AWS", { skip }, () => {
     const { table, ...names } = aws.newNames();
     await newInstallation(aws.clients, { table, ...names });
     const { dynamo } = aws.newClients();
-    const store = awsIdempotencyStore({ dynamo, table, clock });
+    const store = dynamoIdempotencyStore({ dynamo, table, clock });
     const request = (): ClaimRequest => ({
       messageId: newMessageId(),
       fingerprint: "f",

@@ -1,0 +1,91 @@
+/**
+ * An API Lambda: the routes it serves behind one handler. It finds the route as the local server does, by method and path, so that
+ * a trailing slash, HEAD, and paths that are not there are answered alike in both places; API Gateway's own idea of the route is
+ * not looked at. Answers are whole, for a Lambda gives no other.
+ */
+
+import withMiddleware from "@middy/core";
+import type { Context } from "aws-lambda";
+
+import type { RouteName } from "#shared/app/routes.ts";
+import { matchRoute } from "#shared/app/routes.ts";
+import type { Clock } from "#shared/domain/clock.ts";
+
+import type { ApiEvent, ApiHandler, ApiResult } from "./http.ts";
+import { wholeResult } from "./http.ts";
+import { errorResult, HttpError, isFault } from "./middleware/errors.ts";
+import { requestTelemetry } from "./middleware/telemetry.ts";
+import type { Telemetry } from "./telemetry.ts";
+
+export interface EntryDeps {
+  readonly telemetry: Telemetry;
+  readonly clock: Clock;
+}
+
+/** A route that is in the table and not in `handlers` is another Lambda's: API Gateway sends it there. */
+export function apiEntry(
+  handlers: Partial<Record<RouteName, ApiHandler>>,
+  { telemetry, clock }: EntryDeps,
+): ApiHandler {
+  const handler = withMiddleware<ApiEvent, ApiResult>(async (event: ApiEvent, context: Context) =>
+    answer(handlers, telemetry, event, context),
+  ).use(requestTelemetry({ telemetry, clock }));
+  return (event, context) => handler(event, context);
+}
+
+async function answer(
+  handlers: Partial<Record<RouteName, ApiHandler>>,
+  { log }: Telemetry,
+  event: ApiEvent,
+  context: Context,
+): Promise<ApiResult> {
+  const { http, requestId } = event.requestContext;
+  const result = await routed(handlers, event, context).catch((error: unknown) => {
+    if (isFault(error)) log.error({ component: "api", requestId, err: error }, "request failed");
+    return errorResult(error, "internal");
+  });
+  const headers = { ...result.headers, "x-request-id": requestId };
+  return { ...result, headers, ...(http.method === "HEAD" ? { body: "", isBase64Encoded: false } : {}) };
+}
+
+async function routed(
+  handlers: Partial<Record<RouteName, ApiHandler>>,
+  event: ApiEvent,
+  context: Context,
+): Promise<ApiResult> {
+  const { name, params } = findRoute(event.requestContext.http.method, pathOf(event));
+  const handler = handlers[name];
+  if (!handler) throw nothingThere();
+  return wholeResult(await handler({ ...event, pathParameters: params }, context));
+}
+
+/** The path without the stage, which API Gateway puts before it unless the stage is the default one. */
+function pathOf({ rawPath, requestContext }: ApiEvent): string {
+  const prefix = `/${requestContext.stage}`;
+  const hasPrefix = requestContext.stage !== "$default" && `${rawPath}/`.startsWith(`${prefix}/`);
+  return hasPrefix ? rawPath.slice(prefix.length) || "/" : rawPath;
+}
+
+function findRoute(method: string, path: string): { name: RouteName; params: Record<string, string> } {
+  const match = matchRoute(method, path);
+  switch (match.kind) {
+    case "found":
+      return match;
+    case "method": {
+      const allow = match.allow.join(", ");
+      throw new HttpError(405, "method-not-allowed", `this path is for ${allow} only`, { allow });
+    }
+    case "missing":
+      throw nothingThere();
+    case "malformed":
+      throw new HttpError(400, "invalid-request", "the path has a percent-escape that is none");
+  }
+}
+
+function nothingThere(): HttpError {
+  return new HttpError(
+    404,
+    "not-found",
+    "there is nothing at this path; GET /openapi.json lists what there is",
+  );
+}

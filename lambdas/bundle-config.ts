@@ -1,0 +1,41 @@
+/**
+ * The checked configuration as text beside a bundle: build.ts writes it, wire.ts reads it. So a Lambda needs neither the file that
+ * people write nor the code that checks it, and starts with what was checked when it was built.
+ *
+ * Secrets stay behind: a Lambda takes mail in and answers questions, it does not sign and does not connect to relays.
+ */
+
+import type { Config } from "#shared/domain/config.ts";
+import type { Zone } from "#shared/domain/zone.ts";
+
+export const CONFIG_FILE = "config.json";
+/** No field and no header has that name. */
+const MAP = "(map)";
+
+export function printConfig(config: Config): string {
+  return JSON.stringify(withoutSecrets(config), (_, value: unknown) =>
+    value instanceof Map ? { [MAP]: [...value] } : value,
+  );
+}
+
+/** Trusts what `printConfig` of the same build wrote. */
+export function readConfig(text: string): Config {
+  return JSON.parse(text, (_, value: unknown) => (isMap(value) ? new Map(value[MAP]) : value)) as Config;
+}
+
+function isMap(value: unknown): value is { [MAP]: [unknown, unknown][] } {
+  return typeof value === "object" && value !== null && MAP in value;
+}
+
+function withoutSecrets(config: Config): Config {
+  return {
+    ...config,
+    dkim: { ...config.dkim, keys: [] },
+    smtpInterfaces: [],
+    zones: new Map([...config.zones].map(([name, zone]) => [name, withoutCredentials(zone)])),
+  };
+}
+
+function withoutCredentials(zone: Zone): Zone {
+  return zone.relay === null ? zone : { ...zone, relay: { ...zone.relay, auth: null } };
+}

@@ -1,0 +1,94 @@
+/**
+ * What a Lambda tells: log lines by Powertools' logger, metrics as EMF lines that CloudWatch counts. Both go to stdout, where they
+ * are paid for by the byte: a served request costs one metrics line and no log line.
+ */
+
+import { Logger } from "@aws-lambda-powertools/logger";
+import { Metrics, MetricUnit } from "@aws-lambda-powertools/metrics";
+
+import type { Observer } from "#shared/app/observer.ts";
+import { DomainError } from "#shared/domain/errors.ts";
+
+import type { Log } from "./log.ts";
+
+const NAMESPACE = "ZoneFleet";
+
+/**
+ * - `Requests` `Refused` `Faults` answers of the API, those of 4xx and of 5xx. Alert: any Faults that last.
+ * - `MessagesAccepted` `RecipientsAccepted` `RecipientsSuppressed` `MessagesNotStored`. Alert: NotStored above 0.
+ * - `BouncesSent` `EventsRead` `EventsFailed`. Alert: EventsFailed above 0, for reports are then late.
+ * - `RowsFed` `LeasesLapsed` `MessagesPurged` of the sweep. Alert: LeasesLapsed stays high, senders die.
+ * - `DeadLetters` signals that nobody could use. Alert: above 0.
+ */
+export type CountName =
+  | "Requests"
+  | "Refused"
+  | "Faults"
+  | "MessagesAccepted"
+  | "RecipientsAccepted"
+  | "RecipientsSuppressed"
+  | "MessagesNotStored"
+  | "BouncesSent"
+  | "EventsRead"
+  | "EventsFailed"
+  | "RowsFed"
+  | "LeasesLapsed"
+  | "MessagesPurged"
+  | "DeadLetters";
+export type TimeName = "RequestTime" | "AcceptTime";
+
+/** What is counted is written when the invocation ends. */
+export interface Telemetry {
+  readonly log: Log;
+  readonly count: (name: CountName, by?: number) => void;
+  readonly time: (name: TimeName, ms: number) => void;
+  readonly publish: () => void;
+}
+
+/** `service` is the name of the Lambda: the one dimension of its metrics. */
+export function telemetry(service: string): Telemetry {
+  const logger = new Logger({ serviceName: service });
+  const metrics = new Metrics({ namespace: NAMESPACE, serviceName: service });
+  return {
+    log: {
+      debug: (fields, message) => logger.debug(message, { ...fields }),
+      info: (fields, message) => logger.info(message, { ...fields }),
+      warn: (fields, message) => logger.warn(message, { ...fields }),
+      error: (fields, message) => logger.error(message, { ...fields }),
+    },
+    count(name, by = 1) {
+      metrics.addMetric(name, MetricUnit.Count, by);
+    },
+    time(name, ms) {
+      metrics.addMetric(name, MetricUnit.Milliseconds, ms);
+    },
+    publish() {
+      if (metrics.hasStoredMetrics()) metrics.publishStoredMetrics();
+    },
+  };
+}
+
+/** A Lambda takes mail in and reports bounces; it settles nothing. */
+export function observer({ log, count, time }: Telemetry): Observer {
+  return {
+    accepted(message, rows, durationMs) {
+      const suppressed = rows.filter(({ state }) => state === "suppressed").length;
+      count("MessagesAccepted");
+      count("RecipientsAccepted", rows.length);
+      if (suppressed > 0) count("RecipientsSuppressed", suppressed);
+      time("AcceptTime", durationMs);
+      log.debug({ messageId: message.id, rows: rows.length, suppressed, durationMs }, "message queued");
+    },
+    notAccepted(error) {
+      if (error instanceof DomainError) return;
+      count("MessagesNotStored");
+      log.error({ err: error }, "message could not be stored");
+    },
+    settled: () => undefined,
+    settledLate: () => undefined,
+    bounceSent(message) {
+      count("BouncesSent");
+      log.info({ messageId: message.id }, "bounce message queued");
+    },
+  };
+}

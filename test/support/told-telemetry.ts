@@ -1,0 +1,31 @@
+/** A Telemetry that remembers. */
+
+import type { CountName, Telemetry } from "../../lambdas/telemetry.ts";
+
+export interface ToldTelemetry extends Telemetry {
+  readonly counts: Partial<Record<CountName, number>>;
+  readonly lines: { level: string; message: string; fields: object }[];
+  /** How often metrics were written. */
+  readonly published: { times: number };
+}
+
+export function toldTelemetry(): ToldTelemetry {
+  const counts: Partial<Record<CountName, number>> = {};
+  const lines: ToldTelemetry["lines"] = [];
+  const published = { times: 0 };
+  const line = (level: string) => (fields: object, message: string) =>
+    void lines.push({ level, message, fields });
+  return {
+    counts,
+    lines,
+    published,
+    log: { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") },
+    count: (name, by = 1) => {
+      counts[name] = (counts[name] ?? 0) + by;
+    },
+    time: () => undefined,
+    publish: () => {
+      published.times++;
+    },
+  };
+}

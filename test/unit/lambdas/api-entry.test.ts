@@ -1,0 +1,118 @@
+/** Lambdas of the API as API Gateway calls them, over a real store. */
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import type { Context } from "aws-lambda";
+
+import { MIB } from "#shared/domain/units.ts";
+import type { UploadStore } from "#shared/ports/upload-store.ts";
+import { apiEntry } from "../../../lambdas/api-entry.ts";
+import type { ApiHandlers } from "../../../lambdas/api.ts";
+import { apiHandlers } from "../../../lambdas/api.ts";
+import { MAX_LAMBDA_BODY } from "../../../lambdas/http.ts";
+import { systemClock } from "../../../sender/system-clock.ts";
+import type { ApiHarness } from "../../support/api-harness.ts";
+import { realSubmit, startApi } from "../../support/api-harness.ts";
+import type { LambdaRequest } from "../../support/lambda-event.ts";
+import { lambdaEvent } from "../../support/lambda-event.ts";
+import { toldTelemetry } from "../../support/told-telemetry.ts";
+
+let api: ApiHarness;
+let handlers: ApiHandlers;
+before(async () => {
+  api = await startApi();
+  handlers = apiHandlers({
+    config: api.config,
+    backend: { ...api.backend, uploads: noUploads },
+    submit: realSubmit(api.config, api.backend),
+    metrics: () => Promise.resolve({ contentType: "text/plain", text: "" }),
+    clock: systemClock,
+    log: toldTelemetry().log,
+  });
+});
+after(() => api[Symbol.asyncDispose]());
+
+const noUploads: UploadStore = {
+  create: () => Promise.reject(new Error("not here")),
+  get: () => Promise.resolve(null),
+  delete: () => Promise.resolve(),
+};
+
+async function ask(request: LambdaRequest, served: Partial<ApiHandlers> = handlers) {
+  const telemetry = toldTelemetry();
+  const entry = apiEntry(served, { telemetry, clock: systemClock });
+  const answer = await entry(lambdaEvent(request), {} as Context);
+  const { statusCode: status, headers, body = "" } = answer;
+  return { status, headers, body, json: body.startsWith("{") ? JSON.parse(body) : null, telemetry };
+}
+
+describe("a Lambda of the API", () => {
+  test("finds the route by path, with and without the stage in front, a trailing slash, and what is in it", async () => {
+    for (const [stage, path] of [
+      ["$default", "/queued/active"],
+      ["$default", "/queued/active/default/"],
+      ["prod", "/queued/active/default"],
+      ["queued", "/queued/active/d%65fault"],
+    ] as const) {
+      const { status, json } = await ask({ method: "GET", path, stage });
+      assert.deepEqual([status, json?.type], [200, "active"], `${stage} ${path}`);
+    }
+  });
+
+  test("answers what is not there as the local server does", async () => {
+    const cases: [method: string, path: string][] = [
+      ["GET", "/nothing"],
+      ["GET", "/"],
+      ["POST", "/zones"],
+      ["GET", "/counter/zone/%zz"],
+      ["DELETE", "/send"],
+    ];
+    for (const [method, path] of cases) {
+      const [here, local] = [await ask({ method, path }), await api.ask(method, path)];
+      assert.deepEqual([here.status, here.body], [local.status, local.text], `${method} ${path}`);
+      assert.equal(here.headers["allow"], local.headers["allow"]);
+    }
+  });
+
+  test("answers a route of another Lambda as nothing there", async () => {
+    const { status } = await ask({ method: "GET", path: "/queued/active" }, { zones: handlers.zones });
+    assert.equal(status, 404);
+  });
+
+  test("answers HEAD without a body, and every request with its id", async () => {
+    const { status, body, headers } = await ask({ method: "HEAD", path: "/healthz" });
+    assert.deepEqual([status, body, headers["x-request-id"]], [200, "", "request-1"]);
+  });
+
+  test("counts requests, and writes the counts once for each", async () => {
+    const good = await ask({ method: "GET", path: "/healthz" });
+    assert.deepEqual([good.telemetry.counts, good.telemetry.published.times], [{ Requests: 1 }, 1]);
+    const refused = await ask({ method: "GET", path: "/nothing" });
+    assert.deepEqual(refused.telemetry.counts, { Requests: 1, Refused: 1 });
+    const broken = { ...handlers, healthz: () => Promise.reject(new Error("our fault")) };
+    const fault = await ask({ method: "GET", path: "/healthz" }, broken);
+    assert.deepEqual([fault.status, fault.telemetry.counts], [500, { Requests: 1, Faults: 1 }]);
+    assert.doesNotMatch(fault.body, /our fault/);
+    assert.deepEqual(
+      fault.telemetry.lines.map(({ level }) => level),
+      ["error"],
+    );
+  });
+
+  for (const [path, type] of [
+    ["/send-raw", "message/rfc822"],
+    ["/send", "application/json"],
+  ] as const) {
+    test(`refuses a body on ${path} that may not come through, and names the way for large mail`, async () => {
+      const headers = { "content-type": type };
+      const tooLarge = Buffer.alloc(MAX_LAMBDA_BODY + 1, " ");
+      const { status, json } = await ask({ method: "POST", path, headers, body: tooLarge });
+      assert.deepEqual([status, json.code], [413, "too-large"]);
+      assert.match(json.error, /POST \/uploads .*POST \/send-raw\?upload=<id>/);
+      assert.ok(json.error.includes(String(api.config.api.maxSize)), "it says how large mail may be");
+      const event = lambdaEvent({ method: "POST", path, headers, body: tooLarge });
+      assert.ok(JSON.stringify(event).length < 6 * MIB, "such a request does come through");
+    });
+  }
+});

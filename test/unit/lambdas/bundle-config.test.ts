@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { parseConfig } from "#shared/runtime/config.ts";
+import type { ConfigInput } from "#shared/runtime/config-schema.ts";
+import { printConfig, readConfig } from "../../../lambdas/bundle-config.ts";
+import { TEST_CERT, TEST_KEY } from "../../support/test-certificate.ts";
+
+const parse = (input: ConfigInput) => parseConfig(input, { source: null, baseDir: "/" });
+
+describe("the configuration beside a bundle", () => {
+  test("is read as it was checked", () => {
+    const config = parse({
+      hostname: "mail.example",
+      zones: { bulk: { routingHeaders: { "X-Class": ["bulk"] }, host: "relay.example" } },
+      domainConfig: { "example.com": { maxConnections: 3 } },
+    });
+    assert.deepEqual(readConfig(printConfig(config)), { ...config, smtpInterfaces: [] });
+  });
+
+  test("holds no secret", () => {
+    const config = parse({
+      zones: { bulk: { host: "relay.example", auth: { user: "u", pass: "secret-of-relay" } } },
+      smtpInterfaces: { feeder: { starttls: true, key: TEST_KEY, cert: TEST_CERT } },
+    });
+    const key = { domain: "a.example", selector: "s", privateKey: "secret-of-dkim" };
+    const text = printConfig({ ...config, dkim: { ...config.dkim, keys: [key] } });
+    assert.doesNotMatch(text, /secret-of|PRIVATE KEY/);
+    const read = readConfig(text);
+    assert.equal(read.dkim.enabled, true, "the body hash is made at accept all the same");
+    const hosts = [...read.zones.values()]
+      .map(({ relay }) => relay?.host)
+      .filter((host) => host !== undefined);
+    assert.deepEqual(hosts, ["relay.example"]);
+  });
+});
