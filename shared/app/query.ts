@@ -205,7 +205,7 @@ function rowView(row: QueueRow) {
     ...(row.leasedBy !== null && row.leasedUntil !== null
       ? { lock: { worker: row.leasedBy, until: row.leasedUntil } }
       : {}),
-    ...(firstDeferredAt !== null && lastAttempt !== null
+    ...(!isFinal(row.state) && firstDeferredAt !== null && lastAttempt !== null
       ? {
           deferred: {
             first: firstDeferredAt,

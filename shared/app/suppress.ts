@@ -15,14 +15,17 @@ export async function listSuppressions(
   return { suppressed: page.entries.map(entryView), cursor: page.cursor };
 }
 
-/** `body` is `{ address }` or `{ domain }`, with a reason or none. What is there already is answered as it is. */
+/** `body` is `{ address }` or `{ domain }`, with a reason or none. Letters become small; what is there already stays as it is. */
 export async function suppress(store: SuppressionStore, body: unknown) {
   const { address, domain, reason } = parseInput(SuppressBody, body);
   if (!address === !domain) {
     throw new DomainError("invalid-request", "name an address or a domain, and not both");
   }
   const entry = address
-    ? { address: valid(parseAddress(address.trim()), address, "address"), reason: reason ?? null }
+    ? {
+        address: valid(parseAddress(address.trim().toLowerCase()), address, "address"),
+        reason: reason ?? null,
+      }
     : { domain: valid(parseDomain((domain ?? "").trim()), domain ?? "", "domain"), reason: reason ?? null };
   return { suppressed: entryView(await store.add(entry)) };
 }
