@@ -1,6 +1,7 @@
 /**
  * What an SMTP reply means for the recipient: bounce now, try again, or try again and send slower; with the reason in one word
  * and in a sentence. The rules are data: bounce-texts.ts and bounce-texts-vague.ts (what peers say), bounce-codes.ts (what codes say).
+ * An operator's own come before them (own-bounce-rules.ts).
  *
  * Three invariants hold whatever the rules are:
  * 1. A 4yz reply is never a reject (RFC 5321 §4.2.1).
@@ -39,8 +40,9 @@ export const BOUNCE_CATEGORIES = [
 ] as const;
 export type BounceCategory = (typeof BOUNCE_CATEGORIES)[number];
 
+export const BOUNCE_ACTIONS = ["reject", "defer", "slowdown"] as const;
 /** `reject` bounce now · `defer` try again by the ladder · `slowdown` try again and send slower to that site. */
-export type BounceAction = "reject" | "defer" | "slowdown";
+export type BounceAction = (typeof BOUNCE_ACTIONS)[number];
 
 /** One meaning, and the replies that have it: all the conditions that are given must hold. */
 export interface BounceRule {
@@ -125,7 +127,7 @@ function firstRule(reply: SmtpReply, detail: string | null): number {
 }
 
 /** `1.1` of `5.1.1`, also where it is in the text, as qmail writes it: `(#5.1.1)`. Null: there is none. */
-function detailOf(reply: SmtpReply): string | null {
+export function detailOf(reply: SmtpReply): string | null {
   if (reply.enhanced !== null) return reply.enhanced.slice(2);
   const quoted = reply.text.includes("#") ? QUOTED_STATUS.exec(reply.text) : null;
   return quoted && Number(quoted[1]) === replyClass(reply) ? (quoted[2] ?? null) : null;

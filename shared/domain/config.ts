@@ -1,5 +1,7 @@
 /** The whole configuration in its checked form. What people write, its defaults and its errors are in shared/runtime/config.ts. */
 
+import type { EventType } from "./event.ts";
+import type { OwnBounceRule } from "./own-bounce-rules.ts";
 import type { Zone, ZoneName } from "./zone.ts";
 
 export interface Config {
@@ -16,6 +18,8 @@ export interface Config {
   readonly dns: DnsConfig;
   readonly headers: HeaderConfig;
   readonly bounces: BounceConfig;
+  /** Who is told of events by HTTP. */
+  readonly receivers: readonly EventReceiver[];
   readonly blacklist: { readonly ttlMs: number };
   readonly sandbox: SandboxConfig;
   /** SHA-256 of everything above in a canonical form: two processes on one data folder must agree on it. */
@@ -115,12 +119,36 @@ export interface HeaderConfig {
   readonly maxHops: number;
 }
 
-export interface BounceConfig {
-  /** From of a DSN. */
-  readonly mailerDaemon: { readonly name: string; readonly address: string };
-  readonly zone: ZoneName;
+export interface BounceConfig extends DsnConfig {
   /** Interfaces whose mail gets no DSN. */
   readonly disableInterfaces: readonly string[];
+  /** The warning that mail is late: sent once, at the first deferral that comes so long after the first one. */
+  readonly delay: { readonly enabled: boolean; readonly afterMs: number };
+  /** For mail of these zones, in place of what is said for all. */
+  readonly byZone: ReadonlyMap<ZoneName, DsnConfig>;
+  /** Where the rules were read from; null: there are none. */
+  readonly rulesFile: string | null;
+  /** Of the operator, asked before ours. */
+  readonly rules: readonly OwnBounceRule[];
+}
+
+export interface DsnConfig {
+  /** True: no DSN is sent. */
+  readonly disabled: boolean;
+  /** From of a DSN. */
+  readonly mailerDaemon: { readonly name: string; readonly address: string };
+  /** The zone that DSNs are sent by. */
+  readonly zone: ZoneName;
+}
+
+/** Somebody who is told of events by HTTP POST, each once and in order, until he answers 2xx. */
+export interface EventReceiver {
+  readonly url: string;
+  /** `form`: one bounce at a time, with the fields of ZoneMTA's http-bounce · `json`: many events in one request. */
+  readonly format: "form" | "json";
+  readonly types: readonly EventType[];
+  /** Signs what is sent; null: it is not signed. */
+  readonly secret: string | null;
 }
 
 /** The built-in receiver for the reserved names of RFC 2606 and RFC 6761. */

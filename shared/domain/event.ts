@@ -6,8 +6,18 @@ import type { AttemptRecord } from "./queue-row.ts";
 import type { EpochMs } from "./units.ts";
 import type { ZoneName } from "./zone.ts";
 
-export type EventType =
-  "reception" | "delivery" | "deferral" | "bounce" | "expiry" | "suppression" | "drop" | "hold" | "release";
+export const EVENT_TYPES = [
+  "reception",
+  "delivery",
+  "deferral",
+  "bounce",
+  "expiry",
+  "suppression",
+  "drop",
+  "hold",
+  "release",
+] as const;
+export type EventType = (typeof EVENT_TYPES)[number];
 
 export interface MailEvent {
   readonly type: EventType;

@@ -6,9 +6,10 @@
 
 import { hash } from "node:crypto";
 
-import { parseAddress, parseDomain } from "../domain/address.ts";
-import type { BounceConfig, Config, DomainLimits, SandboxConfig, SmtpInterface } from "../domain/config.ts";
+import { parseDomain } from "../domain/address.ts";
+import type { Config, DomainLimits, SandboxConfig, SmtpInterface } from "../domain/config.ts";
 import type { ZoneName } from "../domain/zone.ts";
+import { bouncesOf, receiversOf } from "./config-bounces.ts";
 import { suggestion } from "./config-errors.ts";
 import type { Report } from "./config-errors.ts";
 import { dkimKeyOf, tlsOf } from "./config-files.ts";
@@ -36,6 +37,8 @@ export function checkConfig(settings: ConfigSettings, context: CheckContext): Co
   const zones = zonesOf(settings, hostname, report);
   const zoneNamed = (text: string, path: readonly PropertyKey[]) =>
     zoneName(text, [...zones.keys()], path, report);
+  const checkInterfaces = (names: readonly string[], path: readonly PropertyKey[]) =>
+    checkInterfaceNames(names, settings, path, report);
   const config = {
     name: settings.name,
     hostname,
@@ -59,7 +62,8 @@ export function checkConfig(settings: ConfigSettings, context: CheckContext): Co
       preferIpv6: settings.dns.preferIPv6,
     },
     headers: headersOf(settings, report),
-    bounces: bouncesOf(settings, hostname, report, zoneNamed),
+    bounces: bouncesOf(settings, { ...context, hostname, zoneNamed, checkInterfaces }),
+    receivers: receiversOf(settings, report),
     blacklist: { ttlMs: settings.blacklist.ttl },
     sandbox: sandboxOf(settings.sandbox),
   };
@@ -176,25 +180,6 @@ function headersOf(settings: ConfigSettings, report: Report): Config["headers"] 
     futureDate: plugin.futureDate,
     xOriginatingIp: plugin.xOriginatingIP,
     maxHops: settings.plugins["core/delivery-loop"].maxHops,
-  };
-}
-
-function bouncesOf(
-  settings: ConfigSettings,
-  hostname: string,
-  report: Report,
-  zoneNamed: (text: string, path: readonly PropertyKey[]) => ZoneName,
-): BounceConfig {
-  const plugin = settings.plugins["core/email-bounce"];
-  const path = ["plugins", "core/email-bounce"];
-  checkInterfaceNames(plugin.disableInterfaces, settings, [...path, "disableInterfaces"], report);
-  const address = parseAddress(plugin.mailerDaemon.address.replaceAll("[HOSTNAME]", hostname));
-  if (address === null)
-    report([...path, "mailerDaemon", "address"], `is not a mail address with our host name ${hostname}`);
-  return {
-    mailerDaemon: { name: plugin.mailerDaemon.name, address: address ?? "" },
-    zone: zoneNamed(plugin.sendingZone, [...path, "sendingZone"]),
-    disableInterfaces: plugin.disableInterfaces,
   };
 }
 

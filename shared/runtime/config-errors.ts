@@ -23,13 +23,12 @@ const FOREIGN_KEYS: Readonly<Record<string, string>> = {
   queueServer: "there is no queue server; processes meet in the store",
   log: "the environment variable LOG_LEVEL says how much is logged",
   instanceId: "every process has its own name, and any process may send any mail",
-  bouncesFile: "the bounce rules are built in",
   disableVersionString: "the greeting never shows a version",
   caching: "the DNS cache goes by the lifetime of each record",
   cacheTTL: "the DNS cache goes by the lifetime of each record",
 };
 
-const SECRET_KEYS: ReadonlySet<PropertyKey> = new Set(["pass", "key", "privateKey"]);
+const SECRET_KEYS: ReadonlySet<PropertyKey> = new Set(["pass", "key", "privateKey", "secret"]);
 
 /** `source` is the file or the variable that is to be changed. */
 export function configError(source: string, problems: readonly ConfigProblem[]): DomainError {

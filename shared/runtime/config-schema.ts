@@ -5,6 +5,7 @@
 
 import * as z from "zod";
 
+import { EVENT_TYPES } from "../domain/event.ts";
 import { DAY, HOUR, MIB, MINUTE, SECOND } from "../domain/units.ts";
 import {
   bytes,
@@ -14,12 +15,14 @@ import {
   entryName,
   headerName,
   host,
+  httpUrl,
   ip,
   ipOrCidr,
   ipWithPort,
   line,
   listenPort,
   mailbox,
+  pluginEnabled,
   port,
   timeout,
 } from "./config-fields.ts";
@@ -167,7 +170,45 @@ const dns = z.strictObject({
   timeout: timeout.default(10 * SECOND),
 });
 
+/** Each reads the event log for itself, many times a second. */
+const MAX_WEBHOOKS = 20;
+
+const webhook = z.strictObject({
+  url: httpUrl,
+  /** Left out: all. */
+  types: z.array(z.enum(EVENT_TYPES)).min(1).optional(),
+  /** Signs each request (HMAC-SHA256). */
+  secret: z.string().min(1).max(500).optional(),
+});
+
 const addMissing = z.enum(["message-id", "date", "to", "mime-version"]);
+
+const mailerDaemon = z.strictObject({
+  name: line.default("Mail Delivery Subsystem"),
+  address: mailbox.default("mailer-daemon@[HOSTNAME]"),
+});
+
+const emailBounce = z.strictObject({
+  enabled: pluginEnabled.default(true),
+  mailerDaemon: mailerDaemon.prefault({}),
+  sendingZone: z.string().default("bounces"),
+  disableInterfaces: z.array(z.string()).default([]),
+  /** The sender is told once that mail is late, at the first deferral so long after the first one. */
+  delayEmail: z
+    .strictObject({ enabled: z.boolean().default(true), after: duration.default(3 * HOUR) })
+    .prefault({}),
+  /** For mail of a zone, over what is said above. */
+  zoneConfig: z
+    .record(
+      z.string(),
+      z.strictObject({
+        disabled: z.boolean().default(false),
+        mailerDaemon: mailerDaemon.optional(),
+        sendingZone: z.string().optional(),
+      }),
+    )
+    .default({}),
+});
 
 const plugins = z.strictObject({
   "core/default-headers": z
@@ -179,17 +220,9 @@ const plugins = z.strictObject({
     })
     .prefault({}),
   "core/delivery-loop": z.strictObject({ maxHops: z.int().min(1).max(1_000).default(35) }).prefault({}),
-  "core/email-bounce": z
-    .strictObject({
-      mailerDaemon: z
-        .strictObject({
-          name: line.default("Mail Delivery Subsystem"),
-          address: mailbox.default("mailer-daemon@[HOSTNAME]"),
-        })
-        .prefault({}),
-      sendingZone: z.string().default("bounces"),
-      disableInterfaces: z.array(z.string()).default([]),
-    })
+  "core/email-bounce": emailBounce.prefault({}),
+  "core/http-bounce": z
+    .strictObject({ enabled: pluginEnabled.default(false), url: httpUrl.optional() })
     .prefault({}),
 });
 
@@ -208,6 +241,10 @@ export const ConfigSchema = z.strictObject({
   dkim: dkim.prefault({}),
   dns: dns.prefault({}),
   blacklist: z.strictObject({ ttl: duration.default(6 * HOUR) }).prefault({}),
+  /** Own rules for replies, asked before the built-in ones: ZoneMTA's lines of `regex,action,category,message`, or JSON. */
+  bouncesFile: z.string().min(1).optional(),
+  /** Who is told of events by HTTP. */
+  webhooks: z.array(webhook).max(MAX_WEBHOOKS).default([]),
   /** The built-in receiver for the reserved names (`*.test`, `example.com` …). Left out: off in a configuration file. */
   sandbox: z
     .union([z.boolean(), z.strictObject({ host: host.default("127.0.0.1"), port: listenPort.default(2526) })])
