@@ -49,9 +49,17 @@ export interface Table<V> {
   keys(range: TableRange): Iterable<TableKey>;
 }
 
+/** What stands where JSON should: no shape of a record takes it. */
+export class NotJson {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
 export interface EmbeddedDatabase {
   readonly folder: string;
-  /** A table of JSON values. Trust nothing of what is read but that it is JSON. */
+  /** A table of JSON values. Trust nothing of what is read: it may even be `NotJson`. */
   table(name: string): Table<unknown>;
   bytesTable(name: string): Table<Buffer>;
   /** Make what `build` makes, all tables it opens in one transaction: a new folder costs one sync and not one a table. */
@@ -77,14 +85,14 @@ export function openDatabase(folder: string): EmbeddedDatabase {
   const counters = root.openDB<number, string>("counters", { encoding: "json" });
   const opened = new Map<string, Database<unknown, TableKey>>([["counters", counters]]);
   const commits = groupCommit(root, counters);
-  const openTable = (name: string, encoding: "json" | "binary"): Database<unknown, TableKey> => {
+  const openTable = (name: string, encoding: "string" | "binary"): Database<unknown, TableKey> => {
     const found = opened.get(name) ?? root.openDB<unknown, TableKey>(name, { encoding });
     opened.set(name, found);
     return found;
   };
   return {
     folder,
-    table: (name) => tableOf(openTable(name, "json"), commits),
+    table: (name) => jsonTable(tableOf(openTable(name, "string") as Database<string, TableKey>, commits)),
     bytesTable: (name) => tableOf(openTable(name, "binary") as Database<Buffer, TableKey>, commits),
     opening: (build) => root.transactionSync(build),
     write: (work) => commits.write(work),
@@ -148,6 +156,29 @@ function tableOf<V>(database: Database<V, TableKey>, commits: { isWriting(): boo
     entries: (range) => database.getRange(range),
     keys: (range) => database.getKeys(range),
   };
+}
+
+/** lmdb-js would throw on a text that is no JSON, and with it end a walk over the texts beside it. */
+function jsonTable(texts: Table<string>): Table<unknown> {
+  return {
+    ...texts,
+    get(key) {
+      const text = texts.get(key);
+      return text === undefined ? undefined : parseJson(text);
+    },
+    put: (key, value) => texts.put(key, JSON.stringify(value)),
+    *entries(range) {
+      for (const { key, value } of texts.entries(range)) yield { key, value: parseJson(value) };
+    },
+  };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return new NotJson(text);
+  }
 }
 
 /** What lmdb-js tells of a table, and with it of the whole file. */

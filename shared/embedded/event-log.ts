@@ -8,20 +8,26 @@
 import * as z from "zod";
 
 import type { Clock } from "../domain/clock.ts";
+import type { NumberedEvent } from "../domain/event.ts";
 import { DAY } from "../domain/units.ts";
-import type { EpochMs } from "../domain/units.ts";
 import type { EventLog } from "../ports/event-log.ts";
 import type { EmbeddedDatabase, TableKey } from "./database.ts";
-import { readEvent } from "./records.ts";
+import { eventOf } from "./queue-tables.ts";
+import type { QueueTables } from "./queue-tables.ts";
 
 const FORGOTTEN_MS = 30 * DAY;
 /** Events forgotten in one call. */
 const MAX_PURGED = 5_000;
 
 export interface EmbeddedEventLog extends EventLog {
+  /** Number of the last event that every known consumer is done with. */
+  readByAll(): number;
   /** Forget events older than `keepMs` that every consumer has read; some thousands a call. */
   purge(keepMs: number): Promise<number>;
 }
+
+/** All that a purge needs of an event. */
+const TimeShape = z.looseObject({ at: z.int() });
 
 const ConsumerShape = z.looseObject({
   worker: z.string(),
@@ -32,9 +38,14 @@ const ConsumerShape = z.looseObject({
 });
 type Consumer = z.infer<typeof ConsumerShape>;
 
-export function embeddedEventLog(deps: { database: EmbeddedDatabase; clock: Clock }): EmbeddedEventLog {
-  const { database, clock } = deps;
-  const events = database.table("events");
+export interface EventLogDeps {
+  readonly database: EmbeddedDatabase;
+  readonly tables: QueueTables;
+  readonly clock: Clock;
+}
+
+export function embeddedEventLog({ database, tables, clock }: EventLogDeps): EmbeddedEventLog {
+  const { events } = tables;
   const consumers = database.table("event-consumers");
 
   const consumerOf = (name: string): Consumer | null => {
@@ -42,29 +53,43 @@ export function embeddedEventLog(deps: { database: EmbeddedDatabase; clock: Cloc
     return stored === undefined ? null : ConsumerShape.parse(stored);
   };
 
-  /** The last event that every known consumer is done with. */
-  function readByAll(now: EpochMs): number {
+  function readByAll(): number {
     const known = [...consumers.entries({})]
       .map(({ value }) => ConsumerShape.parse(value))
-      .filter(({ claimedAt }) => now - claimedAt < FORGOTTEN_MS);
+      .filter(({ claimedAt }) => clock.now() - claimedAt < FORGOTTEN_MS);
     return Math.min(Number.MAX_SAFE_INTEGER, ...known.map(({ position }) => position));
   }
 
   function purgeable(keepMs: number): TableKey[] {
     const now = clock.now();
     const keys: TableKey[] = [];
-    for (const { key, value } of events.entries({ end: readByAll(now) + 1, limit: MAX_PURGED })) {
-      if (now - readEvent(value, String(key)).at <= keepMs) break;
-      keys.push(key);
+    for (const { key, value } of events.entries({ end: readByAll() + 1, limit: MAX_PURGED })) {
+      const time = TimeShape.safeParse(value).data;
+      if (time && now - time.at <= keepMs) break;
+      if (time) keys.push(key);
+      else eventOf(tables, value, Number(key)); // sets it aside
     }
     return keys;
   }
 
+  /** The next events that are whole, as many as asked for. */
+  function readSome(position: number, limit: number): NumberedEvent[] {
+    const found: NumberedEvent[] = [];
+    for (const { key, value } of events.entries({ start: position, exclusiveStart: true })) {
+      if (found.length >= limit) break;
+      const number = Number(key);
+      const event = eventOf(tables, value, number);
+      if (event) found.push({ ...event, number });
+    }
+    return found;
+  }
+
   return {
     async read(position, limit) {
-      const found = events.entries({ start: position, exclusiveStart: true, limit });
-      return [...found].map(({ key, value }) => ({ ...readEvent(value, String(key)), number: Number(key) }));
+      return readSome(position, limit);
     },
+
+    readByAll,
 
     async claim(consumer, worker, until) {
       return await database.write(() => {

@@ -16,7 +16,9 @@ import { embeddedIdempotencyStore } from "./idempotency-store.ts";
 import { embeddedLimitStore } from "./limit-store.ts";
 import { embeddedQueueStore } from "./queue-store.ts";
 import type { EmbeddedQueueStore } from "./queue-store.ts";
+import { queueTables } from "./queue-tables.ts";
 import { embeddedSecretStore } from "./secret-store.ts";
+import type { SetAsideRecord } from "./set-aside.ts";
 import { embeddedSuppressionStore } from "./suppression-store.ts";
 
 export const DEFAULT_HISTORY_MS = 7 * DAY;
@@ -29,6 +31,8 @@ export interface EmbeddedOptions {
   readonly historyMs?: number;
   /** Room on the disk that accepts leave to everything else. */
   readonly reserveBytes?: number;
+  /** Told of each record that could not be read and was set aside (set-aside.ts). Must not throw. */
+  readonly onSetAside?: (record: SetAsideRecord) => void;
 }
 
 export interface EmbeddedBackend extends Backend {
@@ -47,10 +51,12 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<EmbeddedBa
 
 function backendOn(database: EmbeddedDatabase, options: EmbeddedOptions): EmbeddedBackend {
   const { dataDir, clock, historyMs = DEFAULT_HISTORY_MS, reserveBytes = DEFAULT_RESERVE_BYTES } = options;
+  const { onSetAside = () => undefined } = options;
+  const tables = queueTables({ database, clock, onSetAside });
   const space = diskSpace({ database, clock, reserveBytes });
   const bodies = embeddedBodyStore({ database, clock, space });
-  const events = embeddedEventLog({ database, clock });
-  const queue = embeddedQueueStore({ database, clock, bodies, events, space, historyMs });
+  const events = embeddedEventLog({ database, tables, clock });
+  const queue = embeddedQueueStore({ database, tables, clock, bodies, events, space, historyMs });
   return {
     bodies,
     events,

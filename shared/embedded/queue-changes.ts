@@ -5,8 +5,8 @@
 
 import assert from "node:assert/strict";
 
-import type { EventType } from "../domain/event.ts";
-import type { MessageId, RowId, WorkerId } from "../domain/ids.ts";
+import type { EventType, MailEvent } from "../domain/event.ts";
+import type { RowId, WorkerId } from "../domain/ids.ts";
 import type { Message } from "../domain/message.ts";
 import { NO_ROUTE } from "../domain/outcome.ts";
 import { isFinal } from "../domain/queue-row.ts";
@@ -17,7 +17,7 @@ import type { WriteTransaction } from "./group-commit.ts";
 import { finishRow, startMessage } from "./queue-finish.ts";
 import type { Finishing } from "./queue-finish.ts";
 import { queueAgain } from "./queue-take.ts";
-import { changeRow, messageOf, rowOf, writeEvent } from "./queue-tables.ts";
+import { changeRow, rowOf, writeEvent, writeMessage } from "./queue-tables.ts";
 
 /** One work's view: where to write, and what time it is. */
 export interface Change extends Finishing {
@@ -43,12 +43,12 @@ export function acceptMessage(
   const { tables, transaction, bodies, now } = change;
   if (tables.messages.has(message.id)) return "exists";
   bodies.commitHeld(transaction, message.id);
-  tables.messages.put(message.id, message);
+  writeMessage(tables, message);
   for (const row of rows) changeRow(tables, transaction, { before: null, after: row, now });
-  const suppressed = rows.filter(({ state }) => isFinal(state));
-  startMessage(change, { id: message.id, rows: rows.length, final: suppressed.length, now });
   tellReception(change, message, rows);
-  for (const row of suppressed) tell(change, "suppression", row, row.lastAttempt);
+  const suppressed = rows.filter(({ state }) => isFinal(state));
+  for (const row of suppressed) tell(change, "suppression", row);
+  startMessage(change, transaction, { id: message.id, rows: rows.length, final: suppressed.length, now });
   return "accepted";
 }
 
@@ -68,8 +68,9 @@ export function settleRow(change: Change, { lease, settled, attempt }: Settlemen
     lastAttempt: attempt,
     finishedAt: deferred ? null : now,
   };
+  // What a final row came to stays in the row; what a deferred one met stays in its event.
+  tell(change, EVENT_OF_STATE[settled.state], after, deferred ? { attempts: after.attempts, attempt } : {});
   replaceRow(change, before, after);
-  tell(change, EVENT_OF_STATE[settled.state], after, attempt);
   return after;
 }
 
@@ -104,10 +105,8 @@ export function operateRow(change: Change, operation: Operation, id: RowId): Que
   const before = rowOf(change.tables, id);
   const after = before && operated(before, operation, change.now);
   if (!before || !after) return null;
+  if (operation !== "retry-now") tell(change, operation, after, { attempts: after.attempts, attempt: null });
   replaceRow(change, before, after);
-  if (operation === "hold") tell(change, "hold", after, null);
-  if (operation === "release") tell(change, "release", after, null);
-  if (operation === "drop") tell(change, "drop", after, null);
   return after;
 }
 
@@ -164,31 +163,16 @@ function tellReception(change: Change, message: Message, rows: readonly QueueRow
     type: "reception",
     at: change.now,
     messageId: message.id,
-    rowId: null,
     zone: zones.size === 1 ? (rows[0]?.zone ?? null) : null, // of a message in many zones it is of none
-    returnPath: message.returnPath,
-    recipient: null,
-    attempts: 0,
-    attempt: null,
   });
 }
 
-function tell(change: Change, type: EventType, row: QueueRow, attempt: AttemptRecord | null): void {
-  writeEvent(change.tables, change.transaction, {
-    type,
-    at: change.now,
-    messageId: row.messageId,
-    rowId: row.id,
-    zone: row.zone,
-    returnPath: returnPathOf(change, row.messageId),
-    recipient: row.recipient,
-    attempts: row.attempts,
-    attempt,
-  });
-}
-
-function returnPathOf({ tables }: Change, id: MessageId): Message["returnPath"] {
-  const message = messageOf(tables, id);
-  assert.ok(message, `message ${id} of a row exists`);
-  return message.returnPath;
+/** To be called before the row's end is written, which refers to its last event. */
+function tell(
+  change: Change,
+  type: EventType,
+  row: QueueRow,
+  facts: Pick<Partial<MailEvent>, "attempts" | "attempt"> = {},
+): void {
+  writeEvent(change.tables, change.transaction, { type, at: change.now, rowId: row.id, ...facts });
 }

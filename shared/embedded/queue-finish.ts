@@ -3,22 +3,26 @@
  * nobody can need it any more, and later all is forgotten.
  */
 
+import * as z from "zod";
+
 import type { MessageId } from "../domain/ids.ts";
+import { isFinal } from "../domain/queue-row.ts";
 import type { FinalState } from "../domain/queue-row.ts";
 import { later } from "../domain/units.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { EmbeddedBodyStore } from "./body-store.ts";
 import type { TableKey } from "./database.ts";
 import type { WriteTransaction } from "./group-commit.ts";
-import { changeRow, rowsOfMessage } from "./queue-tables.ts";
+import { changeRow, lastEvent, rowsOfMessage } from "./queue-tables.ts";
 import type { QueueTables } from "./queue-tables.ts";
 
 /** What is kept of a message with more than one row while some are open. */
-interface OpenRows {
-  readonly open: number;
+const OpenRowsShape = z.looseObject({
+  open: z.int(),
   /** True: a row ended so that the body is wanted later, for a DSN or by an operator. */
-  readonly keepBody: boolean;
-}
+  keepBody: z.boolean(),
+});
+type OpenRows = Readonly<z.infer<typeof OpenRowsShape>>;
 
 export interface Finishing {
   readonly tables: QueueTables;
@@ -29,25 +33,26 @@ export interface Finishing {
 
 const ONLY_ROW: OpenRows = { open: 1, keepBody: false };
 
-/** Remember how many rows of a new message are open, or make it history at once. */
+/** Remember how many rows of a new message are open, or make it history at once. Its events are written. */
 export function startMessage(
   finishing: Finishing,
+  transaction: WriteTransaction,
   message: { id: MessageId; rows: number; final: number; now: EpochMs },
 ): void {
   const { id, rows, final, now } = message;
   const open = rows - final;
-  if (open === 0) keepHistory(finishing, id, now);
+  if (open === 0) keepHistory(finishing, transaction, { id, now });
   else if (rows > 1) writeOpenRows(finishing.tables, id, { open, keepBody: final > 0 });
 }
 
-/** A row of the message came to a final state. */
+/** A row of the message came to a final state. Its event is written. */
 export function finishRow(
   finishing: Finishing,
   transaction: WriteTransaction,
   row: { messageId: MessageId; state: FinalState; now: EpochMs },
 ): void {
   const { tables, bodies } = finishing;
-  const counted = readOpenRows(tables, row.messageId);
+  const counted = openRowsOf(tables, row.messageId);
   const before = counted ?? ONLY_ROW;
   const keepBody = before.keepBody || !needsNoBody(row.state);
   if (before.open > 1) {
@@ -56,7 +61,7 @@ export function finishRow(
   }
   if (counted) tables.openRows.remove(row.messageId);
   if (!keepBody) bodies.forget(transaction, row.messageId);
-  keepHistory(finishing, row.messageId, row.now);
+  keepHistory(finishing, transaction, { id: row.messageId, now: row.now });
 }
 
 /** Forget the message of a key of `history`, with its rows and its body. Gives the number of rows. */
@@ -76,13 +81,22 @@ function needsNoBody(state: FinalState): boolean {
   return state === "delivered" || state === "dropped";
 }
 
-function keepHistory({ tables, historyMs }: Finishing, id: MessageId, now: EpochMs): void {
-  tables.history.put([later(now, historyMs), id], 0);
+function keepHistory(
+  { tables, historyMs }: Finishing,
+  transaction: WriteTransaction,
+  { id, now }: { id: MessageId; now: EpochMs },
+): void {
+  tables.history.put([later(now, historyMs), id], lastEvent(transaction));
 }
 
-/** Null: the message has one row only. */
-function readOpenRows(tables: QueueTables, id: MessageId): OpenRows | null {
-  return (tables.openRows.get(id) as OpenRows | undefined) ?? null;
+/** Null: the message has one row only. What cannot be read is counted anew, and the body kept to be safe. */
+function openRowsOf(tables: QueueTables, id: MessageId): OpenRows | null {
+  const stored = tables.openRows.get(id);
+  if (stored === undefined) return null;
+  const read = OpenRowsShape.safeParse(stored).data;
+  if (read) return read;
+  const open = rowsOfMessage(tables, id).filter(({ state }) => !isFinal(state)).length + 1; // and the one that just ended
+  return { open, keepBody: true };
 }
 
 function writeOpenRows(tables: QueueTables, id: MessageId, openRows: OpenRows): void {

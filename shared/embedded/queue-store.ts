@@ -13,13 +13,12 @@ import assert from "node:assert/strict";
 
 import type { Clock } from "../domain/clock.ts";
 import type { WorkerId } from "../domain/ids.ts";
-import { isFinal } from "../domain/queue-row.ts";
 import type { OpenState, QueueRow } from "../domain/queue-row.ts";
 import { KIB, later } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { QueueStore, Taken, TakeRequest, ZoneCounts } from "../ports/queue-store.ts";
 import type { EmbeddedBodyStore } from "./body-store.ts";
-import type { EmbeddedDatabase } from "./database.ts";
+import type { EmbeddedDatabase, TableKey } from "./database.ts";
 import type { DiskSpace } from "./disk-space.ts";
 import type { EmbeddedEventLog } from "./event-log.ts";
 import type { WriteTransaction } from "./group-commit.ts";
@@ -27,14 +26,15 @@ import { acceptMessage, operateRow, recoverRow, releaseRow, renewRow, settleRow 
 import type { Change } from "./queue-changes.ts";
 import { purgeHistory } from "./queue-finish.ts";
 import { listRows } from "./queue-list.ts";
-import { LAST, messageOf, queueTables, rowCounts, rowsOfMessage } from "./queue-tables.ts";
+import { LAST, messageOf, rowCounts, rowsOfMessage } from "./queue-tables.ts";
+import type { QueueTables } from "./queue-tables.ts";
 import { MAX_FED, feed, findReady, hasComeDue, leaseGroup, leasesOfDead } from "./queue-take.ts";
 import { wakeups } from "./wakeups.ts";
 
 /** How soon a waiting take sees what another process wrote, or what came due. */
 const POLL_MS = 100;
 /** What a row, its indexes and events come to on the disk, more rather than less. */
-const BYTES_PER_ROW = 4 * KIB;
+const BYTES_PER_ROW = 2 * KIB;
 /** Rows forgotten in one sweep; the last message may go over it. */
 const MAX_PURGED = 2_000;
 
@@ -47,6 +47,7 @@ export interface EmbeddedQueueStore extends QueueStore {
 
 export interface QueueStoreDeps {
   readonly database: EmbeddedDatabase;
+  readonly tables: QueueTables;
   readonly clock: Clock;
   readonly bodies: EmbeddedBodyStore;
   readonly events: EmbeddedEventLog;
@@ -56,8 +57,7 @@ export interface QueueStoreDeps {
 }
 
 export function embeddedQueueStore(deps: QueueStoreDeps): EmbeddedQueueStore {
-  const { database, clock, bodies, events, space, historyMs } = deps;
-  const tables = queueTables(database);
+  const { database, tables, clock, bodies, events, space, historyMs } = deps;
   const waiters = wakeups(clock);
   /** The domain that each zone's last take stopped at. */
   const lastDomains = new Map<ZoneName, string>();
@@ -101,7 +101,9 @@ export function embeddedQueueStore(deps: QueueStoreDeps): EmbeddedQueueStore {
     const taken = await database.write((transaction) => {
       const groups = findReady(tables, request, lastDomains.get(request.zone) ?? "");
       const terms = { worker: request.worker, leaseMs: request.leaseMs, now: clock.now() };
-      return groups.map((group) => leaseGroup(tables, transaction, group, terms));
+      return groups
+        .map((group) => leaseGroup(tables, transaction, group, terms))
+        .filter((group) => group !== null);
     });
     const last = taken.at(-1);
     if (last) lastDomains.set(request.zone, last.domain);
@@ -113,8 +115,20 @@ export function embeddedQueueStore(deps: QueueStoreDeps): EmbeddedQueueStore {
     return findReady(tables, { ...request, max: 1, maxPerDomain: 1 }, "").length > 0;
   }
 
+  /** What events refer to is kept until they have been read. */
+  function historyOver(): TableKey[] {
+    const over = tables.history.entries({ end: [clock.now(), LAST], limit: MAX_PURGED });
+    const readByAll = events.readByAll();
+    const keys: TableKey[] = [];
+    for (const { key, value } of over) {
+      if (Number(value) > readByAll) break; // those behind it have later ones
+      keys.push(key);
+    }
+    return keys;
+  }
+
   async function purge(): Promise<number> {
-    const keys = [...tables.history.keys({ end: [clock.now(), LAST], limit: MAX_PURGED })];
+    const keys = historyOver();
     if (keys.length === 0) return 0;
     return await database.write((transaction) => {
       let purged = 0;
@@ -231,7 +245,7 @@ export function embeddedQueueStore(deps: QueueStoreDeps): EmbeddedQueueStore {
 function openCounts(database: EmbeddedDatabase): ZoneCounts[] {
   const zones = new Map<ZoneName, Record<OpenState, number>>();
   for (const { zone, state, rows } of rowCounts(database)) {
-    if (isFinal(state) || rows === 0) continue;
+    if (rows === 0) continue;
     const counts = zones.get(zone) ?? { queued: 0, leased: 0, deferred: 0, held: 0 };
     counts[state] = rows;
     zones.set(zone, counts);

@@ -16,7 +16,7 @@ import type { EpochMs } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import { MAX_ROWS_TOGETHER } from "../ports/queue-store.ts";
 import type { Taken, TakeRequest } from "../ports/queue-store.ts";
-import type { TableKey } from "./database.ts";
+import type { Table, TableKey } from "./database.ts";
 import type { WriteTransaction } from "./group-commit.ts";
 import { LAST, changeRow, feedRow, messageOf, rowOf } from "./queue-tables.ts";
 import type { QueueTables } from "./queue-tables.ts";
@@ -27,7 +27,8 @@ export const MAX_FED = 1_000;
 /** Rows of one message and one domain, to be leased together. */
 export interface Group {
   readonly domain: Domain;
-  readonly rows: RowId[];
+  /** Their places in `ready`. */
+  readonly keys: TableKey[];
 }
 
 type Wanted = Pick<TakeRequest, "zone" | "max" | "maxPerDomain" | "avoid">;
@@ -45,9 +46,9 @@ export function feed(
   transaction: WriteTransaction,
   now: EpochMs,
 ): { fed: QueueRow[]; lapsed: QueueRow[] } {
-  const fed = rowsOf(tables, tables.waiting.keys(upTo(now, MAX_FED)));
+  const fed = rowsIn(tables, tables.waiting, now);
   for (const row of fed) feedRow(tables, row);
-  const lapsed = rowsOf(tables, tables.leases.keys(upTo(now, MAX_FED)));
+  const lapsed = rowsIn(tables, tables.leases, now);
   for (const row of lapsed) queueAgain(tables, transaction, row, now);
   return { fed, lapsed };
 }
@@ -79,32 +80,46 @@ export function findReady(tables: QueueTables, wanted: Wanted, behind: string): 
   return groups;
 }
 
-/** Lease the rows of a group. */
+/** Lease the rows of a group that can be read. Null: there are none. */
 export function leaseGroup(
   tables: QueueTables,
   transaction: WriteTransaction,
   group: Group,
   request: { worker: TakeRequest["worker"]; leaseMs: number; now: EpochMs },
-): Taken {
-  const leases = group.rows.map((id) => leaseRow(tables, transaction, id, request));
-  const [first] = leases;
-  assert.ok(first, "a group has rows");
-  const message = messageOf(tables, first.row.messageId);
-  assert.ok(message, `row ${first.row.id} has its message`);
+): Taken | null {
+  const rows = group.keys.map((key) => readyRow(tables, key)).filter((row) => row !== null);
+  const [first] = rows;
+  if (!first) return null;
+  const message = messageOf(tables, first.messageId);
+  if (!message) {
+    for (const row of rows) setRowAside(tables, transaction, row, request.now);
+    return null;
+  }
+  const leases = rows.map((row) => leaseRow(tables, transaction, row, request));
   return { message, domain: group.domain, leases };
+}
+
+/** Null: it cannot be read, and has no place among the ready any more. */
+function readyRow(tables: QueueTables, key: TableKey): QueueRow | null {
+  const row = rowOf(tables, rowIdIn(key));
+  if (!row) tables.ready.remove(key);
+  return row;
+}
+
+/** It cannot be sent: its message cannot be read. */
+function setRowAside(tables: QueueTables, transaction: WriteTransaction, row: QueueRow, now: EpochMs): void {
+  changeRow(tables, transaction, { before: row, after: null, now });
+  const error = `the message of row ${row.id} cannot be read`;
+  tables.aside.keep(transaction, { table: "rows", key: row.id, error, stored: row });
 }
 
 function leaseRow(
   tables: QueueTables,
   transaction: WriteTransaction,
-  id: RowId,
+  before: QueueRow,
   { worker, leaseMs, now }: { worker: TakeRequest["worker"]; leaseMs: number; now: EpochMs },
 ): Lease {
-  const before = rowOf(tables, id);
-  assert.ok(
-    before && (before.state === "queued" || before.state === "deferred"),
-    `ready row ${id} can be leased`,
-  );
+  assert.ok(before.state === "queued" || before.state === "deferred", `ready row ${before.id} can be leased`);
   const until = later(now, leaseMs);
   const token = before.leaseToken + 1;
   const row: QueueRow = {
@@ -148,13 +163,13 @@ function groupsOfDomain(tables: QueueTables, zone: ZoneName, domain: Domain, roo
   const groupOfMessage = new Map<string, Group>(); // its last one, when it has more rows than go together
   let count = 0;
   for (const key of tables.ready.keys({ start: [zone, domain], end: [zone, domain, LAST] })) {
-    const { id, messageId } = readReadyKey(key);
+    const messageId = readReadyKey(key).messageId;
     const group = groupOfMessage.get(messageId);
-    const fits = group && group.rows.length < MAX_ROWS_TOGETHER;
+    const fits = group && group.keys.length < MAX_ROWS_TOGETHER;
     if (fits && (count < room || group === groups.at(-1))) {
-      group.rows.push(id);
+      group.keys.push(key);
     } else if (count < room) {
-      const next: Group = { domain, rows: [id] };
+      const next: Group = { domain, keys: [key] };
       groupOfMessage.set(messageId, next);
       groups.push(next);
     } else {
@@ -166,13 +181,13 @@ function groupsOfDomain(tables: QueueTables, zone: ZoneName, domain: Domain, roo
 }
 
 function countRows(groups: readonly Group[]): number {
-  return groups.reduce((sum, { rows }) => sum + rows.length, 0);
+  return groups.reduce((sum, { keys }) => sum + keys.length, 0);
 }
 
-function readReadyKey(key: TableKey): { domain: Domain; id: RowId; messageId: string } {
+function readReadyKey(key: TableKey): { domain: Domain; messageId: string } {
   assert.ok(Array.isArray(key));
   const id = rowIdIn(key);
-  return { domain: String(key[1]) as Domain, id, messageId: id.slice(0, id.indexOf(".")) };
+  return { domain: String(key[1]) as Domain, messageId: id.slice(0, id.indexOf(".")) };
 }
 
 /** Keys `[time, rowId]` whose time has come. */
@@ -180,13 +195,19 @@ function upTo(now: EpochMs, limit: number): { end: TableKey; limit: number } {
   return { end: [now, LAST], limit };
 }
 
-/** The rows that keys `[…, rowId]` name. All keys are read before the caller writes: a cursor does not like its table changed. */
-function rowsOf(tables: QueueTables, keys: Iterable<TableKey>): QueueRow[] {
-  return [...keys].map(rowIdIn).map((id) => {
-    const row = rowOf(tables, id);
-    assert.ok(row, `row ${id} is in an index and exists`);
-    return row;
-  });
+/**
+ * The rows whose time has come in an index of keys `[time, rowId]`; a place of one that cannot be read is removed.
+ * All keys are read before anything is written: a cursor does not like its table changed.
+ */
+function rowsIn(tables: QueueTables, index: Table<unknown>, now: EpochMs): QueueRow[] {
+  const rows: QueueRow[] = [];
+  const keys = [...index.keys(upTo(now, MAX_FED))];
+  for (const key of keys) {
+    const row = rowOf(tables, rowIdIn(key));
+    if (row) rows.push(row);
+    else index.remove(key);
+  }
+  return rows;
 }
 
 /** The last part of a key `[…, rowId]`. */

@@ -15,7 +15,7 @@ export interface EventClaim {
 }
 
 export interface EventLog {
-  /** Events after `position`, oldest first, at most `limit`. */
+  /** Events after `position`, oldest first, at most `limit`. One that cannot be read, or whose history is forgotten, is left out. */
   read(position: number, limit: number): Promise<NumberedEvent[]>;
   /** The right to read for `consumer` until then; the same worker may renew it. Null: another worker has it. */
   claim(consumer: string, worker: WorkerId, until: EpochMs): Promise<EventClaim | null>;

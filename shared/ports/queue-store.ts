@@ -3,6 +3,9 @@
  *
  * At least once: a lapsed lease goes to the next worker that asks. Every write under a lease carries its token, and a write
  * with an old token changes nothing. Each change of a row and the event that tells of it are one write.
+ *
+ * A stored record that cannot be read (a fault of ours, or of the disk) stops nothing: the store goes on as if it were not there,
+ * keeps it aside for an operator and tells of it. With a message, the rows that cannot be sent without it go aside.
  */
 
 import type { Domain } from "../domain/address.ts";
@@ -90,6 +93,7 @@ export type Operation = "retry-now" | "hold" | "release" | "drop";
 export interface RowQuery {
   /** Null: all zones. */
   readonly zone: ZoneName | null;
+  /** Open ones: final rows are history, found by their message alone. */
   readonly states: readonly RowState[];
   readonly order: "oldest-first" | "newest-first";
   /** 1 to 1,000. */

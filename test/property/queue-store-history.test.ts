@@ -11,7 +11,7 @@ import fc from "fast-check";
 import { domainOf } from "#shared/domain/address.ts";
 import type { EventType } from "#shared/domain/event.ts";
 import type { MessageId, RowId, WorkerId } from "#shared/domain/ids.ts";
-import { isFinal } from "#shared/domain/queue-row.ts";
+import { OPEN_STATES, isFinal } from "#shared/domain/queue-row.ts";
 import type { FinalState, Lease, QueueRow, RowState } from "#shared/domain/queue-row.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import type { ZoneName } from "#shared/domain/zone.ts";
@@ -282,7 +282,7 @@ function historyIn(zone: ZoneName) {
       const isGone = states.every((state) => state === "delivered" || state === "dropped");
       assert.equal((await bodyOf(opened.backend, id)) === null, isGone, states.join());
     }
-    for (const state of new Set([...rows.values()].map((row) => row.state))) {
+    for (const state of OPEN_STATES) {
       const { rows: listed } = await queue.list({
         zone,
         states: [state],

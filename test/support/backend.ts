@@ -10,7 +10,7 @@ import type { Message } from "#shared/domain/message.ts";
 import type { QueueRow } from "#shared/domain/queue-row.ts";
 import { MINUTE } from "#shared/domain/units.ts";
 import { openEmbedded } from "#shared/embedded/open.ts";
-import type { EmbeddedBackend } from "#shared/embedded/open.ts";
+import type { EmbeddedBackend, EmbeddedOptions } from "#shared/embedded/open.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import type { TakeRequest } from "#shared/ports/queue-store.ts";
 import { anna, message, queueRow, zoneA } from "./builders.ts";
@@ -24,7 +24,7 @@ export type OpenBackend = (
 /** An embedded backend in a folder of its own, both gone when the test ends. */
 export async function embeddedBackend(
   clock: Clock,
-  options: { historyMs?: number } = {},
+  options: Omit<EmbeddedOptions, "dataDir" | "clock"> = {},
 ): Promise<{ backend: EmbeddedBackend; dataDir: string } & AsyncDisposable> {
   const dataDir = await mkdtemp(join(tmpdir(), "zonefleet-backend-"));
   const backend = await openEmbedded({ dataDir, clock, ...options });

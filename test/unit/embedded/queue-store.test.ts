@@ -114,16 +114,3 @@ test("fields that a newer version wrote outlive a change by this one", async () 
   assert.deepEqual((stored as object as { fromTheFuture: unknown }).fromTheFuture, { deep: [1] });
   assert.equal(stored?.state, "deferred");
 });
-
-test("a record that cannot be read is a fault that names it", async () => {
-  const clock = fakeClock();
-  await using opened = await embeddedBackend(clock);
-  const { backend, dataDir } = opened;
-  const { message, rows } = await acceptMail(backend, clock);
-  const database = openDatabase(dataDir);
-  await database.write(() => database.table("rows").put(rows[0]?.id ?? "", { id: 7 }));
-  await assert.rejects(backend.queue.get(message.id), {
-    name: "StoredRecordError",
-    message: new RegExp(String(rows[0]?.id)),
-  });
-});
