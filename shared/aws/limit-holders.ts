@@ -50,7 +50,8 @@ const MAX_BELIEVED = 5_000;
 /** How long a holder whose time is over may still come back for its slots. */
 const KEPT_MS = DAY;
 
-const HolderSchema = z.object({ PK: z.string(), tenure: z.string(), until: z.number() });
+const KeySchema = z.object({ PK: z.string() });
+const HolderSchema = z.object({ tenure: z.string(), until: z.number() });
 
 interface Seen {
   readonly holder: Holder;
@@ -66,9 +67,9 @@ export function holdersIn(deps: TableDeps): Holders {
   const seen = new LRUCache<HolderId, Seen>({ max: MAX_BELIEVED });
 
   function see(item: Readonly<Record<string, Value>>): Holder {
-    const { PK, tenure, until } = HolderSchema.parse(item);
+    const { tenure, until } = HolderSchema.parse(item);
     const holder: Holder = { tenure, until: until as EpochMs };
-    seen.set(PK.slice(PREFIX.length), { holder, at: clock.now() });
+    seen.set(idOf(item), { holder, at: clock.now() });
     return holder;
   }
 
@@ -119,8 +120,7 @@ export function holdersIn(deps: TableDeps): Holders {
       }
       for (let i = 0; i < unknown.length; i += MAX_BATCH_KEYS) {
         const keys = unknown.slice(i, i + MAX_BATCH_KEYS).map(keyOf);
-        for (const item of await getItems(deps, keys, { consistent: true }))
-          found.set(String(item["PK"]).slice(PREFIX.length), see(item));
+        for (const item of await getItems(deps, keys, { consistent: true })) found.set(idOf(item), see(item));
       }
       return found;
     },
@@ -150,3 +150,7 @@ export function holdersIn(deps: TableDeps): Holders {
 
 const PREFIX = `${KINDS.limit}h#`;
 const keyOf = (id: HolderId): ItemKey => ({ PK: PREFIX + id, SK: "s" });
+
+function idOf(item: Readonly<Record<string, Value>>): HolderId {
+  return KeySchema.parse(item).PK.slice(PREFIX.length);
+}

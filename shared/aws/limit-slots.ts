@@ -8,7 +8,7 @@
  *     parts of dead holders that it takes over are. So the limit is exact, and senders that take slots of one key at the same
  *     time are not in each other's way until it is reached.
  * L2  The row as it was after the last write is remembered, so that most grants and releases need no read. It may be old: the
- *     condition finds that out, and nothing is refused before the row was read anew.
+ *     condition finds that out, and nobody gets less than he wants before the row was read anew.
  * L3  When the table does not answer, the call fails, and the caller has what it had. A grant whose answer is lost may leave
  *     slots out that nobody uses, until their holder's time is over; never more than the limit.
  */
@@ -78,11 +78,12 @@ export function slotsIn(deps: TableDeps): SlotMethods {
     return row.parts.filter((part) => !lives(part)).slice(0, MAX_DEAD);
   }
 
-  async function grant(key: ItemKey, row: SlotRow, request: SlotRequest): Promise<Granting> {
+  async function grant(key: ItemKey, { row, isFresh }: SeenRow, request: SlotRequest): Promise<Granting> {
     const { id, want, limit, until } = request;
     const dead = await deadParts(row, id);
     const taken = countOf(dead);
     const granted = Math.max(0, Math.min(want, limit - (row.used - taken)));
+    if (granted < want && !isFresh) return { kind: "look-again" };
     if (granted === 0) return { kind: "full" };
     const holder = await holders.enter(id, until);
     const mine = row.parts.find((part) => isOf(part, id, holder) && !dead.includes(part)) ?? null;
@@ -102,19 +103,21 @@ export function slotsIn(deps: TableDeps): SlotMethods {
 
   async function acquire(key: ItemKey, request: SlotRequest): Promise<number> {
     let row = remembered.get(key.PK) ?? null;
+    let isFresh = false;
     for (let tried = 1; tried <= MAX_TRIES; tried++) {
-      const isFresh = row === null;
+      isFresh ||= row === null;
       row ??= await read(key);
-      const granting = await grant(key, row, request);
-      if (granting.kind === "full") {
-        if (isFresh || tried > 1) return 0;
-        row = null; // what is remembered may be old
+      const granting = await grant(key, { row, isFresh }, request);
+      if (granting.kind === "full") return 0;
+      if (granting.kind === "look-again") {
+        row = null;
         continue;
       }
       if (granting.row) remembered.set(key.PK, granting.row);
       else remembered.delete(key.PK);
       if (granting.isDone) return granting.granted;
       row = granting.row;
+      isFresh = row !== null;
       if (tried > 1) await pauseBefore(deps, tried);
     }
     throw new Error(`too many senders change the slots of ${key.PK} at once`);
@@ -177,8 +180,15 @@ interface SlotRequest {
   readonly until: EpochMs;
 }
 
+/** What is remembered may be old: others have given back since. */
+interface SeenRow {
+  readonly row: SlotRow;
+  readonly isFresh: boolean;
+}
+
 type Granting =
-  { readonly kind: "full" } | ({ readonly kind: "tried"; readonly granted: number } & WriteResult);
+  | { readonly kind: "full" | "look-again" }
+  | ({ readonly kind: "tried"; readonly granted: number } & WriteResult);
 
 interface Change {
   /** The holder's part as it was seen; null: it had none. */
