@@ -187,7 +187,8 @@ interface SeenRow {
 }
 
 type Granting =
-  | { readonly kind: "full" | "look-again" }
+  | { readonly kind: "full" }
+  | { readonly kind: "look-again" }
   | ({ readonly kind: "tried"; readonly granted: number } & WriteResult);
 
 interface Change {
