@@ -33,7 +33,15 @@ async function supervised(wrong: string) {
   };
   const ended = supervise({
     workerPath: FAKE_WORKER,
-    settings: { config, source: null, backend: "embedded", dataDir, processes: 1, logLevel: "info" },
+    settings: {
+      config,
+      source: null,
+      backend: "embedded",
+      dataDir,
+      processes: 1,
+      logLevel: "info",
+      aws: null,
+    },
     hostname: "test",
     clock,
     log: createLog({ level: "info" }, { write }),
