@@ -144,3 +144,7 @@ export function readDueSort(sort: string): { dueAt: EpochMs; signalled: boolean;
   const [time = "", how = "", id = ""] = sort.split("#");
   return { dueAt: Number(time) as EpochMs, signalled: how === "s", id: id as RowId };
 }
+
+export function readPurgeSort(sort: string): MessageId {
+  return sort.slice(TIME_DIGITS + 1) as MessageId;
+}

@@ -1,0 +1,134 @@
+/** What the parts of the queue on AWS share: where things are, how they are read and written, and which leases are ours. */
+
+import { LRUCache } from "lru-cache";
+
+import type { RowId } from "../domain/ids.ts";
+import type { Lease, QueueRow } from "../domain/queue-row.ts";
+import { SECOND } from "../domain/units.ts";
+import type { EpochMs } from "../domain/units.ts";
+import type { ZoneName } from "../domain/zone.ts";
+import type { WriteItem } from "./batch-statement.ts";
+import type { S3BodyStore } from "./body-store.ts";
+import { gatherer } from "./gather.ts";
+import { getItems, MAX_BATCH_KEYS } from "./items.ts";
+import type { TableDeps } from "./items.ts";
+import type { ItemKey } from "./keys.ts";
+import { keyOf } from "./row-item.ts";
+import type { Item } from "./row-item.ts";
+import type { ZoneQueues } from "./signals.ts";
+import type { Ticket } from "./stock.ts";
+
+/** What goes wrong beside the mail's way and is set right by others later: told, never thrown. */
+export type QueueTrouble =
+  | {
+      readonly kind: "signal-not-sent";
+      readonly zone: ZoneName;
+      readonly rows: number;
+      readonly error: unknown;
+    }
+  | { readonly kind: "foreign-signal"; readonly zone: ZoneName; readonly body: string }
+  | { readonly kind: "body-not-deleted"; readonly error: unknown }
+  | { readonly kind: "poll-failed"; readonly zone: ZoneName; readonly error: unknown };
+
+/** What the queue has to do with bodies: which one a message was accepted with, and when it is wanted no more. */
+export type QueueBodies = Pick<S3BodyStore, "refOf" | "learn" | "delete" | "deleteSoon">;
+
+export interface QueueContext extends TableDeps {
+  readonly random: () => number;
+  readonly zones: readonly ZoneName[];
+  readonly queues: ZoneQueues;
+  readonly bodies: QueueBodies;
+  /** How long messages are kept when all their rows are final. */
+  readonly historyMs: number;
+  readonly write: WriteItem;
+  readonly read: ReadItem;
+  readonly leases: LeaseBook;
+  /** The signals that this process holds, in a stock or under leases, by SQS's id. */
+  readonly tickets: Pick<Map<string, Ticket>, "get" | "set" | "delete">;
+  readonly onTrouble: (trouble: QueueTrouble) => void;
+}
+
+/** Null: there is none. What is asked for at the same time is one call. */
+export type ReadItem = (key: ItemKey) => Promise<Item | null>;
+
+/**
+ * How far the clocks of two senders may lie apart: a lease that another process gave is over for us only so long after its end.
+ * A lease of this process needs no such margin.
+ */
+export const CLOCK_SKEW_MS = 5 * SECOND;
+/** More leases than any process holds. What falls out of the book is read from the table again. */
+const MAX_LEASES = 100_000;
+/** What falls out is treated as a signal never seen. */
+const MAX_TICKETS = 100_000;
+const MAX_READS = 16;
+
+export function itemReader(deps: TableDeps): ReadItem {
+  const nameOf = (key: ItemKey): string => `${key.PK} ${key.SK}`;
+  return gatherer<ItemKey, Item | null>({
+    maxItems: MAX_BATCH_KEYS,
+    maxCalls: MAX_READS,
+    keyOf: nameOf,
+    async call(keys) {
+      const items = await getItems(deps, keys, { consistent: true });
+      const found = new Map(items.map((item) => [nameOf(keyOf(item)), item]));
+      return keys.map((key) => found.get(nameOf(key)) ?? null);
+    },
+  });
+}
+
+/** A lease of this process. */
+export interface HeldLease {
+  readonly token: number;
+  readonly recipientCount: number;
+  /** The signal that it came of; null: none, it was found in the index. */
+  readonly ticket: Ticket | null;
+  /** Its end as this process last wrote it. */
+  until: EpochMs;
+  /** True: its outcome is written, in a call that failed for other rows. */
+  settled?: boolean;
+}
+
+export function ticketBook(): QueueContext["tickets"] {
+  return new LRUCache<string, Ticket>({ max: MAX_TICKETS }) as QueueContext["tickets"];
+}
+
+/** The leases that this process gave and that have not ended, by row. */
+export interface LeaseBook {
+  add(lease: Lease, held: Pick<HeldLease, "recipientCount" | "ticket">): void;
+  /** Null: not ours, or not any more. */
+  find(row: RowId, token: number): HeldLease | null;
+  /** The last lease of the row, which may have lapsed; null: none of ours. */
+  current(row: RowId): HeldLease | null;
+  end(lease: Lease): void;
+}
+
+export function leaseBook(): LeaseBook {
+  const held = new LRUCache<RowId, HeldLease>({ max: MAX_LEASES });
+  const find = (row: RowId, token: number): HeldLease | null => {
+    const found = held.get(row);
+    return found?.token === token ? found : null;
+  };
+  return {
+    add: (lease, { recipientCount, ticket }) =>
+      void held.set(lease.row.id, { token: lease.token, until: lease.until, recipientCount, ticket }),
+    find,
+    current: (row) => held.get(row) ?? null,
+    end: ({ row, token }) => {
+      if (find(row.id, token)) held.delete(row.id);
+    },
+  };
+}
+
+/** When a lease is over as this process sees it; null: the row is not leased. */
+export function leaseEnd({ leases }: Pick<QueueContext, "leases">, row: QueueRow): EpochMs | null {
+  if (row.leasedUntil === null) return null;
+  const margin = leases.find(row.id, row.leaseToken) ? 0 : CLOCK_SKEW_MS;
+  return (row.leasedUntil + margin) as EpochMs;
+}
+
+/** True: a worker may lease it now. */
+export function isTakeable(context: Pick<QueueContext, "leases">, row: QueueRow, now: EpochMs): boolean {
+  const end = leaseEnd(context, row);
+  if (end !== null) return end <= now;
+  return (row.state === "queued" || row.state === "deferred") && row.dueAt <= now;
+}

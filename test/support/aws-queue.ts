@@ -1,0 +1,77 @@
+/** The queue on the local AWS for tests: with a table, a bucket and queues of its own, and its events read from the stream. */
+
+import { s3BodyStore } from "#shared/aws/body-store.ts";
+import type { S3BodyStore } from "#shared/aws/body-store.ts";
+import type { AwsClients } from "#shared/aws/clients.ts";
+import type { AwsNames } from "#shared/aws/names.ts";
+import type { QueueTrouble } from "#shared/aws/queue-context.ts";
+import { dynamoQueueStore } from "#shared/aws/queue-store.ts";
+import type { DynamoQueueStore } from "#shared/aws/queue-store.ts";
+import type { Clock } from "#shared/domain/clock.ts";
+import { DAY } from "#shared/domain/units.ts";
+import type { Backend } from "#shared/ports/backend.ts";
+import { systemClock } from "../../sender/system-clock.ts";
+import { newInstallation, sharedLocalAws } from "./aws-backend.ts";
+import { zoneA, zoneB } from "./builders.ts";
+import { streamEvents } from "./stream-events.ts";
+
+export interface AwsQueue {
+  readonly queue: DynamoQueueStore;
+  readonly bodies: S3BodyStore;
+  /** What was told beside the mail's way. */
+  readonly troubles: QueueTrouble[];
+  close(): Promise<void>;
+}
+
+export interface AwsQueueOptions {
+  readonly clients: AwsClients;
+  readonly names: AwsNames;
+  readonly clock: Clock;
+  readonly historyMs?: number;
+}
+
+/** One process's queue store with its bodies; several may be opened on one installation. */
+export function openAwsQueue({ clients, names, clock, historyMs = 7 * DAY }: AwsQueueOptions): AwsQueue {
+  const troubles: QueueTrouble[] = [];
+  const bodies = s3BodyStore({
+    s3: clients.s3,
+    bucket: names.bucket,
+    clock: systemClock,
+    readRef: (id) => queue.readBodyRef(id),
+    onNotDeleted: (error) => troubles.push({ kind: "body-not-deleted", error }),
+  });
+  const queue = dynamoQueueStore({
+    dynamo: clients.dynamo,
+    sqs: clients.sqs,
+    table: names.table,
+    queuePrefix: names.queuePrefix,
+    zones: [zoneA, zoneB],
+    bodies,
+    clock,
+    historyMs,
+    onTrouble: (trouble) => troubles.push(trouble),
+  });
+  return {
+    queue,
+    bodies,
+    troubles,
+    async close() {
+      await queue.stop();
+      await bodies.close();
+    },
+  };
+}
+
+/** For the contract suites of the queue: the backend has a queue, bodies and events, and nothing else. */
+export async function awsQueueBackend(
+  clock: Clock,
+  options: { historyMs?: number } = {},
+): Promise<{ backend: Backend; aws: AwsQueue; names: AwsNames } & AsyncDisposable> {
+  const { clients, newNames } = await sharedLocalAws();
+  const names = newNames();
+  await newInstallation(clients, names, { stream: true });
+  const aws = openAwsQueue({ clients, names, clock, ...options });
+  const { queue, bodies, close } = aws;
+  const backend = { queue, bodies, events: streamEvents(clients, names.table), close };
+  return { backend: backend as unknown as Backend, aws, names, [Symbol.asyncDispose]: close };
+}
