@@ -1,0 +1,78 @@
+/** Opens the AWS backend: all ports on one table, one bucket and a queue for each zone. Nothing is asked of AWS before it is used. */
+
+import type { Clock } from "../domain/clock.ts";
+import { DAY } from "../domain/units.ts";
+import type { ZoneName } from "../domain/zone.ts";
+import type { Backend } from "../ports/backend.ts";
+import { s3BodyStore } from "./body-store.ts";
+import type { AwsClients } from "./clients.ts";
+import { dynamoConfigStore } from "./config-store.ts";
+import { streamedEventLog } from "./event-log.ts";
+import { dynamoFleetStore } from "./fleet-store.ts";
+import { dynamoIdempotencyStore } from "./idempotency-store.ts";
+import { dynamoLimitStore } from "./limit-store.ts";
+import type { AwsNames } from "./names.ts";
+import type { QueueTrouble } from "./queue-context.ts";
+import { dynamoQueueStore } from "./queue-store.ts";
+import type { DynamoQueueStore } from "./queue-store.ts";
+import type { Sealer } from "./sealer.ts";
+import { dynamoSecretStore } from "./secret-store.ts";
+import { dynamoSuppressionStore } from "./suppression-store.ts";
+import { s3UploadStore } from "./upload-store.ts";
+
+export interface AwsOptions {
+  /** Of the caller, who closes them after the backend. */
+  readonly clients: AwsClients;
+  readonly names: AwsNames;
+  readonly clock: Clock;
+  /** All that mail is accepted for; each has its queue. */
+  readonly zones: readonly ZoneName[];
+  /** How long messages are kept when all their rows are final. */
+  readonly historyMs?: number;
+  /** For DKIM keys; left out: this process has no use for them. */
+  readonly sealer?: Sealer;
+  /** For jitter: 0 to 1. */
+  readonly random?: () => number;
+  /** What went wrong beside the mail's way, and is set right by others later. */
+  readonly onTrouble?: (trouble: QueueTrouble) => void;
+}
+
+export interface AwsBackend extends Backend {
+  readonly queue: DynamoQueueStore;
+}
+
+export const DEFAULT_HISTORY_MS = 7 * DAY;
+
+// Asynchronous as the embedded one is, so that a wire.ts awaits either.
+// oxlint-disable-next-line typescript/require-await
+export async function openAws(options: AwsOptions): Promise<AwsBackend> {
+  const { clients, names, clock, zones, historyMs = DEFAULT_HISTORY_MS, sealer = null } = options;
+  const { random = Math.random, onTrouble = () => undefined } = options;
+  const { dynamo, sqs, s3 } = clients;
+  const { table, bucket, queuePrefix } = names;
+  const deps = { dynamo, table, clock, random };
+  const bodies = s3BodyStore({
+    s3,
+    bucket,
+    clock,
+    readRef: (id) => queue.readBodyRef(id),
+    onNotDeleted: (error) => onTrouble({ kind: "body-not-deleted", error }),
+  });
+  const queue = dynamoQueueStore({ ...deps, sqs, queuePrefix, zones, bodies, historyMs, onTrouble });
+  return {
+    bodies,
+    queue,
+    suppressions: dynamoSuppressionStore(deps),
+    limits: dynamoLimitStore(deps),
+    configs: dynamoConfigStore(deps),
+    secrets: dynamoSecretStore({ ...deps, sealer }),
+    events: streamedEventLog(),
+    fleet: dynamoFleetStore(deps),
+    idempotency: dynamoIdempotencyStore(deps),
+    uploads: s3UploadStore({ s3, bucket, clock }),
+    async close() {
+      await queue.stop();
+      await bodies.close();
+    },
+  };
+}
