@@ -40,7 +40,7 @@ export interface WorkerDeps {
   readonly observer: Observer;
   readonly onConnections: (change: { idle?: number; reused?: number }) => void;
   readonly onError: (what: string, error: unknown, fields?: Readonly<Record<string, unknown>>) => void;
-  /** The ways in: each is started with the use case that takes mail, and stopped before the zones are. */
+  /** The ways in: each is started with the use case that takes mail. */
   readonly frontDoors: readonly ((submit: Submit) => Promise<FrontDoor>)[];
 }
 
@@ -90,11 +90,11 @@ export async function startWorker(deps: WorkerDeps): Promise<Worker> {
     frontDoors,
     submit,
     async drain(graceMs) {
+      stop.abort(); // before the doors: a delivery begun while they wait for a slow client would have no time left
       const cut = clock.sleep(Math.max(0, graceMs - CUT_MS), grace.signal).then(() => grace.abort());
-      await Promise.all(frontDoors.map((door) => door.drain(Math.max(0, graceMs - CUT_MS))));
-      stop.abort();
+      const doors = frontDoors.map((door) => door.drain(Math.max(0, graceMs - CUT_MS)));
       const over = new AbortController();
-      await Promise.race([Promise.all([zones, chores]), clock.sleep(graceMs, over.signal)]);
+      await Promise.race([Promise.all([...doors, zones, chores]), clock.sleep(graceMs, over.signal)]);
       over.abort();
       grace.abort();
       await cut;
