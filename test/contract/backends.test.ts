@@ -1,9 +1,18 @@
 /** The contract suites of all ports over every adapter there is. */
 
+import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { describe } from "node:test";
 
+import { dynamoConfigStore } from "#shared/aws/config-store.ts";
+import { dynamoFleetStore } from "#shared/aws/fleet-store.ts";
+import { dynamoIdempotencyStore } from "#shared/aws/idempotency-store.ts";
+import { dynamoLimitStore } from "#shared/aws/limit-store.ts";
+import { aesSealer, SEAL_KEY_BYTES } from "#shared/aws/sealer.ts";
+import { dynamoSecretStore } from "#shared/aws/secret-store.ts";
+import { dynamoSuppressionStore } from "#shared/aws/suppression-store.ts";
 import { embeddedConfigStore } from "#shared/embedded/config-store.ts";
 import type { EmbeddedDatabase } from "#shared/embedded/database.ts";
 import { openDatabase } from "#shared/embedded/database.ts";
@@ -12,7 +21,11 @@ import { embeddedIdempotencyStore } from "#shared/embedded/idempotency-store.ts"
 import { embeddedLimitStore } from "#shared/embedded/limit-store.ts";
 import { embeddedSecretStore } from "#shared/embedded/secret-store.ts";
 import { embeddedSuppressionStore } from "#shared/embedded/suppression-store.ts";
+import { systemClock } from "../../sender/system-clock.ts";
+import { onOwnTable, stopLocalAwsAtEnd } from "../support/aws-backend.ts";
+import { awsQueueBackend } from "../support/aws-queue.ts";
 import { embeddedBackend } from "../support/backend.ts";
+import { noLocalAws } from "../support/local-aws.ts";
 import { bodyStoreContract } from "./body-store.contract.ts";
 import { configStoreContract } from "./config-store.contract.ts";
 import { eventLogContract } from "./event-log.contract.ts";
@@ -52,3 +65,22 @@ secretStoreContract("files", () => embedded(({ folder }) => embeddedSecretStore(
 bodyStoreContract("LMDB and files", embeddedBackend);
 queueStoreContract("LMDB", embeddedBackend);
 eventLogContract("LMDB", embeddedBackend);
+
+stopLocalAwsAtEnd();
+
+describe("on AWS", { skip: noLocalAws() }, () => {
+  const sealer = aesSealer(randomBytes(SEAL_KEY_BYTES));
+
+  suppressionStoreContract("DynamoDB", (clock) => onOwnTable(clock, dynamoSuppressionStore));
+  limitStoreContract("DynamoDB", (clock) => onOwnTable(clock, dynamoLimitStore));
+  configStoreContract("DynamoDB", () => onOwnTable(systemClock, dynamoConfigStore));
+  fleetStoreContract("DynamoDB", (clock) => onOwnTable(clock, dynamoFleetStore));
+  idempotencyStoreContract("DynamoDB", (clock) => onOwnTable(clock, dynamoIdempotencyStore));
+  secretStoreContract("DynamoDB", () =>
+    onOwnTable(systemClock, (deps) => dynamoSecretStore({ ...deps, sealer })),
+  );
+
+  bodyStoreContract("S3", awsQueueBackend);
+  queueStoreContract("DynamoDB and SQS", awsQueueBackend);
+  // Events are the table's stream there: nobody claims it, and what it tells is tested with the queue (test/unit/aws).
+});
