@@ -17,16 +17,10 @@ import type { EpochMs } from "../domain/units.ts";
 import type { Values } from "./batch-statement.ts";
 import { suppressedAttribute, TELLS } from "./event-stream.ts";
 import { messageKey, rowKey } from "./keys.ts";
+import { messageOf } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
 import { endAttributes } from "./queue-finish.ts";
-import {
-  attributesOfMessage,
-  attributesOfRow,
-  bodyRefOfItem,
-  inDueIndex,
-  inZoneIndex,
-  messageOfItem,
-} from "./row-item.ts";
+import { attributesOfMessage, attributesOfRow, bodyRefOfItem, inDueIndex, inZoneIndex } from "./row-item.ts";
 import type { Item } from "./row-item.ts";
 import { MAX_DELAY_MS, signalsOf } from "./signals.ts";
 
@@ -67,10 +61,10 @@ export class GivenUpError extends Error {
   override readonly name = "GivenUpError";
 }
 
-function known({ bodies }: QueueContext, item: Item | null): "exists" {
-  const message = item && messageOfItem(item);
+function known(context: QueueContext, item: Item | null): "exists" {
+  const message = messageOf(context, item);
   const bodyRef = item && bodyRefOfItem(item);
-  if (message && bodyRef !== null) bodies.learn(message.id, bodyRef); // what was put this time is not wanted
+  if (message && bodyRef !== null) context.bodies.learn(message.id, bodyRef); // what was put this time is not wanted
   if (item?.["g"] === true) throw new GivenUpError("the message came too late after its rows; send it again");
   return "exists";
 }

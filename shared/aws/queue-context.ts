@@ -3,6 +3,7 @@
 import { LRUCache } from "lru-cache";
 
 import type { RowId } from "../domain/ids.ts";
+import type { Message } from "../domain/message.ts";
 import type { Lease, QueueRow } from "../domain/queue-row.ts";
 import { SECOND } from "../domain/units.ts";
 import type { EpochMs } from "../domain/units.ts";
@@ -13,7 +14,7 @@ import { gatherer } from "./gather.ts";
 import { getItems, MAX_BATCH_KEYS } from "./items.ts";
 import type { TableDeps } from "./items.ts";
 import type { ItemKey } from "./keys.ts";
-import { keyOf } from "./row-item.ts";
+import { keyOf, messageOfItem, rowOfItem, StoredItemError } from "./row-item.ts";
 import type { Item } from "./row-item.ts";
 import type { ZoneQueues } from "./signals.ts";
 import type { Ticket } from "./stock.ts";
@@ -28,7 +29,9 @@ export type QueueTrouble =
     }
   | { readonly kind: "foreign-signal"; readonly zone: ZoneName; readonly body: string }
   | { readonly kind: "body-not-deleted"; readonly error: unknown }
-  | { readonly kind: "poll-failed"; readonly zone: ZoneName; readonly error: unknown };
+  | { readonly kind: "poll-failed"; readonly zone: ZoneName; readonly error: unknown }
+  /** An item is left aside: it stays in the table as it is, and all goes on as if it were not there. */
+  | { readonly kind: "unreadable"; readonly error: unknown };
 
 /** What the queue has to do with bodies: which one a message was accepted with, and when it is wanted no more. */
 export type QueueBodies = Pick<S3BodyStore, "refOf" | "learn" | "delete" | "deleteSoon">;
@@ -117,6 +120,26 @@ export function leaseBook(): LeaseBook {
       if (find(row.id, token)) held.delete(row.id);
     },
   };
+}
+
+/** Null: there is no row, or it cannot be read, which is told. */
+export function rowOf({ onTrouble }: Pick<QueueContext, "onTrouble">, item: Item | null): QueueRow | null {
+  return item && readable(onTrouble, () => rowOfItem(item));
+}
+
+/** Null: there is no message, or it cannot be read, which is told. */
+export function messageOf({ onTrouble }: Pick<QueueContext, "onTrouble">, item: Item | null): Message | null {
+  return item && readable(onTrouble, () => messageOfItem(item));
+}
+
+function readable<T>(onTrouble: QueueContext["onTrouble"], read: () => T | null): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof StoredItemError)) throw error;
+    onTrouble({ kind: "unreadable", error });
+    return null;
+  }
 }
 
 /** When a lease is over as this process sees it; null: the row is not leased. */

@@ -27,9 +27,9 @@ import {
   zonePartition,
   zoneSort,
 } from "./keys.ts";
+import { messageOf, rowOf } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
 import { sortsBetween } from "./queue-look.ts";
-import { messageOfItem, rowOfItem } from "./row-item.ts";
 
 /** The sweep is given this long to delete a body before TTL takes away what leads to it. */
 const SWEEP_GRACE_MS = 7 * DAY;
@@ -120,8 +120,8 @@ export async function readMessage(context: QueueContext, id: MessageId): Promise
   let message: Message | null = null;
   const rows: QueueRow[] = [];
   for await (const item of itemsOf(context, messageKey(id).PK)) {
-    message ??= messageOfItem(item);
-    const row = rowOfItem(item);
+    message ??= messageOf(context, item);
+    const row = rowOf(context, item);
     if (row) rows.push(row);
   }
   return message && { message, rows: rows.toSorted((a, b) => a.seq - b.seq) };

@@ -10,9 +10,9 @@ import { later, SECOND } from "../domain/units.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { Taken, TakeRequest } from "../ports/queue-store.ts";
 import { messageKey, rowKey } from "./keys.ts";
-import { CLOCK_SKEW_MS, isTakeable, leaseEnd } from "./queue-context.ts";
+import { CLOCK_SKEW_MS, isTakeable, leaseEnd, messageOf, rowOf } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
-import { asSeen, bodyRefOfItem, inZoneIndex, messageOfItem, rowOfItem } from "./row-item.ts";
+import { asSeen, bodyRefOfItem, inZoneIndex } from "./row-item.ts";
 import { MAX_DELAY_MS } from "./signals.ts";
 import type { Parcel, Ticket } from "./stock.ts";
 
@@ -82,17 +82,17 @@ async function leaseParcel(context: QueueContext, parcel: Parcel, terms: LeaseTe
 }
 
 async function readParcel(
-  { read, bodies }: QueueContext,
+  context: QueueContext,
   { messageId, seqs }: Parcel,
 ): Promise<{ message: Message | null; rows: QueueRow[] }> {
   const [messageItem, ...items] = await Promise.all([
-    read(messageKey(messageId)),
-    ...seqs.map((seq) => read(rowKey(messageId, seq))),
+    context.read(messageKey(messageId)),
+    ...seqs.map((seq) => context.read(rowKey(messageId, seq))),
   ]);
-  const message = messageItem ? messageOfItem(messageItem) : null;
+  const message = messageOf(context, messageItem ?? null);
   const bodyRef = messageItem && bodyRefOfItem(messageItem);
-  if (message && bodyRef !== null) bodies.learn(messageId, bodyRef); // spares reading the message for its body
-  const rows = items.map((item) => (item ? rowOfItem(item) : null)).filter((row) => row !== null);
+  if (message && bodyRef !== null) context.bodies.learn(messageId, bodyRef); // spares reading the message for its body
+  const rows = items.map((item) => rowOf(context, item)).filter((row) => row !== null);
   return { message, rows };
 }
 

@@ -6,7 +6,7 @@
  * rows: 100,000 rows about 2,500 read units, a third of a thousandth of a dollar.
  */
 
-import { QueryCommand, ScanCommand } from "@aws-sdk/client-dynamodb";
+import { QueryCommand } from "@aws-sdk/client-dynamodb";
 
 import { DomainError } from "../domain/errors.ts";
 import { parseRowId } from "../domain/ids.ts";
@@ -15,12 +15,13 @@ import { isFinal } from "../domain/queue-row.ts";
 import type { OpenState, QueueRow } from "../domain/queue-row.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { RowPage, RowQuery, ZoneCounts } from "../ports/queue-store.ts";
-import { marshal, unmarshal } from "./items.ts";
+import { marshal } from "./items.ts";
 import type { Attributes } from "./items.ts";
-import { BY_ZONE, KINDS, keyOfRow, rowIdOfZoneSort, SHARDS, zonePartition, zoneSort } from "./keys.ts";
+import { BY_ZONE, keyOfRow, rowIdOfZoneSort, SHARDS, zonePartition, zoneSort } from "./keys.ts";
 import type { IndexedState } from "./keys.ts";
+import { rowOf } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
-import { rowOfItem, textOf } from "./row-item.ts";
+import { textOf } from "./row-item.ts";
 
 export const MAX_PAGE = 1_000;
 /** Which runs hold rows of a state: a leased row stands where a queued one does. */
@@ -38,16 +39,12 @@ const KEYS_PER_CALL = 300;
  * are read, and those are the ones that are leased.
  */
 const MAX_SPLIT = 1_000;
-/** Pages of 1 MiB that a list of ended rows may read; the index does not hold them. */
-const MAX_SCANNED_PAGES = 20;
 
 /** One page. The cursor is the last row's id, so rows that come or change in between neither repeat nor hide one. */
 export async function listRows(context: QueueContext, query: RowQuery): Promise<RowPage> {
   check(query);
   const zones = query.zone === null ? context.zones : [query.zone];
-  const found = query.states.some(isFinal)
-    ? await scannedRows(context, query, zones)
-    : await indexedRows(context, query, zones);
+  const found = await indexedRows(context, query, zones);
   const page = found.slice(0, query.limit);
   return { rows: page, cursor: found.length > query.limit ? (page.at(-1)?.id ?? null) : null };
 }
@@ -80,7 +77,7 @@ async function indexedRows(
     if (ids.length === 0) break;
     const read = await Promise.all(ids.map((id) => context.read(keyOfRow(id))));
     for (const item of read) {
-      const row = item && rowOfItem(item);
+      const row = rowOf(context, item);
       if (row && query.states.includes(row.state)) rows.push(row);
     }
   }
@@ -159,44 +156,6 @@ async function nextOf(ids: AsyncGenerator<RowId>, count: number): Promise<RowId[
   return taken;
 }
 
-/** Rows of any state, by reading the table: for a small one. */
-async function scannedRows(
-  { dynamo, table }: QueueContext,
-  query: RowQuery,
-  zones: readonly ZoneName[],
-): Promise<QueueRow[]> {
-  const rows: QueueRow[] = [];
-  let start: Attributes | undefined;
-  for (let pages = 0; ; pages++) {
-    if (pages === MAX_SCANNED_PAGES) {
-      throw new DomainError(
-        "invalid-request",
-        "too many to list: ask for ended rows by their message",
-        "states",
-      );
-    }
-    const page = await dynamo.send(
-      new ScanCommand({
-        TableName: table,
-        ConsistentRead: true,
-        FilterExpression: "begins_with(PK, :message) AND attribute_exists(st)",
-        ExpressionAttributeValues: marshal({ ":message": KINDS.message }),
-        ExclusiveStartKey: start,
-      }),
-    );
-    for (const item of page.Items ?? []) {
-      const row = rowOfItem(unmarshal(item));
-      if (row && zones.includes(row.zone) && query.states.includes(row.state)) rows.push(row);
-    }
-    start = page.LastEvaluatedKey;
-    if (!start) break;
-  }
-  return rows
-    .filter(({ id }) => query.cursor === null || isBefore(query.cursor, id, query.order))
-    .toSorted((a, b) => (isBefore(a.id, b.id, query.order) ? -1 : 1))
-    .slice(0, query.limit + 1);
-}
-
 /** Open rows by zone. Sums are as exact as the index is; `leased` is exact up to `MAX_SPLIT` active rows of a zone. */
 export async function countRows(context: QueueContext): Promise<ZoneCounts[]> {
   const counts = await Promise.all(context.zones.map((zone) => countZone(context, zone)));
@@ -246,7 +205,7 @@ async function countLeased(context: QueueContext, zone: ZoneName): Promise<numbe
   const runs = shards().map((shard) => runOf(context, query, zonePartition(zone, shard), "q"));
   const ids = await nextOf(mergedRuns(runs, query.order), MAX_SPLIT);
   const items = await Promise.all(ids.map((id) => context.read(keyOfRow(id))));
-  return items.filter((item) => item && rowOfItem(item)?.state === "leased").length;
+  return items.filter((item) => rowOf(context, item)?.state === "leased").length;
 }
 
 function shards(): number[] {

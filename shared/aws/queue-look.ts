@@ -25,9 +25,9 @@ import {
   zoneSort,
 } from "./keys.ts";
 import type { IndexShape } from "./keys.ts";
-import { isTakeable, leaseEnd } from "./queue-context.ts";
+import { isTakeable, leaseEnd, rowOf } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
-import { rowOfItem, textOf } from "./row-item.ts";
+import { textOf } from "./row-item.ts";
 import { signalsOf } from "./signals.ts";
 import type { Parcel } from "./stock.ts";
 
@@ -87,7 +87,7 @@ export function indexLook(context: QueueContext): Look {
     const unknown = found.flat().filter((id) => !isKnown(id) && (leasedElsewhere.get(id) ?? 0) <= now);
     const items = await Promise.all([...new Set(unknown)].map((id) => context.read(keyOfRow(id))));
     const rows = items
-      .map((item) => (item ? rowOfItem(item) : null))
+      .map((item) => rowOf(context, item))
       .filter((row) => row !== null)
       .filter((row) => isOfInterest(row, context.clock.now()));
     return parcelsOf(rows, later(now, 2 * LOOK_AHEAD_MS));

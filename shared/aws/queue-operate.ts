@@ -10,16 +10,10 @@ import type { ItemWrite } from "./batch-statement.ts";
 import { TELLS } from "./event-stream.ts";
 import { keyOfRow, messageKey } from "./keys.ts";
 import { sendSignals } from "./queue-accept.ts";
+import { messageOf, rowOf } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
 import { deleteSpentBodies, endAttributes } from "./queue-finish.ts";
-import {
-  asSeen,
-  attributeOfAttempt,
-  inZoneIndex,
-  LETTER_OF_STATE,
-  messageOfItem,
-  rowOfItem,
-} from "./row-item.ts";
+import { asSeen, attributeOfAttempt, inZoneIndex, LETTER_OF_STATE } from "./row-item.ts";
 
 /** Reads of a row that changes under our hands. */
 const MAX_OPERATE_TRIES = 4;
@@ -61,7 +55,7 @@ async function operateRow(context: QueueContext, operation: Operation, id: RowId
   const key = keyOfRow(id);
   let item = await context.read(key);
   for (let tried = 1; tried <= MAX_OPERATE_TRIES; tried++) {
-    const before = item && rowOfItem(item);
+    const before = rowOf(context, item);
     if (!before) return null;
     const recipientCount = await recipientCountOf(context, before);
     const change = changeOf(context, operation, before, recipientCount);
@@ -74,9 +68,9 @@ async function operateRow(context: QueueContext, operation: Operation, id: RowId
 }
 
 /** Null: the message was never accepted, and this is not a row of anything. */
-async function recipientCountOf({ read }: QueueContext, row: QueueRow): Promise<number | null> {
-  const item = await read(messageKey(row.messageId));
-  return (item && messageOfItem(item)?.recipientCount) ?? null;
+async function recipientCountOf(context: QueueContext, row: QueueRow): Promise<number | null> {
+  const item = await context.read(messageKey(row.messageId));
+  return messageOf(context, item)?.recipientCount ?? null;
 }
 
 interface Change {

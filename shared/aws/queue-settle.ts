@@ -12,18 +12,12 @@ import type { Values } from "./batch-statement.ts";
 import { TELLS_OF_STATE } from "./event-stream.ts";
 import { messageKey, rowKey } from "./keys.ts";
 import { sendSignals } from "./queue-accept.ts";
+import { messageOf } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
 import { deleteSpentBodies, endAttributes } from "./queue-finish.ts";
 import type { EndedRows } from "./queue-finish.ts";
 import { keepHidden, letGo } from "./queue-lease.ts";
-import {
-  attributeOfAttempt,
-  inDueIndex,
-  inZoneIndex,
-  LETTER_OF_STATE,
-  messageOfItem,
-  NO_LEASE,
-} from "./row-item.ts";
+import { attributeOfAttempt, inDueIndex, inZoneIndex, LETTER_OF_STATE, NO_LEASE } from "./row-item.ts";
 import { MAX_DELAY_MS } from "./signals.ts";
 import type { Ticket } from "./stock.ts";
 
@@ -172,11 +166,11 @@ async function withSignals(
 }
 
 /** Known with the lease; a lease of another process makes us read the message. */
-async function recipientCountOf({ leases, read }: QueueContext, { row, token }: Lease): Promise<number> {
-  const held = leases.find(row.id, token);
+async function recipientCountOf(context: QueueContext, { row, token }: Lease): Promise<number> {
+  const held = context.leases.find(row.id, token);
   if (held) return held.recipientCount;
-  const item = await read(messageKey(row.messageId));
-  return (item && messageOfItem(item)?.recipientCount) ?? Number.MAX_SAFE_INTEGER; // as one whose last row is not known
+  const item = await context.read(messageKey(row.messageId));
+  return messageOf(context, item)?.recipientCount ?? Number.MAX_SAFE_INTEGER; // as one whose last row is not known
 }
 
 async function endedRows(context: QueueContext, settlements: readonly Settlement[]): Promise<EndedRows[]> {

@@ -16,6 +16,7 @@ import {
   BY_TIME,
   BY_ZONE,
   duePartition,
+  isMessageKey,
   keyOfRow,
   messageKey,
   purgePartition,
@@ -29,11 +30,11 @@ import {
   zoneSort,
 } from "./keys.ts";
 import { sendSignals } from "./queue-accept.ts";
-import { leaseEnd } from "./queue-context.ts";
+import { leaseEnd, rowOf } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
 import { historyEnd, readMessage } from "./queue-finish.ts";
 import { sortsBetween } from "./queue-look.ts";
-import { asSeen, inZoneIndex, keyOf, NO_LEASE, rowOfItem } from "./row-item.ts";
+import { asSeen, inZoneIndex, keyOf, NO_LEASE } from "./row-item.ts";
 import type { Item } from "./row-item.ts";
 
 /** Rows that come due so soon are fed now, with a delayed signal: the sweep runs every minute. */
@@ -152,7 +153,7 @@ async function readRows(
 ): Promise<{ accepted: ReadRow[]; orphans: QueueRow[] }> {
   const items = await Promise.all(ids.map((id) => context.read(keyOfRow(id))));
   const found = items.flatMap((item) => {
-    const row = item && rowOfItem(item);
+    const row = rowOf(context, item);
     return item && row ? [{ row, item }] : [];
   });
   const others = new Set(found.filter(({ row }) => row.seq > 1).map(({ row }) => row.messageId));
@@ -179,7 +180,8 @@ async function giveUp(context: QueueContext, id: MessageId, now: EpochMs): Promi
   const fence = await context.write({ kind: "insert", key: messageKey(id), set: { g: true, ttl } });
   if (fence.kind === "refused" && fence.item?.["g"] !== true) return; // it came after all
   const rows: Item[] = [];
-  for await (const item of itemsOf(context, messageKey(id).PK)) if (rowOfItem(item)) rows.push(item);
+  for await (const item of itemsOf(context, messageKey(id).PK))
+    if (!isMessageKey(keyOf(item))) rows.push(item);
   await Promise.all(
     rows.map((item) => context.write({ kind: "delete", key: keyOf(item), when: { t: item["t"] ?? 0 } })),
   );

@@ -71,7 +71,8 @@ export async function awsQueueBackend(
   const names = newNames();
   await newInstallation(clients, names, { stream: true });
   const aws = openAwsQueue({ clients, names, clock, ...options });
-  const { queue, bodies, close } = aws;
+  const { queue, bodies } = aws;
+  const close = (): Promise<void> => aws.close();
   const backend = { queue, bodies, events: streamEvents(clients, names.table), close };
   return { backend: backend as unknown as Backend, aws, names, [Symbol.asyncDispose]: close };
 }
