@@ -64,13 +64,17 @@ export const DEFAULT_VISIBILITY_MS = 6 * MINUTE;
 export async function bootstrapAws(options: BootstrapOptions): Promise<void> {
   const { clients, names } = options;
   await Promise.all([
-    makeTable(clients.dynamo, names.table, options),
+    makeTable(clients.dynamo, names.table, { stream: options.stream }),
     makeBucket(clients.s3, names.bucket),
     makeQueues(clients.sqs, options),
   ]);
 }
 
-async function makeTable(dynamo: DynamoDBClient, name: string, { stream }: BootstrapOptions): Promise<void> {
+export async function makeTable(
+  dynamo: DynamoDBClient,
+  name: string,
+  { stream }: { stream: boolean },
+): Promise<void> {
   await unlessNamed(
     dynamo.send(new CreateTableCommand(tableInput(name, { stream }))),
     "ResourceInUseException",

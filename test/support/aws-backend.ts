@@ -2,7 +2,7 @@
 
 import { after } from "node:test";
 
-import { bootstrapAws, DEFAULT_VISIBILITY_MS } from "#shared/aws/bootstrap.ts";
+import { bootstrapAws, DEFAULT_VISIBILITY_MS, makeTable } from "#shared/aws/bootstrap.ts";
 import type { AwsClients } from "#shared/aws/clients.ts";
 import type { TableDeps } from "#shared/aws/items.ts";
 import type { AwsNames } from "#shared/aws/names.ts";
@@ -51,8 +51,9 @@ export async function onOwnTable<S>(
   storeOf: (deps: TableDeps) => S,
 ): Promise<{ store: S } & AsyncDisposable> {
   const aws = await sharedLocalAws();
-  const names = aws.newNames();
-  await newInstallation(aws.clients, names);
-  const deps = { dynamo: aws.clients.dynamo, table: names.table, clock: storeClock(clock) };
+  const { dynamo } = aws.clients;
+  const { table } = aws.newNames();
+  await makeTable(dynamo, table, { stream: false });
+  const deps = { dynamo, table, clock: storeClock(clock) };
   return { store: storeOf(deps), [Symbol.asyncDispose]: () => Promise.resolve() };
 }
