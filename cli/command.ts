@@ -1,5 +1,6 @@
 /** What a command is, and what it may touch. */
 
+import type { OwnBounceRule } from "#shared/domain/own-bounce-rules.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
 
 export interface Terminal {
@@ -10,6 +11,10 @@ export interface Terminal {
   readonly complain: (text: string) => void;
   /** A secret from standard input: asked for and not shown on a terminal, else its first line. Null: there was none. */
   readonly readSecret: (prompt: string) => Promise<string | null>;
+  /** Standard input to its end, cut where it is longer than any reply. */
+  readonly readInput: () => Promise<string>;
+  /** Own bounce rules: of the file, or with null of the configuration. Throws a `DomainError` when they are wrong. */
+  readonly bounceRules: (file: string | null) => Promise<readonly OwnBounceRule[]>;
 }
 
 export interface Command {

@@ -5,11 +5,16 @@ import { DomainError } from "#shared/domain/errors.ts";
 
 import { accountCommand } from "./account.ts";
 import { apiKeyCommand } from "./api-key.ts";
+import { checkBounceCommand } from "./check-bounce.ts";
 import type { Command, Terminal } from "./command.ts";
 import { isParseError, UsageError } from "./command.ts";
 import { systemTerminal } from "./wire.ts";
 
-const COMMANDS: Readonly<Record<string, Command>> = { account: accountCommand, "api-key": apiKeyCommand };
+const COMMANDS: Readonly<Record<string, Command>> = {
+  account: accountCommand,
+  "api-key": apiKeyCommand,
+  "check-bounce": checkBounceCommand,
+};
 
 const USAGE = `Usage: zonefleet <command> ...
 

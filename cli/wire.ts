@@ -1,4 +1,4 @@
-/** The terminal of this process, and the secrets of its data folder. */
+/** The terminal of this process, the secrets of its data folder, and what the configuration says. */
 
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
@@ -6,6 +6,8 @@ import { Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 
 import { embeddedSecretStore } from "#shared/embedded/secret-store.ts";
+import { readBounceRules } from "#shared/runtime/bounce-rules-file.ts";
+import { loadConfig } from "#shared/runtime/config.ts";
 
 import type { Terminal } from "./command.ts";
 
@@ -16,7 +18,24 @@ export function systemTerminal(): Terminal {
     print: (line) => process.stdout.write(`${line}\n`),
     complain: (line) => process.stderr.write(`${line}\n`),
     readSecret: (prompt) => (process.stdin.isTTY ? ask(prompt) : firstLine()),
+    readInput,
+    async bounceRules(file) {
+      if (file !== null) return readBounceRules(resolve(file));
+      return (await loadConfig({ env: process.env, cwd: process.cwd() })).config.bounces.rules;
+    },
   };
+}
+
+const MAX_INPUT_CHARS = 65_536;
+
+async function readInput(): Promise<string> {
+  let input = "";
+  process.stdin.setEncoding("utf8");
+  for await (const chunk of process.stdin) {
+    input += String(chunk);
+    if (input.length >= MAX_INPUT_CHARS) break;
+  }
+  return input.slice(0, MAX_INPUT_CHARS);
 }
 
 async function firstLine(): Promise<string | null> {

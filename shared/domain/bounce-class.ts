@@ -95,6 +95,11 @@ export function classify(reply: SmtpReply): BounceClass {
   };
 }
 
+/** True: it was the reply's words that decided, and not its codes. */
+export function isTextRule(id: string): boolean {
+  return BOUNCE_RULES.some((rule) => rule.id === id && rule.says !== undefined);
+}
+
 const QUOTED_STATUS = /#([45])\.(\d{1,3}\.\d{1,3})(?!\d)/;
 
 /** For a code that is neither 4yz nor 5yz. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -13,7 +13,7 @@ import { run } from "../../../cli/main.ts";
 import { systemClock } from "../../../sender/system-clock.ts";
 import { memorySecrets } from "../../support/memory-secrets.ts";
 
-function setUp(password: string | null = "secret") {
+function setUp(password: string | null = "secret", input = "") {
   const out: string[] = [];
   const err: string[] = [];
   const terminal: Terminal = {
@@ -21,6 +21,8 @@ function setUp(password: string | null = "secret") {
     print: (line) => out.push(line),
     complain: (line) => err.push(line),
     readSecret: () => Promise.resolve(password),
+    readInput: () => Promise.resolve(input),
+    bounceRules: () => Promise.resolve([]),
   };
   const zonefleet = (command: string) => run(command === "" ? [] : command.split(" "), terminal);
   return { zonefleet, out, err, secrets: terminal.secrets };
@@ -95,6 +97,38 @@ describe("zonefleet account", () => {
   });
 });
 
+describe("zonefleet check-bounce", () => {
+  const reply = "550-5.1.1 The mailbox\r\n550 5.1.1 is unknown.";
+
+  test("prints a line for each thing that ZoneMTA's tool tells, and the rule", async () => {
+    const { zonefleet, out } = setUp(null, "550-5.1.1 No such user\n550 5.1.1 here.\n");
+    assert.equal(await zonefleet("check-bounce"), 0);
+    assert.deepEqual(out, [
+      "data     : 550-5.1.1 No such user\n           550 5.1.1 here.",
+      "action   : reject",
+      "message  : The recipient's address does not exist.",
+      "category : recipient",
+      "code     : 550",
+      "status   : 5.1.1",
+      "rule     : no-such-recipient",
+    ]);
+  });
+
+  test("prints one object with --json", async () => {
+    const { zonefleet, out } = setUp(null, reply);
+    assert.equal(await zonefleet("check-bounce --json"), 0);
+    assert.equal(out.length, 1);
+    const { data, action, status } = JSON.parse(out[0] as string) as Record<string, unknown>;
+    assert.deepEqual([data, action, status], [reply, "reject", "5.1.1"]);
+  });
+
+  test("wants a reply", async () => {
+    const { zonefleet, err } = setUp(null, " \n");
+    assert.equal(await zonefleet("check-bounce"), 2);
+    assert.match(err[0] ?? "", /no reply on standard input/);
+  });
+});
+
 describe("a command that is not written as it should be", () => {
   for (const command of [
     "",
@@ -113,11 +147,13 @@ describe("a command that is not written as it should be", () => {
     "api-key list --scope send",
     "api-key add --scop send",
     "api-key add send",
+    "check-bounce 550",
+    "check-bounce --jsn",
   ]) {
     test(`${JSON.stringify(command)} ends with 2 and the usage`, async () => {
       const { zonefleet, out, err } = setUp();
       assert.equal(await zonefleet(command), 2);
-      assert.match([...out, ...err].join("\n"), /zonefleet (account|api-key)/);
+      assert.match([...out, ...err].join("\n"), /zonefleet (account|api-key|check-bounce)/);
     });
   }
 
@@ -151,6 +187,26 @@ test("the real command reads the password from standard input and keeps it in th
     const file = join(folder, "secrets", "account", "anna");
     assert.equal((await stat(file)).mode & 0o777, 0o600);
     assert.doesNotMatch(await readFile(file, "utf8"), /hunter2/);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
+
+test("the real check-bounce reads standard input and asks the rules of a file first", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "zonefleet-cli-"));
+  try {
+    const rules = join(folder, "own.txt");
+    await writeFile(rules, "no such user,defer,policy,They will come back\n");
+    const child = spawn(
+      process.execPath,
+      [join(import.meta.dirname, "../../../cli/main.ts"), "check-bounce", "--json", "--rules", rules],
+      { cwd: folder, stdio: ["pipe", "pipe", "inherit"] },
+    );
+    child.stdin.end("550 5.1.1 No such user\r\n");
+    const [out, [code]] = await Promise.all([text(child.stdout), once(child, "exit")]);
+    assert.equal(code, 0);
+    const { action, rule, message } = JSON.parse(out) as Record<string, unknown>;
+    assert.deepEqual([action, rule, message], ["defer", "own.txt:1", "They will come back"]);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
