@@ -18,6 +18,7 @@ const NAMESPACE = "ZoneFleet";
  * - `MessagesAccepted` `RecipientsAccepted` `RecipientsSuppressed` `MessagesNotStored`. Alert: NotStored above 0.
  * - `BouncesSent` `EventsRead` `EventsFailed`. Alert: EventsFailed above 0, for reports are then late.
  * - `RowsFed` `LeasesLapsed` `MessagesPurged` of the sweep. Alert: LeasesLapsed stays high, senders die.
+ * - `SignalsNotSent` rows that wait for the sweep. Alert: any for minutes, mail is late by as much.
  * - `DeadLetters` signals that nobody could use. Alert: above 0.
  */
 export type CountName =
@@ -34,6 +35,7 @@ export type CountName =
   | "RowsFed"
   | "LeasesLapsed"
   | "MessagesPurged"
+  | "SignalsNotSent"
   | "DeadLetters";
 export type TimeName = "RequestTime" | "AcceptTime";
 

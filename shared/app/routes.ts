@@ -208,6 +208,7 @@ export const routes = {
     summary: "Read what happened, in order: receptions, deliveries, deferrals, bounces …",
     query: schemas.EventsQuery,
     answer: schemas.EventsAnswer,
+    failures: [404],
   }),
   metrics: route("GET", "/metrics", {
     scope: "read",

@@ -1,0 +1,13 @@
+/** `POST /send`, `/send-raw` and `/uploads`. */
+
+import { apiEntry } from "../api-entry.ts";
+import { sendHandlers } from "../send.ts";
+import { lambdaSubmit } from "../submit.ts";
+import { wireLambda } from "../wire.ts";
+
+const wired = await wireLambda("send", import.meta.url);
+
+export const handler = apiEntry(
+  sendHandlers({ ...wired.endpoints, ...wired, submit: lambdaSubmit(wired) }),
+  wired,
+);

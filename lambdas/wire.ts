@@ -1,0 +1,65 @@
+/**
+ * Chooses the adapters of a Lambda: the stores on AWS, by the names in its environment, and the configuration that lies beside its
+ * bundle. Nothing is asked over the network here, so that a Lambda starts as fast as its code loads.
+ */
+
+import { readFileSync } from "node:fs";
+
+import { apiAccess } from "#shared/app/api-access.ts";
+import { apiKeyRing } from "#shared/app/api-keys.ts";
+import { awsClients, endpointsOf } from "#shared/aws/clients.ts";
+import { openAws } from "#shared/aws/open.ts";
+import type { AwsOptions } from "#shared/aws/open.ts";
+import type { Clock } from "#shared/domain/clock.ts";
+import type { Config } from "#shared/domain/config.ts";
+import type { Backend } from "#shared/ports/backend.ts";
+import { awsSettingsOf } from "#shared/runtime/aws-settings.ts";
+
+import { CONFIG_FILE, readConfig } from "./bundle-config.ts";
+import { lambdaClock } from "./clock.ts";
+import type { EndpointDeps } from "./endpoint.ts";
+import type { Telemetry } from "./telemetry.ts";
+import { telemetry } from "./telemetry.ts";
+
+// What else of AWS a Lambda needs, so that only this file names an adapter.
+export { eventsOfRecord as eventsOf } from "#shared/aws/event-stream.ts";
+export { readSignal } from "#shared/aws/signals.ts";
+
+export interface Wired {
+  readonly config: Config;
+  readonly backend: Backend;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  /** For every route of the API. */
+  readonly endpoints: EndpointDeps;
+}
+
+/** `service` names the Lambda in log and metrics; `bundle` is the URL of the file that runs, beside which the configuration lies. */
+export async function wireLambda(service: string, bundle: string, env = process.env): Promise<Wired> {
+  const config = readConfig(readFileSync(new URL(CONFIG_FILE, bundle), "utf8"));
+  const told = telemetry(service);
+  const { table, bucket, queuePrefix } = awsSettingsOf(env);
+  const backend = await openAws({
+    clients: awsClients({ endpoints: endpointsOf(env) }),
+    names: { table, bucket, queuePrefix },
+    clock: lambdaClock,
+    zones: [...config.zones.keys()],
+    historyMs: config.queue.historyMs,
+    onTrouble: troubleTo(told),
+  });
+  const keys = apiKeyRing({ secrets: backend.secrets, clock: lambdaClock });
+  // A Lambda is reached from everywhere, so nobody is let in without a key.
+  const authorize = apiAccess({ keys, listensOnLoopback: false });
+  const endpoints = { authorize, clock: lambdaClock, log: told.log };
+  return { config, backend, clock: lambdaClock, telemetry: told, endpoints };
+}
+
+/** What the sweep sets right later. */
+function troubleTo({ log, count }: Telemetry): NonNullable<AwsOptions["onTrouble"]> {
+  return (trouble) => {
+    const { kind, ...fields } = trouble;
+    if (kind === "signal-not-sent") count("SignalsNotSent");
+    const { error: err, ...others } = { error: undefined, ...fields };
+    log.warn({ component: "queue", kind, ...others, ...(err === undefined ? {} : { err }) }, "queue trouble");
+  };
+}

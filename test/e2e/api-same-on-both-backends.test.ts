@@ -1,0 +1,193 @@
+/**
+ * One recorded set of requests, asked of the local server on the embedded store and of the Lambdas on AWS: status, headers and
+ * bodies are the same to the byte, once ids and times are given names.
+ */
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { after, before, describe, test } from "node:test";
+
+import { addApiKey } from "#shared/app/api-keys.ts";
+import { readStore } from "#shared/app/health.ts";
+import { dynamoSecretStore } from "#shared/aws/secret-store.ts";
+import { DAY } from "#shared/domain/units.ts";
+import type { SecretStore } from "#shared/ports/secret-store.ts";
+import { parseConfig } from "#shared/runtime/config.ts";
+import { createMetrics, METRICS_CONTENT_TYPE } from "#shared/runtime/metrics.ts";
+import { systemClock } from "../../sender/system-clock.ts";
+import type { ApiHarness } from "../support/api-harness.ts";
+import { startApi } from "../support/api-harness.ts";
+import { sharedLocalAws, stopLocalAwsAtEnd } from "../support/aws-backend.ts";
+import type { LambdaApi } from "../support/lambda-api.ts";
+import { startLambdaApi } from "../support/lambda-api.ts";
+import { noLocalAws } from "../support/local-aws.ts";
+
+interface Recorded {
+  readonly name: string;
+  readonly method: string;
+  /** `{{name}}` stands for an id that was remembered. */
+  readonly path: string;
+  /** Scope of the key it comes with, or a key that is none; null: it comes without; left out: `admin`. */
+  readonly key?: string | null;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  readonly raw?: string;
+  /** The id in the answer is remembered by this name. */
+  readonly remember?: string;
+}
+
+interface Answered {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+}
+
+/** Asks what was recorded, and gives the answer with names in place of ids and times. */
+type Player = (recorded: Recorded) => Promise<string>;
+
+const RECORDED = JSON.parse(
+  readFileSync(new URL("../data/recorded-requests.json", import.meta.url), "utf8"),
+) as readonly Recorded[];
+const CONFIG = { hostname: "mail.example", zones: { bulk: { disabled: true } } };
+/** Those a client goes by. Lengths and connections are the transport's. */
+const HEADERS = [
+  "content-type",
+  "cache-control",
+  "www-authenticate",
+  "allow",
+  "retry-after",
+  "idempotent-replayed",
+];
+
+const skip = noLocalAws();
+stopLocalAwsAtEnd();
+
+describe("the API on both backends", { skip }, () => {
+  let embedded: ApiHarness;
+  let lambdas: LambdaApi;
+  let onEmbedded: Player;
+  let onAws: Player;
+  let keysOnAws: ReadonlyMap<string, string>;
+  before(async () => {
+    embedded = await startApi({ config: CONFIG });
+    lambdas = await startLambdaApi(parseConfig(CONFIG, { source: null, baseDir: "/" }));
+    const { dynamo } = (await sharedLocalAws()).clients;
+    const awsSecrets = dynamoSecretStore({
+      dynamo,
+      table: lambdas.names.table,
+      clock: systemClock,
+      sealer: null,
+    });
+    onEmbedded = player(await keysIn(embedded.backend.secrets), ({ method, path, headers, body }) =>
+      embedded.ask(method, path, { headers, ...(body === null ? {} : { body }) }),
+    );
+    keysOnAws = await keysIn(awsSecrets);
+    onAws = player(keysOnAws, ({ body, ...asked }) =>
+      lambdas.ask({ ...asked, sourceIp: "127.0.0.1", ...(body === null ? {} : { body }) }),
+    );
+  });
+  after(async () => {
+    await embedded?.[Symbol.asyncDispose]();
+    await lambdas?.[Symbol.asyncDispose]();
+  });
+
+  for (const recorded of RECORDED) {
+    test(`${recorded.method} ${recorded.path}: ${recorded.name}`, async () => {
+      assert.equal(await onAws(recorded), await onEmbedded(recorded));
+    });
+  }
+
+  test("GET /metrics: the same names and types, and the queue as it is", async () => {
+    const own = createMetrics({
+      zones: [],
+      readStore: () => readStore(embedded.backend),
+      totals: () => Promise.resolve(null),
+      onError: assert.ifError,
+    });
+    const headers = { authorization: `Bearer ${keysOnAws.get("read")}` };
+    const {
+      status,
+      headers: answered,
+      text,
+    } = await lambdas.ask({ method: "GET", path: "/metrics", headers });
+    assert.deepEqual([status, answered["content-type"]], [200, METRICS_CONTENT_TYPE]);
+    const local = await own.text();
+    assert.deepEqual(typesIn(text), typesIn(local));
+    const sizes = (of: string) => of.split("\n").filter((line) => line.startsWith("zonefleet_queue_size"));
+    assert.deepEqual(sizes(text), sizes(local));
+    assert.equal(sizes(text).length, 2);
+  });
+});
+
+interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Record<string, string>;
+  readonly body: string | null;
+}
+
+async function keysIn(secrets: SecretStore): Promise<ReadonlyMap<string, string>> {
+  const keys = new Map<string, string>();
+  for (const scope of ["send", "read", "admin"]) {
+    const added = await addApiKey(
+      { secrets, clock: systemClock, random: randomBytes },
+      { scopes: [scope], label: "" },
+    );
+    keys.set(scope, added.key);
+  }
+  return keys;
+}
+
+function player(keys: ReadonlyMap<string, string>, ask: (asked: Asked) => Promise<Answered>): Player {
+  const tomorrow = new Date(Date.now() + DAY).toISOString();
+  const remembered = new Map([["tomorrow", tomorrow]]);
+  const names = new Map<string, string>();
+  const fill = (text: string): string =>
+    text.replaceAll(/\{\{(.+?)\}\}/g, (_, name: string) => remembered.get(name) ?? assert.fail(name));
+  return async ({ method, path, key = "admin", headers = {}, body, raw, remember }) => {
+    const {
+      status,
+      headers: answered,
+      text,
+    } = await ask({
+      method,
+      path: fill(path),
+      headers: {
+        ...(key === null ? {} : { authorization: `Bearer ${keys.get(key) ?? key}` }),
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
+      body: body === undefined ? (raw ?? null) : fill(JSON.stringify(body)),
+    });
+    if (remember !== undefined) remembered.set(remember, idIn(text));
+    const shown = HEADERS.map((name) => `${name}: ${String(answered[name] ?? "-")}`);
+    return [String(status), ...shown, "", named(text, names)].join("\n");
+  };
+}
+
+function idIn(text: string): string {
+  return /"id":"([^"]+)"/.exec(text)?.[1] ?? assert.fail(`no id in ${text}`);
+}
+
+/** The first lines of each metric in Prometheus' text: what it is called and of which type it is. */
+function typesIn(text: string): string[] {
+  return text.split("\n").filter((line) => line.startsWith("# TYPE "));
+}
+
+/** Ids by the order in which they were first seen, so that it shows which is which; times and cursors by their kind. */
+function named(text: string, names: Map<string, string>): string {
+  const nameOf = (id: string): string => {
+    const name = names.get(id) ?? `<id ${names.size + 1}>`;
+    names.set(id, name);
+    return name;
+  };
+  return text
+    .replaceAll(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "<chance>")
+    .replaceAll(/"cursor":"[^"]+"/g, '"cursor":"<cursor>"')
+    .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>")
+    .replaceAll(/\b1[6-9]\d{11}\b/g, "<ms>")
+    .replaceAll(/\b[0-7][0-9a-hjkmnp-tv-z]{25}\b/g, nameOf)
+    .replaceAll(/(?<="(?:id|deleted)":"|no entry \\")[^"<\\]+(?=\\?")/g, nameOf);
+}

@@ -1,0 +1,109 @@
+/** The Lambdas as they are on AWS: the bundles that are deployed, loaded into this process, on a table, bucket and queues of their own. */
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+import type { Context } from "aws-lambda";
+
+import { matchRoute } from "#shared/app/routes.ts";
+import { bootstrapAws, DEFAULT_VISIBILITY_MS } from "#shared/aws/bootstrap.ts";
+import type { AwsNames } from "#shared/aws/names.ts";
+import type { Config } from "#shared/domain/config.ts";
+import { SECOND } from "#shared/domain/units.ts";
+import type { LambdaName } from "../../lambdas/build.ts";
+import { buildLambdas, LAMBDA_OF } from "../../lambdas/build.ts";
+import type { ApiResult } from "../../lambdas/http.ts";
+import { sharedLocalAws } from "./aws-backend.ts";
+import type { LambdaRequest } from "./lambda-event.ts";
+import { lambdaEvent } from "./lambda-event.ts";
+
+export interface LambdaAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly text: string;
+  /** Null: the body is no JSON. */
+  readonly json: any; // eslint-disable-line -- tests look into it as they like
+}
+
+export interface LambdaApi extends AsyncDisposable {
+  readonly names: AwsNames;
+  /** What a process needs to work on the same installation. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Through the Lambda that API Gateway would send the request to. */
+  ask(request: LambdaRequest): Promise<LambdaAnswer>;
+  /** Call a Lambda with an event of its own kind. */
+  invoke(name: LambdaName, event: object): Promise<unknown>;
+}
+
+/** A file that uses it calls `stopLocalAwsAtEnd`. It sets the environment of this process, as a Lambda's is set. */
+export async function startLambdaApi(config: Config): Promise<LambdaApi> {
+  const aws = await sharedLocalAws();
+  const names = aws.newNames();
+  await bootstrapAws({
+    clients: aws.clients,
+    names,
+    zones: config.zones.keys(),
+    visibilityMs: DEFAULT_VISIBILITY_MS,
+    stream: false,
+  });
+  const env = {
+    ...aws.env,
+    ZONEFLEET_TABLE: names.table,
+    ZONEFLEET_BUCKET: names.bucket,
+    ZONEFLEET_QUEUE_PREFIX: names.queuePrefix,
+    POWERTOOLS_LOG_LEVEL: "SILENT",
+    POWERTOOLS_METRICS_DISABLED: "true",
+  };
+  Object.assign(process.env, env);
+  const outDir = await mkdtemp(join(tmpdir(), "zonefleet-lambdas-"));
+  const handlers = await handlersIn(outDir, config);
+  const invoke: LambdaApi["invoke"] = (name, event) => {
+    const handler = handlers.get(name);
+    if (!handler) throw new Error(`no Lambda ${name}`);
+    return handler(JSON.parse(JSON.stringify(event)), CONTEXT);
+  };
+  return {
+    names,
+    env,
+    async ask(request) {
+      const match = matchRoute(request.method, request.path.split("?")[0] ?? "");
+      const lambda = match.kind === "found" ? LAMBDA_OF[match.name] : "health";
+      return answerOf((await invoke(lambda, lambdaEvent(request))) as ApiResult);
+    },
+    invoke,
+    async [Symbol.asyncDispose]() {
+      await rm(outDir, { recursive: true, force: true });
+    },
+  };
+}
+
+type Handler = (event: unknown, context: Context) => Promise<unknown>;
+
+const TIMEOUT_MS = 60 * SECOND;
+const CONTEXT = { getRemainingTimeInMillis: () => TIMEOUT_MS } as Context;
+
+async function handlersIn(outDir: string, config: Config): Promise<Map<LambdaName, Handler>> {
+  const handlers = new Map<LambdaName, Handler>();
+  for (const { name, file } of await buildLambdas({ outDir, config })) {
+    const bundle = (await import(pathToFileURL(file).href)) as { handler: Handler };
+    handlers.set(name, bundle.handler);
+  }
+  return handlers;
+}
+
+/** As API Gateway makes a response of it. */
+function answerOf(result: ApiResult): LambdaAnswer {
+  const { statusCode, headers, body = "", isBase64Encoded = false } = result;
+  const text = Buffer.from(body, isBase64Encoded ? "base64" : "utf8").toString("utf8");
+  return { status: statusCode, headers, text, json: parsed(text) };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
