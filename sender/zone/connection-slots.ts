@@ -23,6 +23,8 @@ export interface ConnectionSlots {
   /** Not granted: the zone or the site has all the connections it may have, here or elsewhere. */
   acquire(key: SlotKey): Promise<SlotAnswer>;
   release(key: SlotKey): Promise<void>;
+  /** True: there are more connections here than slots, for others may have some that lapsed. Let one that ends be the last. */
+  isOver(key: SlotKey): boolean;
   /** Stay the holder of all that is held; to be called many times in `SLOT_MS`. */
   renew(): Promise<void>;
   /** Give back what has not been used since the last time. */
@@ -44,15 +46,18 @@ const CLOCK_MARGIN_MS = 15 * SECOND;
 
 export function connectionSlots(deps: ConnectionSlotsDeps): ConnectionSlots {
   const { limits, clock, holder } = deps;
-  const lease = slotLease(clock);
   const slices = new Map<string, SlotSlice>();
+  const lose = (): void => {
+    for (const each of slices.values()) each.lose();
+  };
+  const lease = slotLease(clock, lose);
   const slice = (key: string): SlotSlice => {
     const there = slices.get(key) ?? slotSlice(key, { ...deps, lease });
     slices.set(key, there);
     return there;
   };
-  const site = (key: SlotKey): SlotSlice => slice(`site ${key.zone} ${key.site}`);
-  const zone = (key: SlotKey): SlotSlice => slice(`zone ${key.zone}`);
+  const site = (key: SlotKey): SlotSlice => slice(siteKey(key));
+  const zone = (key: SlotKey): SlotSlice => slice(zoneKey(key));
   return {
     // The narrow limit first: a slot of the zone is not taken for a site that is full.
     async acquire(key) {
@@ -72,9 +77,11 @@ export function connectionSlots(deps: ConnectionSlotsDeps): ConnectionSlots {
       await Promise.all([site(key).putBack(), zone(key).putBack()]);
     },
 
+    isOver: (key) => [siteKey(key), zoneKey(key)].some((each) => slices.get(each)?.isOver === true),
+
     async renew() {
       const until = lease.next();
-      await limits.renewSlots(holder, until);
+      if (!(await limits.renewSlots(holder, until))) lose();
       lease.extended(until);
     },
 
@@ -87,11 +94,20 @@ export function connectionSlots(deps: ConnectionSlotsDeps): ConnectionSlots {
   };
 }
 
-function slotLease(clock: Clock): SlotLease {
+function siteKey({ zone, site }: SlotKey): string {
+  return `site ${zone} ${site}`;
+}
+
+function zoneKey({ zone }: SlotKey): string {
+  return `zone ${zone}`;
+}
+
+function slotLease(clock: Clock, onLapse: () => void): SlotLease {
   let until = 0 as EpochMs;
   return {
     next: () => later(clock.now(), SLOT_MS),
     extended(to) {
+      if (clock.now() >= until) onLapse();
       if (to > until) until = to;
     },
     holds: () => later(clock.now(), CLOCK_MARGIN_MS) < until,

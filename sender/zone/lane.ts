@@ -2,7 +2,8 @@
  * One lane: the jobs of a zone for one site, waiting or in flight, and the connections they travel on.
  *
  * L1 A lane is bounded: `isFull` tells the zone loop to take no more rows for its domains.
- * L2 Each connection holds one slot from before it is opened until after it is closed, so caps hold over all processes.
+ * L2 Each connection holds one slot from before it is opened until after it is closed, so caps hold over all processes. When
+ *    slots lapsed and others may have them, connections end with the mail that they carry.
  * L3 A job is started only under leases that will last. A lane whose site has given all its slots to other processes hoards
  *    nothing: it gives its rows back at once and is full for a while, so that those who have the slots send them.
  * L4 A site that cannot be reached is probed by one job at a time; the others are put off without counting as tried.
@@ -28,7 +29,7 @@ export interface LaneDeps {
   readonly site: string;
   /** Connections at once, all processes together. */
   readonly siteLimit: number;
-  readonly slots: Pick<ConnectionSlots, "acquire" | "release">;
+  readonly slots: Pick<ConnectionSlots, "acquire" | "release" | "isOver">;
   readonly clock: Clock;
   readonly random: () => number;
   /** The peer may not take the mail before what `beforeDot` gives at that time has resolved; null: it may. */
@@ -234,8 +235,13 @@ export function openLane(deps: LaneDeps): Lane {
     deps.onConnections({ idle: 1 });
   }
 
+  /** Of the slots of this process some may be another's by now. */
+  function isOver(): boolean {
+    return deps.slots.isOver(slotKey);
+  }
+
   function isSpent(session: SmtpSession): boolean {
-    return draining || session.transactions >= zone.connectionCache.reuseCount;
+    return draining || isOver() || session.transactions >= zone.connectionCache.reuseCount;
   }
 
   /** Close the session. Until it is closed the peer counts it, so only then its slot goes to the next job, or back (L2). */
@@ -245,7 +251,7 @@ export function openLane(deps: LaneDeps): Lane {
     connection.idleSince = null;
     connection.session = null;
     const passOn = (): void => {
-      const next = mayStartMore() ? waiting.shift() : undefined;
+      const next = mayStartMore() && !isOver() ? waiting.shift() : undefined;
       if (next) return run(next, connection);
       connections.delete(connection);
       void deps.slots.release(slotKey).catch(deps.onError);

@@ -40,7 +40,7 @@ export interface SenderDeps {
   readonly resolve: ResolveMx;
   readonly signer: Signer;
   readonly settle: Settle;
-  readonly slots: Pick<ConnectionSlots, "acquire" | "release">;
+  readonly slots: Pick<ConnectionSlots, "acquire" | "release" | "isOver">;
   readonly blocked: BlockedEgressView;
   readonly observer: Observer;
   readonly connectOptions: Omit<ConnectOptions, "signal">;

@@ -5,6 +5,7 @@
  * 1. Connections here never have more slots than the store has granted, and none is given out of a lease that may be over.
  * 2. One question at a time goes to the store, for all that wait; after a refusal none does until a time that everybody is told.
  * 3. What nobody here has used between two calls of `tidy` goes back.
+ * 4. After a lease that was over nothing counts as held: slots are given back, as far as nobody took them, and asked for anew.
  */
 
 import type { Clock } from "#shared/domain/clock.ts";
@@ -36,6 +37,7 @@ export interface SliceDeps {
 export interface SlotLease {
   /** For slots that are asked for now. */
   next(): EpochMs;
+  /** Every slice loses what it held when the lease was over before. */
   extended(until: EpochMs): void;
   /** False: others may have taken what this process had. */
   holds(): boolean;
@@ -48,6 +50,10 @@ export interface SlotSlice {
   putBack(): Promise<void>;
   /** Give back what was not needed since the last time. */
   tidy(): Promise<void>;
+  /** Others may have what is held here. */
+  lose(): void;
+  /** True: more is in use than is held. */
+  readonly isOver: boolean;
   /** True: it holds nothing and knows of no refusal, so that it can be forgotten. */
   readonly isEmpty: boolean;
 }
@@ -81,24 +87,34 @@ export function slotSlice(key: string, deps: SliceDeps): SlotSlice {
 
   /** False: there is none to spare here. */
   function takeHeld(): boolean {
-    if (!lease.holds()) give(held - used); // whoever has taken them since, it was right to
+    if (!lease.holds()) give(spare()); // whoever has taken them since, it was right to
     if (held <= used) return false;
     used++;
-    spareSinceTidy = Math.min(spareSinceTidy, held - used);
+    spareSinceTidy = Math.min(spareSinceTidy, spare());
     return true;
+  }
+
+  /** Held and not in use. */
+  function spare(): number {
+    return Math.max(0, held - used);
   }
 
   async function ask(): Promise<void> {
     asking = true;
     await Promise.resolve(); // those who ask in this turn are asked for together
     const waiters = waiting.splice(0);
-    const spare = keepsSpare ? Math.floor(used * SPARE_SHARE) : 0;
+    const besides = keepsSpare ? Math.floor(used * SPARE_SHARE) : 0;
     const limit = Math.min(...waiters.map((waiter) => waiter.limit));
     const until = lease.next();
     try {
-      const granted = await limits.acquireSlots(key, { holder, want: waiters.length + spare, limit, until });
-      held += granted;
+      const granted = await limits.acquireSlots(key, {
+        holder,
+        want: waiters.length + besides,
+        limit,
+        until,
+      });
       lease.extended(until);
+      held += granted;
       handOut(waiters);
     } catch (error) {
       for (const { reject } of waiters) reject(error);
@@ -150,14 +166,20 @@ export function slotSlice(key: string, deps: SliceDeps): SlotSlice {
     async putBack() {
       used--;
       if (keepsSpare) return;
-      give(held - used);
+      give(spare());
       await flush();
     },
 
     async tidy() {
-      give(Math.min(spareSinceTidy, held - used));
-      spareSinceTidy = held - used;
+      give(Math.min(spareSinceTidy, spare()));
+      spareSinceTidy = spare();
       await flush();
+    },
+
+    lose: () => give(held),
+
+    get isOver() {
+      return used > held;
     },
 
     get isEmpty() {

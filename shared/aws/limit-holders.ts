@@ -35,8 +35,8 @@ export interface Holders {
   find(ids: readonly HolderId[]): Promise<ReadonlyMap<HolderId, Holder>>;
   /** Live at least until then. 1 write unit, or none when that is known already. */
   enter(id: HolderId, until: EpochMs): Promise<Holder>;
-  /** As `enter`, for one that is there. 1 write unit. */
-  renew(id: HolderId, until: EpochMs): Promise<void>;
+  /** As `enter`, for one that is there. False: there is none, or its time was over. 1 write unit, or 2 when it comes late. */
+  renew(id: HolderId, until: EpochMs): Promise<boolean>;
   /** 1 write unit. */
   drop(id: HolderId): Promise<void>;
   /** What was read last; null: nothing. */
@@ -80,7 +80,11 @@ export function holdersIn(deps: TableDeps): Holders {
     return last && last.holder.until > now && Math.abs(now - last.at) < BELIEVED_MS ? last.holder : null;
   }
 
-  async function write(id: HolderId, until: EpochMs, condition: string): Promise<Holder | null> {
+  async function write(
+    id: HolderId,
+    until: EpochMs,
+    { condition, values = {} }: { condition: string; values?: Record<string, Value> },
+  ): Promise<Holder | null> {
     let item: Record<string, Value> | null = null;
     const result = await written(
       dynamo
@@ -95,6 +99,7 @@ export function holdersIn(deps: TableDeps): Holders {
               ":until": until,
               ":ttl": expiresAt(until, KEPT_MS)[TTL_ATTRIBUTE] ?? null,
               ":tenure": newMark().slice(0, TENURE_CHARS),
+              ...values,
             }),
             ReturnValues: "ALL_NEW",
             ReturnValuesOnConditionCheckFailure: "ALL_OLD",
@@ -128,14 +133,20 @@ export function holdersIn(deps: TableDeps): Holders {
     async enter(id, until) {
       const known = believed(id);
       if (known && known.until >= until) return known;
-      const holder = await write(id, until, "attribute_not_exists(#until) OR #until < :until");
+      const holder = await write(id, until, {
+        condition: "attribute_not_exists(#until) OR #until < :until",
+      });
       if (!holder) throw new Error("DynamoDB refused a holder of slots and did not say why");
       return holder;
     },
 
     async renew(id, until) {
       seen.delete(id);
-      await write(id, until, "attribute_exists(#until) AND #until < :until");
+      const values = { ":now": clock.now() };
+      const there = await write(id, until, { condition: "#until > :now AND #until < :until", values });
+      if (!there || there.until >= until) return there !== null;
+      await write(id, until, { condition: "attribute_exists(#until) AND #until < :until" });
+      return false;
     },
 
     async drop(id) {

@@ -118,10 +118,11 @@ function slotsIn({ database, clock }: { database: EmbeddedDatabase; clock: Clock
     },
 
     async renewSlots(holder, until) {
-      await database.write(() => {
+      return database.write(() => {
         const there = holderOf(holder);
         if (there) holderRows.put(holder, { ...there, until: Math.max(there.until, until) });
         sweepHolders();
+        return there !== null && there.until > clock.now();
       });
     },
 

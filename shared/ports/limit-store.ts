@@ -30,8 +30,11 @@ export interface LimitStore {
   ): Promise<number>;
   /** Never below zero. */
   releaseSlots(key: string, release: { holder: WorkerId; count: number }): Promise<void>;
-  /** Keep all slots of `holder` until then. */
-  renewSlots(holder: WorkerId, until: EpochMs): Promise<void>;
+  /**
+   * Keep all slots of `holder` until then. True: all are its own still. False: its time was over, or it was dropped, so that others
+   * may have taken some or all of them; it keeps what nobody took, and is right to give everything back and ask anew.
+   */
+  renewSlots(holder: WorkerId, until: EpochMs): Promise<boolean>;
   /** Give back all slots of a holder that is known to be dead or done. */
   dropHolder(holder: WorkerId): Promise<void>;
 

@@ -99,7 +99,7 @@ function slotContract(open: OpenLimitStore): void {
     await store.acquireSlots("b", { ...ask, holder: anna, until: clock.in(MINUTE) });
     await store.acquireSlots("c", { ...ask, holder: ben, until: clock.in(MINUTE) });
     await clock.advance(MINUTE - 1);
-    await store.renewSlots(anna, clock.in(MINUTE));
+    assert.equal(await store.renewSlots(anna, clock.in(MINUTE)), true);
     await clock.advance(1);
     const carl = { ...ask, holder: "carl" as WorkerId, until: clock.in(MINUTE) };
     assert.equal(await store.acquireSlots("a", carl), 0);
@@ -116,7 +116,8 @@ function slotContract(open: OpenLimitStore): void {
     await store.acquireSlots("left", { ...ask, holder: anna, until: clock.in(MINUTE) });
     await clock.advance(2 * MINUTE);
     assert.equal(await store.acquireSlots("taken", { ...ask, holder: ben, until: clock.in(MINUTE) }), 2);
-    await store.renewSlots(anna, clock.in(MINUTE));
+    assert.equal(await store.renewSlots(anna, clock.in(MINUTE)), false, "it is told");
+    assert.equal(await store.renewSlots(anna, clock.in(MINUTE)), true, "once");
     assert.equal(await store.acquireSlots("left", { ...ask, holder: ben, until: clock.in(MINUTE) }), 0);
     await store.releaseSlots("taken", { holder: anna, count: 2 });
     const carl = "carl" as WorkerId;
@@ -135,6 +136,7 @@ function slotContract(open: OpenLimitStore): void {
     for (const key of ["a", "b"]) await store.acquireSlots(key, { ...ask, holder: anna });
     await store.dropHolder(anna);
     await store.dropHolder("nobody" as WorkerId);
+    assert.equal(await store.renewSlots(anna, clock.in(MINUTE)), false);
     assert.equal(await store.acquireSlots("c", { ...ask, holder: anna }), 1);
     for (const key of ["a", "b"]) assert.equal(await store.acquireSlots(key, { ...ask, holder: ben }), 1);
     assert.equal(await store.acquireSlots("c", { ...ask, holder: ben }), 0);

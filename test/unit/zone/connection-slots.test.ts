@@ -116,6 +116,29 @@ for (const [kind, terms] of [
   });
 }
 
+for (const how of ["renews them", "asks for more"] as const) {
+  test(`connections whose slots lapsed are over the limit when their process ${how}, until they have ended`, async () => {
+    const clock = fakeClock();
+    await using store = await embeddedBackend(clock);
+    const [one, two] = [anna, ben].map((holder) =>
+      processOf(store.backend.limits, clock, holder, EMBEDDED_TERMS.slots),
+    ) as [Process, Process];
+    const [taken, left] = [site("taken"), site("left")];
+    for (const key of [taken, left]) await acquireMany(one, 5, key);
+    await clock.advance(2 * MINUTE);
+    assert.equal(granted(await acquireMany(two, 5, taken)), 5);
+    if (how === "renews them") await one.slots.renew();
+    else await one.slots.acquire(site("other"));
+    assert.equal(one.slots.isOver(taken), true);
+    assert.equal(one.slots.isOver(site("never")), true, "the zone is over, too");
+    for (let i = 0; i < 5; i++) for (const key of [taken, left]) await one.slots.release(key);
+    assert.equal(one.slots.isOver(taken), false);
+    await one.slots.tidy();
+    assert.equal(granted(await acquireMany(one, 5, taken)), 0, "they are the other's");
+    assert.equal(granted(await acquireMany(two, 5, left)), 5, "and what nobody took was given back");
+  });
+}
+
 describe("connection slots of a store that costs a call", () => {
   test("are asked for together by connections that open together, and used again without a call", async () => {
     const clock = fakeClock();

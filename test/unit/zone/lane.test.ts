@@ -48,6 +48,7 @@ function harness({ siteLimit = 2, slotsFree = 100 } = {}) {
     putOff: [] as { job: Job; dueAt: EpochMs }[],
     room: 0,
     lost: new Set<Lease>(),
+    isOver: false,
     storeFails: false,
     storeIsBack: Promise.resolve(),
   };
@@ -66,6 +67,7 @@ function harness({ siteLimit = 2, slotsFree = 100 } = {}) {
         return { granted: false, retryAt: clock.in(SECOND) };
       },
       release: async () => void state.slotsFree++,
+      isOver: () => state.isOver,
     },
     deliver: (job, reused, beforeDot) =>
       new Promise((resolve) => {
@@ -217,6 +219,20 @@ describe("a lane", () => {
     await running[0]?.end({ session: open });
     assert.equal(open.closed, true);
     assert.equal(state.slotsFree, 1, "and gave its slot back");
+  });
+
+  test("ends connections with the mail they carry while others may have their slots", async () => {
+    const { lane, running, state } = harness({ siteLimit: 1, slotsFree: 1 });
+    const open = session();
+    lane.add(job());
+    lane.add(job());
+    await turn();
+    state.isOver = true;
+    await running[0]?.end({ session: open });
+    assert.equal(open.closed, true);
+    await turn();
+    assert.equal(running[0]?.reused, null, "the next mail has a connection with a slot of its own");
+    assert.equal(state.slotsFree, 0);
   });
 
   test("opens no connection in place of another before that one is closed", async () => {
