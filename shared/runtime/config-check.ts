@@ -6,6 +6,7 @@
 
 import { hash } from "node:crypto";
 
+import { isLoopbackHost } from "../app/api-access.ts";
 import { parseDomain } from "../domain/address.ts";
 import type { Config, DomainLimits, SandboxConfig, SmtpInterface } from "../domain/config.ts";
 import type { ZoneName } from "../domain/zone.ts";
@@ -105,7 +106,7 @@ function interfaceOf(
     port: one.port,
     maxSize: one.maxSize,
     maxRecipients: one.maxRecipients,
-    authentication: one.authentication,
+    authentication: one.authentication ?? false,
     allowInsecureAuth: one.allowInsecureAuth,
     proxyFrom: typeof one.useProxy === "boolean" ? [] : one.useProxy,
     starttls: one.starttls,
@@ -129,7 +130,12 @@ function checkInterface(one: SmtpInterfaceSettings, path: readonly PropertyKey[]
       "is of no use with secure, which is TLS from the first byte; leave out one of them",
     );
   }
-  if (one.authentication && !one.secure && !one.starttls && !one.allowInsecureAuth) {
+  if (one.authentication === undefined && !isLoopbackHost(one.host)) {
+    const why = `is not set, and others than this machine can reach ${one.host}`;
+    const ways = "true (accounts: npx zonefleet account add), or false to take mail from whoever can connect";
+    report([...path, "authentication"], `${why}; set ${ways}`);
+  }
+  if (one.authentication === true && !one.secure && !one.starttls && !one.allowInsecureAuth) {
     const ways = "starttls or secure (with key and cert), or allowInsecureAuth";
     report([...path, "authentication"], `nobody could log in: AUTH is not offered in clear; set ${ways}`);
   }

@@ -60,8 +60,8 @@ const smtpInterface = z.strictObject({
   port: listenPort.default(2525),
   maxSize: bytes.default(30 * MIB),
   maxRecipients: count.default(1_000),
-  /** True: nobody sends without AUTH. */
-  authentication: z.boolean().default(false),
+  /** True: nobody sends without AUTH. Left out: false on loopback; anywhere else it has to be said. */
+  authentication: z.boolean().optional(),
   /** True: AUTH is offered in clear too. */
   allowInsecureAuth: z.boolean().default(false),
   /** Peers whose connections begin with a PROXY header. */

@@ -313,12 +313,16 @@ describe("a wrong configuration is refused with what to change", () => {
       "smtpInterfaces.a.authentication: nobody could log in: AUTH is not offered in clear; set starttls or secure (with key and cert), or allowInsecureAuth",
     ],
     [
+      { smtpInterfaces: { a: { host: "0.0.0.0" } } },
+      "smtpInterfaces.a.authentication: is not set, and others than this machine can reach 0.0.0.0; set true (accounts: npx zonefleet account add), or false to take mail from whoever can connect",
+    ],
+    [
       { smtpInterfaces: { a: { secure: true } } },
       "smtpInterfaces.a.key: is missing: TLS needs a key and a cert, each a PEM text or the path of a PEM file",
     ],
     [{ smtpInterfaces: { a: { port: 12_080 } } }, "api.port: port 12080 is taken by smtpInterfaces.a"],
     [
-      { smtpInterfaces: { a: { host: "::" }, b: {} } },
+      { smtpInterfaces: { a: { host: "::", authentication: false }, b: {} } },
       "smtpInterfaces.b.port: port 2525 is taken by smtpInterfaces.a",
     ],
     [
