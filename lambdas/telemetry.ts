@@ -1,6 +1,6 @@
 /**
- * What a Lambda tells: log lines by Powertools' logger, metrics as EMF lines that CloudWatch counts. Both go to stdout, where they
- * are paid for by the byte: a served request costs one metrics line and no log line.
+ * What a Lambda tells: log lines by Powertools' logger, metrics as EMF lines that CloudWatch counts. Both are paid for
+ * by the byte: a served request costs one metrics line and no log line.
  */
 
 import { Logger } from "@aws-lambda-powertools/logger";
