@@ -11,8 +11,10 @@ import type { Clock } from "#shared/domain/clock.ts";
 import { DAY } from "#shared/domain/units.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import { systemClock } from "../../sender/system-clock.ts";
-import { newInstallation, sharedLocalAws } from "./aws-backend.ts";
+import { newInstallation, sharedLocalAws, storeClock } from "./aws-backend.ts";
 import { zoneA, zoneB } from "./builders.ts";
+import { sdkFaults } from "./sdk-faults.ts";
+import type { SdkFaults } from "./sdk-faults.ts";
 import { streamEvents } from "./stream-events.ts";
 
 export interface AwsQueue {
@@ -67,12 +69,48 @@ export async function awsQueueBackend(
   clock: Clock,
   options: { historyMs?: number } = {},
 ): Promise<{ backend: Backend; aws: AwsQueue; names: AwsNames } & AsyncDisposable> {
-  const { clients, newNames } = await sharedLocalAws();
-  const names = newNames();
+  const local = await sharedLocalAws();
+  const { clients } = local;
+  const names = local.newNames();
   await newInstallation(clients, names, { stream: true });
   const aws = openAwsQueue({ clients, names, clock, ...options });
   const { queue, bodies } = aws;
   const close = (): Promise<void> => aws.close();
   const backend = { queue, bodies, events: streamEvents(clients, names.table), close };
   return { backend: backend as unknown as Backend, aws, names, [Symbol.asyncDispose]: close };
+}
+
+/** An installation whose process has its own clients, so that faults can be put between them and AWS. */
+export async function faultyAwsQueue(
+  clock: Clock,
+  options: { historyMs?: number; stream?: boolean } = {},
+): Promise<FaultyAwsQueue & AsyncDisposable> {
+  const local = await sharedLocalAws();
+  const names = local.newNames();
+  await newInstallation(local.clients, names, { stream: options.stream ?? false });
+  const clients = local.newClients();
+  const faults = sdkFaults(clients);
+  const aws = openAwsQueue({ clients, names, clock: storeClock(clock), ...options });
+  const others: AwsQueue[] = [];
+  return {
+    ...aws,
+    names,
+    faults,
+    openAnother(other = clock) {
+      const opened = openAwsQueue({ clients: local.clients, names, clock: storeClock(other), ...options });
+      others.push(opened);
+      return opened;
+    },
+    async [Symbol.asyncDispose]() {
+      faults.heal();
+      for (const opened of [aws, ...others]) await opened.close();
+    },
+  };
+}
+
+export interface FaultyAwsQueue extends AwsQueue {
+  readonly names: AwsNames;
+  readonly faults: SdkFaults;
+  /** The queue as another process has it open, without faults and perhaps with another clock. */
+  openAnother(clock?: Clock): AwsQueue;
 }
