@@ -13,7 +13,7 @@ import type { ApiEvent, ApiHandler, ApiResult } from "./http.ts";
 import { checkContentType, queryOf } from "./http.ts";
 import type { Log } from "./log.ts";
 import { auth } from "./middleware/auth.ts";
-import { errors } from "./middleware/errors.ts";
+import { errors, HttpError } from "./middleware/errors.ts";
 import { requestLog } from "./middleware/request-log.ts";
 
 export interface EndpointDeps {
@@ -21,6 +21,9 @@ export interface EndpointDeps {
   readonly clock: Clock;
   readonly log: Log;
 }
+
+/** A Lambda that ran into its time would be cut off without an answer: so long before, the request is answered. */
+const ANSWER_BEFORE_END_MS = 500;
 
 /** What a request says, checked; its body is read by the handler. */
 export interface Input<P extends z.ZodType, Q extends z.ZodType, H extends z.ZodType> {
@@ -35,7 +38,7 @@ export function endpoint<P extends z.ZodType, Q extends z.ZodType, H extends z.Z
   { authorize, clock, log }: EndpointDeps,
   handle: (input: Input<P, Q, H>) => Promise<ApiResult> | ApiResult,
 ): ApiHandler {
-  const handler = withMiddleware<ApiEvent, ApiResult>(async (event: ApiEvent) => {
+  const answer = async (event: ApiEvent): Promise<ApiResult> => {
     if (route.body) checkContentType(event, route.body.contentTypes);
     return handle({
       params: parseInput(route.params, event.pathParameters ?? {}),
@@ -43,10 +46,23 @@ export function endpoint<P extends z.ZodType, Q extends z.ZodType, H extends z.Z
       headers: parseInput(route.headers, event.headers),
       event,
     });
+  };
+  const handler = withMiddleware<ApiEvent, ApiResult>(answer, {
+    timeoutEarlyInMillis: ANSWER_BEFORE_END_MS,
+    timeoutEarlyResponse: () => {
+      throw tookTooLong();
+    },
   })
     .use(requestLog({ log, clock }))
     .use(errors({ log, fault: route.failures.includes(503) ? "unavailable" : "internal" }))
     .use(httpHeaderNormalizer())
     .use(auth({ authorize, scope: route.scope }));
   return (event, context) => handler(event, context);
+}
+
+/** The work goes on for a moment, or is cut off in the middle: nobody knows which. */
+function tookTooLong(): HttpError {
+  const text =
+    "this took too long, and whether it was done is not known; sent again with the Idempotency-Key it came with, it is done once";
+  return new HttpError(503, "timeout", text, { "retry-after": "5" });
 }

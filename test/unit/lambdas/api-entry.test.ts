@@ -100,6 +100,23 @@ describe("a Lambda of the API", () => {
     );
   });
 
+  test("answers before its time is over, and says that nobody knows whether the mail is stored", async () => {
+    const slow = apiHandlers({
+      config: api.config,
+      backend: api.backend,
+      submit: () => new Promise(() => undefined),
+      metrics: () => Promise.reject(new Error("not asked")),
+      clock: systemClock,
+      log: toldTelemetry().log,
+    });
+    const entry = apiEntry(slow, { telemetry: toldTelemetry(), clock: systemClock });
+    const context = { getRemainingTimeInMillis: () => 501 } as Context;
+    const body = JSON.stringify({ from: "a@b.example", to: "c@d.example" });
+    const answer = await entry(lambdaEvent({ method: "POST", path: "/send", body }), context);
+    assert.deepEqual([answer.statusCode, JSON.parse(answer.body ?? "").code], [503, "timeout"]);
+    assert.equal(answer.headers["retry-after"], "5");
+  });
+
   for (const [path, type] of [
     ["/send-raw", "message/rfc822"],
     ["/send", "application/json"],
