@@ -5,7 +5,8 @@
  *    when workers cannot start and none runs: then something has to be changed first, and the worker's words say what.
  * 2. What a dead worker had (leases, slots, claims) is taken back by a worker that lives, or by the first to come. While that goes on no
  *    worker is started, so that nothing is taken from one who is not dead. The first worker of all takes back what a former run left.
- * 3. `stop` drains: workers finish what is in flight, and are killed when they have not ended in time. `cut` kills at once.
+ * 3. A worker whose event loop hangs is as good as dead, and keeps its leases from others: when it does not answer it is killed.
+ * 4. `stop` drains: workers finish what is in flight, and are killed when they have not ended in time. `cut` kills at once.
  */
 
 import type { Clock } from "#shared/domain/clock.ts";
@@ -30,6 +31,11 @@ const MAX_START_FAILURES = 5;
 /** From birth to listening; a worker that takes longer hangs. */
 const START_TIMEOUT_MS = 2 * MINUTE;
 const RECOVERY_TIMEOUT_MS = MINUTE;
+/** From an answer of a worker to the next question whether its event loop turns. */
+const PING_EVERY_MS = 10 * SECOND;
+/** Unanswered twice in a row, which is a minute, it is killed. Once may be this process's fault: it was stopped itself. */
+const PONG_TIMEOUT_MS = 30 * SECOND;
+const MAX_UNANSWERED = 2;
 
 export interface SupervisorOptions {
   /** The module a worker runs. */
@@ -160,7 +166,13 @@ function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
     if (message.type === "ready") onReady(child);
   }
 
-  function onReady({ worker, index, pid, listens }: WorkerProcess): void {
+  function onReady(child: WorkerProcess): void {
+    const { worker, index, pid, listens } = child;
+    void watch(child, { clock, over }).then((hangs) => {
+      if (!hangs) return;
+      log.error({ component: "supervisor", worker, index, workerPid: pid }, "worker does not answer");
+      child.kill();
+    });
     log.info({ component: "supervisor", worker, index, workerPid: pid, listens }, "worker ready");
     void inTurn(recoverNow); // of one that died when nobody could do it
     if (announced || ready().length < settings.processes) return;
@@ -198,6 +210,25 @@ function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
       for (const child of living.values()) child.kill();
     },
   };
+}
+
+/** Resolves with true when the worker's event loop hangs; with false when it has ended, or all is over. */
+async function watch(
+  child: WorkerProcess,
+  { clock, over }: { clock: Clock; over: AbortSignal },
+): Promise<boolean> {
+  const gone = new AbortController();
+  void child.ended.then(() => gone.abort());
+  const done = AbortSignal.any([over, gone.signal]);
+  let unanswered = 0;
+  while (unanswered < MAX_UNANSWERED) {
+    await clock.sleep(PING_EVERY_MS, done);
+    if (done.aborted) return false;
+    const answered = child.next("pong", PONG_TIMEOUT_MS);
+    child.send({ type: "ping" });
+    unanswered = (await answered) ? 0 : unanswered + 1;
+  }
+  return !done.aborted;
 }
 
 /** Runs what it is given one after the other. */

@@ -115,6 +115,8 @@ function openLink(clock: Clock): Link {
         return end.ask(message.graceMs);
       case "recover":
         return void services?.recover(message.recovery);
+      case "ping":
+        return void send({ type: "pong" });
       case "metrics-request":
         return void services?.report();
       case "totals":

@@ -8,6 +8,8 @@
  *   │ ── recovered ──────────────────────────▶ │  when `start` asked for it, or later a `recover`
  *   │ ── ready, or failed ───────────────────▶ │
  *   │ ── metrics ────────────────────────────▶ │  now and then, and for each `metrics-request`
+ *   │ ◀─────────────────────────────── ping ── │  now and then: does its event loop turn?
+ *   │ ── pong ───────────────────────────────▶ │
  *   │ ── totals-request ─────────────────────▶ │
  *   │ ◀───────────────────────────── totals ── │
  *   │ ◀────────────────────────────── drain ── │  the worker ends by itself; a lost channel says the same
@@ -56,6 +58,7 @@ export type ToWorker =
   | { readonly type: "recover"; readonly recovery: Recovery }
   | { readonly type: "drain"; readonly graceMs: number }
   | { readonly type: "metrics-request" }
+  | { readonly type: "ping" }
   | { readonly type: "totals"; readonly request: number; readonly text: string };
 
 export type FromWorker =
@@ -65,4 +68,5 @@ export type FromWorker =
   /** It cannot start; the message is for the operator's screen. It ends by itself. */
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "metrics"; readonly snapshot: MetricsSnapshot }
+  | { readonly type: "pong" }
   | { readonly type: "totals-request"; readonly request: number };

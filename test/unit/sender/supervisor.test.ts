@@ -53,9 +53,11 @@ async function supervised(wrong: string) {
     clock,
     stop,
     ended,
-    async line(msg: string) {
+    lines,
+    /** The `count`th line with that `msg`, now or later. */
+    async line(msg: string, count = 1) {
       for (;;) {
-        const found = lines.find((line) => line["msg"] === msg);
+        const found = lines.filter((line) => line["msg"] === msg)[count - 1];
         if (found) return found;
         await changed.promise;
       }
@@ -95,4 +97,34 @@ test("a worker that does not end when drained is killed within 30 seconds", { ti
   assert.equal(over, false, "it has its time");
   await supervisor.clock.advance(2 * SECOND);
   assert.deepEqual(await ended, { kind: "drained" });
+});
+
+test("a worker whose event loop hangs is killed and replaced", { timeout: 20_000 }, async () => {
+  await using supervisor = await supervised("");
+  const ready = await supervisor.line("worker ready");
+  process.kill(Number(ready["workerPid"]), "SIGSTOP"); // it runs no further, and its sockets stay open
+  for (let waited = 0; waited < 90; waited++) await supervisor.clock.advance(SECOND);
+  assert.equal((await supervisor.line("worker does not answer"))["worker"], ready["worker"]);
+  const died = await supervisor.line("worker died");
+  assert.equal(died["signal"], "SIGKILL");
+  assert.equal(died["wasReady"], true);
+  await asleep(supervisor.clock, 1); // before the replacement
+  await supervisor.clock.advance(SECOND);
+  const replacement = await supervisor.line("worker ready", 2);
+  assert.equal(replacement["index"], ready["index"]);
+});
+
+test("a worker that answers is left alone, however long it lives", { timeout: 20_000 }, async () => {
+  await using supervisor = await supervised("");
+  const ready = await supervisor.line("worker ready");
+  const [{ port }] = ready["listens"] as [{ port: number }];
+  for (let rounds = 0; rounds < 20; rounds++) {
+    await supervisor.clock.advance(30 * SECOND);
+    // Its loop has turned, and the answer that it gave before this one is here.
+    for (let i = 0; i < 3; i++) await (await fetch(`http://127.0.0.1:${port}/`)).text();
+  }
+  assert.deepEqual(
+    supervisor.lines.map((line) => line["msg"]).filter((msg) => /died|not answer/.test(String(msg))),
+    [],
+  );
 });
