@@ -91,12 +91,19 @@ export const CODE_RULES: readonly BounceRule[] = [
     ["4.4"],
     ["status-unable-to-route", "network", "The receiving server does not know where to pass the mail on."],
   ),
-  enhanced(["4.5"], ["status-congestion", "rate", "The receiving mail system is congested.", "slowdown"]),
+  enhanced(["4.5"], ["status-congestion", "network", "The receiving mail system is congested."]),
   enhanced(["4.6"], ["status-loop", "network", "The receiving servers pass the mail in a circle."]),
   enhanced(
     ["4.7"],
     ["status-expired", "network", "The receiving server kept the mail too long without delivering it."],
   ),
+  // Microsoft's own, from 4.3xx on
+  enhanced(["4.310"], ["status-no-dns-domain", "recipient", "The recipient's domain does not exist."]),
+  enhanced(details(4, 311, 399), [
+    "status-behind",
+    "network",
+    "The host behind the receiving server could not be found or reached.",
+  ]),
   // X.5: the protocol
   enhanced(
     ["5.3"],
@@ -168,7 +175,7 @@ export const CODE_RULES: readonly BounceRule[] = [
     ["status-dmarc", "dmarc", "The message fails the DMARC policy of the sender's domain."],
   ),
   enhanced(
-    ["7.501", "7.502", "7.503", "7.511"],
+    ["7.501", "7.502", "7.503"],
     ["status-sender-banned", "block", "The receiving server has banned the sender."],
   ),
   enhanced(
@@ -181,7 +188,7 @@ export const CODE_RULES: readonly BounceRule[] = [
     ],
   ),
   enhanced(
-    [...details(7, 606, 649), "7.708"],
+    [...details(7, 606, 649), "7.511", "7.708"],
     ["status-ip-banned", "blacklist", "The receiving server has banned our address.", "defer"],
   ),
   // What a code without an enhanced one says clearly

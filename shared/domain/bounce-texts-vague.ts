@@ -25,7 +25,8 @@ const SERVER: readonly BounceRule[] = [
     },
     `connection timed out | connection timeout | connection reset | connection lost | connection dropped | connection refused by
      timed out | timeout exceeded | timeout waiting | operation timed | network error | network is unreachable | no route to host
-     unable to connect | cannot connect | could not connect | can t connect | not reachable | unreachable | unable to contact
+     unable to connect | cannot connect | could not connect | can t connect | host unreachable | host is unreachable | host not reachable
+     host is not reachable | server unreachable | server is unreachable | server not reachable | unable to contact
      lost connection`,
   ),
   text(
@@ -49,7 +50,7 @@ const SERVER: readonly BounceRule[] = [
       message: "The receiving server is down or busy.",
     },
     `temporary failure | temporary error | temporary problem | temporary server error | temporary system | temporary local | temporarily
-     try again later | try again in | try again after | try later | please retry | retry later | please try | try again | come back later
+     try again later | try again in | try again after | try later | please retry | retry later | try again | come back later
      shutting down | under maintenance | maintenance | overloaded | system load | load is too high | load average | server is busy
      server too busy | too busy | system busy | system is busy | service shutting | not accepting network messages`,
   ),
@@ -77,7 +78,7 @@ const ILL_FORMED: readonly BounceRule[] = [
      missing .. header | header .. missing | header missing | no .. header | invalid header | invalid headers | bad header | header error
      malformed | duplicate header | multiple from | multiple headers | messages missing | message id header | not rfc | non rfc
      rfc 5322 | rfc5322 | rfc 2822 | rfc2822 | rfc 822 | 8bit | 8 bit | non ascii | invalid mime | mime error | mime .. invalid
-     invalid date | invalid from | from header | empty message | message body .. empty | subject contains`,
+     invalid date | invalid from | from header | empty message | message body .. empty | subject contains | smtplf`,
   ),
 ];
 
@@ -99,7 +100,7 @@ const SINGLE_WORDS: readonly BounceRule[] = [
       status: "1.1",
       message: "The receiving server does not take mail for this recipient.",
     },
-    `mailbox unavailable | mailbox is unavailable | mailbox name not allowed | recipient rejected | recipient address rejected
+    `recipient verify | mailbox unavailable | mailbox is unavailable | mailbox name not allowed | recipient rejected | recipient address rejected
      recipient refused | recipient denied | recipient .. not allowed | is not a valid | undeliverable | unable to deliver
      cannot be delivered | could not be delivered | does not exist | doesn t exist | not exist | unknown in | user not local`,
   ),
@@ -129,7 +130,7 @@ const SINGLE_WORDS: readonly BounceRule[] = [
       message: "The receiving server did not accept an SMTP command.",
     },
     `command unrecognized | unrecognized command | unknown command | command not recognized | command not implemented | syntax error
-     bad sequence | out of sequence | improper use | need rcpt | need mail | need fully qualified | pipelining | protocol error
+     bad sequence | synchronization error | out of sequence | improper use | need rcpt | need mail | need fully qualified | pipelining | protocol error
      unsupported parameter | parameter not | invalid command | bad command`,
   ),
   text(

@@ -6,6 +6,21 @@
 import type { BounceRule } from "./bounce-class.ts";
 import { text } from "./bounce-text.ts";
 
+/** Words that a provider has for one thing only, and that stand beside words of other meanings. */
+const OF_ONE_PROVIDER: readonly BounceRule[] = [
+  text(
+    {
+      id: "address-banned",
+      action: "defer",
+      category: "blacklist",
+      status: "7.1",
+      message: "The receiving server has banned our address for a while.",
+    },
+    `unsolicitediperror | mail sent from your ip address has been blocked | to request removal from this list
+     rtr bl | rly b1 | rly b2 | rly b3`,
+  ),
+];
+
 const PACE: readonly BounceRule[] = [
   text(
     {
@@ -16,7 +31,7 @@ const PACE: readonly BounceRule[] = [
       message: "The receiving server asks unknown senders to try again later (greylisting).",
     },
     `greylist | greylisted | greylisting | graylist | graylisted | graylisting | grey listed | gray listed | grey listing
-     postgrey | milter greylist | grey rbl | deferred for .. seconds .. try again | first attempt .. try again`,
+     postgrey | milter greylist | grey rbl | gl01 | deferred for .. seconds .. try again | first attempt .. try again`,
   ),
   text(
     {
@@ -53,9 +68,10 @@ const PACE: readonly BounceRule[] = [
      too many emails | too many mail | too many transactions | too much mail | too many .. from your | too many .. per connection
      concurrent connections | concurrent connection | connection limit* | connections limit | maximum number of connections
      connections exceeded | session limit | hourly limit | daily limit | recipients received | recipients .. hour | recipients per day | limit of messages | message limit exceeded
-     sending limit | sending quota | frequency limited | frequency limit | over frequency | trop de connexions | trop de messages
+     sending limit | sending quota | frequency limited | frequency limit | over frequency | send limit exceeded | aup mxrt
+     emails per hour | mails per hour | messages per hour | emails per day | messages per day | trop de connexions | trop de messages
      unusual rate of | unusual amount of | unusual volume | unexpected volume | unsolicitedratelimiterror
-     rp 001 | rp 002 | rp 003 | dyn t1 | dyn t2 | rl000001 | server busy .. try again
+     rp 001 | rp 002 | rp 003 | dyn t1 | dyn t2 | rl000001
      tss01 | tss02 | tss04 | tss05 | tss06 | tss07 | tss08 | tss09 | tss10 | tss11 | ts01 | ts02 | ts04
      rp cel | rp rcl | rp qrc | rp trc | rp csl | ofr004 .. 104 | ofr005 .. 104 | ofr004 .. 105`,
   ),
@@ -90,7 +106,8 @@ const DANGER: readonly BounceRule[] = [
       status: "7.1",
       message: "A domain in the message has a bad name with the receiving server.",
     },
-    `dbl spamhaus | uribl | surbl | url .. blacklist* | url .. blocked | uri .. blacklist* | blacklisted url | listed url
+    `dbl spamhaus | spamhaus dbl | spamhaus org query dbl | spamhaus org query domain | url .. listed | your domain .. blacklist*
+     your domain .. blocklist* | your domain .. listed | your domain .. blocked | uribl | surbl | url .. blacklist* | url .. blocked | uri .. blacklist* | blacklisted url | listed url
      reputation of the sending domain | reputation of .. domain in | domain .. bad reputation | domain reputation
      link .. blocked | hvu b1 | hvu b2 | spammy url`,
   ),
@@ -131,7 +148,7 @@ const AUTHENTICATION: readonly BounceRule[] = [
       status: "7.26",
       message: "The receiving server could not verify the sender by SPF or DKIM.",
     },
-    `spf | sender policy framework | dkim | domainkeys | sender id | unauthenticated | message is not authenticated
+    `spf | openspf | sender policy framework | dkim | domainkeys | sender id | unauthenticated | message is not authenticated
      authentication checks | pass authentication | sender authentication | senderid | mi spf | unauthenticated email
      required authentication level | email authentication`,
   ),
@@ -153,7 +170,7 @@ const AUTHENTICATION: readonly BounceRule[] = [
       message: "Our address has no valid reverse DNS name, or one that does not fit.",
     },
     `reverse dns | reverse lookup | reverse hostname | reverse host | reverse name | reverse mapping | reverse address | reverse record
-     rdns | ptr record | ptr records | ptr resource | dns ptr | no ptr | missing ptr | invalid ptr | ptr lookup | rtr rd
+     rdns | ptr record | ptr records | ptr resource | dns ptr | no ptr | missing ptr | invalid ptr | ptr lookup | rtr rd | dns nr
      cannot find your hostname | fcrdns | forward confirmed | iprev | cannot resolve your address`,
   ),
   text(
@@ -182,8 +199,8 @@ const BLOCKED_SENDER: readonly BounceRule[] = [
      rejected by the recipient | refused by recipient | refused by the recipient | recipient has blocked | recipient .. refuses
      administrative prohibition | administrative prohibit* | administratively prohibited | administratively denied
      envelope blocked | manually blocked | not accept mail from you | not accept mail from this sender | not accept mail from sender
-      not in the allowed senders | allowed senders list | only accepts mail from
-     sendernotauthenticatedforgroup | not authorized to send .. to this | not allowed to send to this | rtr bl | rly b1 | rly b2 | rly b3`,
+     not in the allowed senders | allowed senders list | only accepts mail from
+     sendernotauthenticatedforgroup | not authorized to send .. to this | not allowed to send to this`,
   ),
 ];
 
@@ -219,7 +236,7 @@ const REPUTATION: readonly BounceRule[] = [
      blacklist | blacklists | blacklisted | blacklisting | black list | black listed | blocklist | blocklists | blocklisted | block list
      block listed | blocked list | denylist | deny list | denylisted | blocked using | client host .. blocked | client host .. rejected
      poor reputation | bad reputation | low reputation | ip reputation | reputation of the sending ip | sender reputation
-     reputation score | negative reputation | reputation block | unsolicitediperror
+     reputation score | negative reputation | reputation block
      s3140 | s3150 | fblw15 | banned sending ip | bl21 | bl22 | bl23 | bl000000 | bl000001 | bl000010 | aup bl | mi ipb
      accept mail from your ip | accept mail from your server | accept mail from your host | mail from your ip
      not accept mail from | not accept email from | not accept connections | you are not allowed to connect | not allowed to connect | no smtp service | tosa | ask your postmaster for help or to contact
@@ -273,7 +290,7 @@ const RECIPIENT: readonly BounceRule[] = [
      address no longer | address not known | address is not valid | address is invalid | address not present | address .. not found
      unrouteable address | unroutable address | unroutable mail | undeliverable address | not our customer | not our user
      addressee unknown | not listed in .. directory | not found in directory | can t find any user
-     resolver adr | delivery to the following recipient* .. does not exist | recipient address rejected access denied | recipient addresses rejected access denied`,
+     resolver adr | recipient cannot be verified | user has moved | recipient has moved | delivery to the following recipient* .. does not exist | recipient address rejected access denied | recipient addresses rejected access denied`,
   ),
   text(
     {
@@ -288,7 +305,7 @@ const RECIPIENT: readonly BounceRule[] = [
      account .. inactive | account suspended | account .. suspended | account .. deactivated | account closed | account .. locked
      account expired | account is not active | account not active | account .. discontinued | account .. terminated | account blocked
      account that you tried to reach is disabled | account that you tried to reach is inactive | disabled user | disableduser
-     disabled recipient | user disabled | user is disabled | user suspended | user .. suspended | user inactive | user is inactive
+     disabled recipient | user disabled | user is disabled | user suspended | user .. suspended | user inactive | user terminated | account terminated | user is inactive
      inactive user | inactive account | inactive mailbox | inactive recipient | address .. inactive | user .. disabled | no longer active
      no longer available | no longer valid | no longer in use | no longer exists | no longer works | no longer accept*
      not accepting mail | not accepting messages | not accept mail | does not accept mail | does not accept email | doesn t accept mail
@@ -353,11 +370,12 @@ const SAFE_CONNECTION: readonly BounceRule[] = [
       message: "The receiving server takes mail only over TLS.",
     },
     `starttls command first | starttls first | starttls is required | starttls required | tls required | tls is required | requires tls
-     requires encryption | encryption required | encryption needed | must use tls | tls encryption is required | session encryption`,
+     requires encryption | encryption required | encryption needed | must use tls | tls encryption is required | session encryption | not tls encrypted`,
   ),
 ];
 
 export const TEXT_RULES: readonly BounceRule[] = [
+  ...OF_ONE_PROVIDER,
   ...PACE,
   ...DANGER,
   ...AUTHENTICATION,
