@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { test } from "node:test";
+
+import { ListTablesCommand } from "@aws-sdk/client-dynamodb";
+import { HeadBucketCommand } from "@aws-sdk/client-s3";
+import { DeleteMessageCommand } from "@aws-sdk/client-sqs";
+
+import { awsClients, endpointsOf } from "#shared/aws/clients.ts";
+
+test("one variable leads to all services, one of a service to that, and an empty one nowhere", () => {
+  const none = { dynamo: null, sqs: null, s3: null };
+  assert.deepEqual(endpointsOf({}), none);
+  assert.deepEqual(endpointsOf({ AWS_ENDPOINT_URL: "" }), none);
+  const all = { AWS_ENDPOINT_URL: "http://a.example" };
+  assert.deepEqual(endpointsOf(all), {
+    dynamo: "http://a.example",
+    sqs: "http://a.example",
+    s3: "http://a.example",
+  });
+  assert.deepEqual(
+    endpointsOf({ ...all, AWS_ENDPOINT_URL_S3: "http://s3.example", AWS_ENDPOINT_URL_SQS: "" }),
+    {
+      dynamo: "http://a.example",
+      sqs: "http://a.example",
+      s3: "http://s3.example",
+    },
+  );
+});
+
+test("calls go to the endpoint over one kept connection each, whatever host a queue URL names", async (context) => {
+  const asked: { host: string | undefined; path: string | undefined; port: number | undefined }[] = [];
+  const server = createServer((request, response) => {
+    request.resume();
+    asked.push({ host: request.headers.host, path: request.url, port: request.socket.remotePort });
+    response.writeHead(200, { "content-type": "application/x-amz-json-1.0" }).end("{}");
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  context.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const clients = awsClients({
+    endpoints: { dynamo: url, sqs: url, s3: url },
+    region: "us-east-1",
+    credentials: { accessKeyId: "test", secretAccessKey: "test" },
+  });
+  context.after(() => clients.close());
+
+  for (let i = 0; i < 2; i++) await clients.dynamo.send(new ListTablesCommand({}));
+  assert.equal(asked[0]?.port, asked[1]?.port, "the connection is kept");
+  const QueueUrl = "http://sqs.us-east-1.nowhere.invalid/000000000000/q";
+  await clients.sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle: "r" }));
+  await clients.s3.send(new HeadBucketCommand({ Bucket: "bucket" }));
+  assert.equal(asked.length, 4);
+  for (const { host } of asked) assert.equal(`http://${host}`, url);
+  assert.match(asked[3]?.path ?? "", /^\/bucket/, "a bucket is a path here");
+});
