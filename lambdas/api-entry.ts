@@ -13,7 +13,8 @@ import type { Clock } from "#shared/domain/clock.ts";
 
 import type { ApiEvent, ApiHandler, ApiResult } from "./http.ts";
 import { wholeResult } from "./http.ts";
-import { errorResult, HttpError, isFault } from "./middleware/errors.ts";
+import { HttpError } from "./http-error.ts";
+import { errorResult, isFault } from "./middleware/errors.ts";
 import { requestTelemetry } from "./middleware/telemetry.ts";
 import type { Telemetry } from "./telemetry.ts";
 

@@ -13,7 +13,8 @@ import type { ApiEvent, ApiHandler, ApiResult } from "./http.ts";
 import { checkContentType, queryOf } from "./http.ts";
 import type { Log } from "./log.ts";
 import { auth } from "./middleware/auth.ts";
-import { errors, HttpError } from "./middleware/errors.ts";
+import { HttpError } from "./http-error.ts";
+import { errors } from "./middleware/errors.ts";
 import { requestLog } from "./middleware/request-log.ts";
 
 export interface EndpointDeps {

@@ -9,7 +9,7 @@ import type { APIGatewayProxyEventV2, APIGatewayProxyStructuredResultV2, Context
 
 import { DomainError } from "#shared/domain/errors.ts";
 
-import { HttpError } from "./middleware/errors.ts";
+import { HttpError } from "./http-error.ts";
 
 export const requestStream: unique symbol = Symbol("request stream");
 export const responseStream: unique symbol = Symbol("response stream");

@@ -10,7 +10,7 @@ import type { EndpointDeps } from "./endpoint.ts";
 import { endpoint } from "./endpoint.ts";
 import type { ApiHandler, ApiResult } from "./http.ts";
 import { jsonResult, streamResult } from "./http.ts";
-import { HttpError } from "./middleware/errors.ts";
+import { HttpError } from "./http-error.ts";
 
 type QueueRoute = "counter" | "queued" | "message" | "sendNow" | "drop" | "fetch" | "events";
 

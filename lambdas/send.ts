@@ -22,13 +22,15 @@ import type { Backend } from "#shared/ports/backend.ts";
 import type { EndpointDeps } from "./endpoint.ts";
 import { endpoint } from "./endpoint.ts";
 import type { ApiEvent, ApiHandler, ApiResult } from "./http.ts";
-import { bodyOf, callerKey, jsonResult, MAX_LAMBDA_BODY, readJson } from "./http.ts";
-import { HttpError } from "./middleware/errors.ts";
+import { bodyOf, callerKey, jsonResult, readJson } from "./http.ts";
+import { HttpError } from "./http-error.ts";
 
 export interface SendHandlerDeps extends EndpointDeps {
   readonly config: Pick<Config, "api" | "queue">;
   readonly backend: Pick<Backend, "idempotency" | "queue" | "uploads">;
   readonly submit: Submit;
+  /** What a request's body may have when that is less than a mail may; what is larger is to be uploaded. Left out: as much. */
+  readonly maxBodyBytes?: number;
 }
 
 interface UseCases {
@@ -83,7 +85,7 @@ export function sendHandlers(deps: SendHandlerDeps): Record<"send" | "sendRaw" |
   };
 }
 
-function useCasesOf({ config, backend, submit, clock, log }: SendHandlerDeps): UseCases {
+function useCasesOf({ config, backend, submit, clock, log, maxBodyBytes }: SendHandlerDeps): UseCases {
   const { api, queue } = config;
   const { maxSize } = api;
   const told = (what: string) => (messageId: MessageId, error: unknown) =>
@@ -103,10 +105,11 @@ function useCasesOf({ config, backend, submit, clock, log }: SendHandlerDeps): U
       maxBytes: maxSize,
       onUndeleted: told("upload not deleted"),
     }),
-    maxBytes: backend.uploads ? Math.min(maxSize, MAX_LAMBDA_BODY) : maxSize,
-    advice: backend.uploads
-      ? `; for mail of up to ${maxSize} bytes, POST /uploads gives a URL to PUT it to, and POST /send-raw?upload=<id> sends it`
-      : "",
+    maxBytes: Math.min(maxSize, maxBodyBytes ?? maxSize),
+    advice:
+      backend.uploads && maxBodyBytes !== undefined
+        ? `; for mail of up to ${maxSize} bytes, POST /uploads gives a URL to PUT it to, and POST /send-raw?upload=<id> sends it`
+        : "",
   };
 }
 

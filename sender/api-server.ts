@@ -26,7 +26,8 @@ import { KIB, MIB, MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { ApiHandlers } from "../lambdas/api.ts";
 import type { ApiEvent, ApiResult } from "../lambdas/http.ts";
 import { requestStream, responseStream, tooLarge } from "../lambdas/http.ts";
-import { errorResult, HttpError, isFault } from "../lambdas/middleware/errors.ts";
+import { HttpError } from "../lambdas/http-error.ts";
+import { errorResult, isFault } from "../lambdas/middleware/errors.ts";
 
 export interface ApiServerOptions {
   readonly config: Pick<ApiConfig, "host" | "port" | "maxSize">;

@@ -7,7 +7,7 @@ import type { Scope } from "#shared/app/routes.ts";
 
 import type { ApiEvent } from "../http.ts";
 import { callerKey } from "../http.ts";
-import { HttpError } from "./errors.ts";
+import { HttpError } from "../http-error.ts";
 
 export function auth({ authorize, scope }: { authorize: Authorize; scope: Scope }) {
   return {

@@ -8,23 +8,9 @@ import type { Request } from "@middy/core";
 import type { DomainErrorCode } from "#shared/domain/errors.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 
+import { HttpError } from "../http-error.ts";
 import type { ApiEvent, ApiResult } from "../http.ts";
 import type { Log } from "../log.ts";
-
-/** An answer that belongs to HTTP and to no use case, such as 405 or 415. */
-export class HttpError extends Error {
-  readonly status: number;
-  readonly code: string;
-  readonly headers: Readonly<Record<string, string>>;
-
-  constructor(status: number, code: string, message: string, headers: Readonly<Record<string, string>> = {}) {
-    super(message);
-    this.name = "HttpError";
-    this.status = status;
-    this.code = code;
-    this.headers = headers;
-  }
-}
 
 const STATUS: Readonly<Record<DomainErrorCode, number>> = {
   "invalid-address": 400,

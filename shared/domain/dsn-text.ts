@@ -5,7 +5,7 @@ import type { BounceCategory } from "./bounce-class.ts";
 import { printMailDate } from "./mail-date.ts";
 import { printReply } from "./smtp-reply.ts";
 import type { AttemptRecord } from "./queue-row.ts";
-import type { DsnInput } from "./dsn.ts";
+import type { DsnInput } from "./dsn-input.ts";
 
 interface Explanation {
   readonly means: string;

@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import type { BounceCategory } from "#shared/domain/bounce-class.ts";
 import { BOUNCE_CATEGORIES } from "#shared/domain/bounce-class.ts";
 import { composeDsn } from "#shared/domain/dsn.ts";
-import type { DsnInput } from "#shared/domain/dsn.ts";
+import type { DsnInput } from "#shared/domain/dsn-input.ts";
 import { firstValue, parseHeaders } from "#shared/domain/headers.ts";
 import type { AttemptRecord } from "#shared/domain/queue-row.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
