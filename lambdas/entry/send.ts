@@ -1,6 +1,7 @@
 /** `POST /send`, `/send-raw` and `/uploads`. */
 
 import { apiEntry } from "../api-entry.ts";
+import { MAX_LAMBDA_BODY } from "../http.ts";
 import { sendHandlers } from "../send.ts";
 import { lambdaSubmit } from "../submit.ts";
 import { wireLambda } from "../wire.ts";
@@ -8,6 +9,6 @@ import { wireLambda } from "../wire.ts";
 const wired = await wireLambda("send", import.meta.url);
 
 export const handler = apiEntry(
-  sendHandlers({ ...wired.endpoints, ...wired, submit: lambdaSubmit(wired) }),
+  sendHandlers({ ...wired.endpoints, ...wired, submit: lambdaSubmit(wired), maxBodyBytes: MAX_LAMBDA_BODY }),
   wired,
 );

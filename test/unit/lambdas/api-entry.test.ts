@@ -11,6 +11,7 @@ import { apiEntry } from "../../../lambdas/api-entry.ts";
 import type { ApiHandlers } from "../../../lambdas/api.ts";
 import { apiHandlers } from "../../../lambdas/api.ts";
 import { MAX_LAMBDA_BODY } from "../../../lambdas/http.ts";
+import { sendHandlers } from "../../../lambdas/send.ts";
 import { systemClock } from "../../../sender/system-clock.ts";
 import type { ApiHarness } from "../../support/api-harness.ts";
 import { realSubmit, startApi } from "../../support/api-harness.ts";
@@ -22,14 +23,18 @@ let api: ApiHarness;
 let handlers: ApiHandlers;
 before(async () => {
   api = await startApi();
-  handlers = apiHandlers({
-    config: api.config,
-    backend: { ...api.backend, uploads: noUploads },
-    submit: realSubmit(api.config, api.backend),
-    metrics: () => Promise.resolve({ contentType: "text/plain", text: "" }),
-    clock: systemClock,
-    log: toldTelemetry().log,
-  });
+  const backend = { ...api.backend, uploads: noUploads };
+  const common = { config: api.config, backend, clock: systemClock, log: toldTelemetry().log };
+  const submit = realSubmit(api.config, api.backend);
+  const authorize = () => Promise.resolve({ kind: "granted" as const, keyId: null });
+  handlers = {
+    ...apiHandlers({
+      ...common,
+      submit,
+      metrics: () => Promise.resolve({ contentType: "text/plain", text: "" }),
+    }),
+    ...sendHandlers({ ...common, submit, authorize, maxBodyBytes: MAX_LAMBDA_BODY }),
+  };
 });
 after(() => api[Symbol.asyncDispose]());
 
