@@ -15,6 +15,8 @@ import { newInstallation, sharedLocalAws, storeClock } from "./aws-backend.ts";
 import { zoneA, zoneB } from "./builders.ts";
 import { sdkFaults } from "./sdk-faults.ts";
 import type { SdkFaults } from "./sdk-faults.ts";
+import { statementFaults } from "./statement-faults.ts";
+import type { StatementFaults } from "./statement-faults.ts";
 import { streamEvents } from "./stream-events.ts";
 
 export interface AwsQueue {
@@ -90,12 +92,15 @@ export async function faultyAwsQueue(
   await newInstallation(local.clients, names, { stream: options.stream ?? false });
   const clients = local.newClients();
   const faults = sdkFaults(clients);
+  const statements = statementFaults(clients);
   const aws = openAwsQueue({ clients, names, clock: storeClock(clock), ...options });
   const others: AwsQueue[] = [];
   return {
     ...aws,
+    clients,
     names,
     faults,
+    statements,
     openAnother(other = clock) {
       const opened = openAwsQueue({ clients: local.clients, names, clock: storeClock(other), ...options });
       others.push(opened);
@@ -103,14 +108,17 @@ export async function faultyAwsQueue(
     },
     async [Symbol.asyncDispose]() {
       faults.heal();
+      statements.heal();
       for (const opened of [aws, ...others]) await opened.close();
     },
   };
 }
 
 export interface FaultyAwsQueue extends AwsQueue {
+  readonly clients: AwsClients;
   readonly names: AwsNames;
   readonly faults: SdkFaults;
+  readonly statements: StatementFaults;
   /** The queue as another process has it open, without faults and perhaps with another clock. */
   openAnother(clock?: Clock): AwsQueue;
 }
