@@ -3,7 +3,7 @@
  * where the peer refused it and not the mail. The one place that joins classification, retry ladder and queue.
  */
 
-import type { BounceAction, BounceCategory } from "../domain/bounce-class.ts";
+import type { BounceAction, BounceCategory } from "../domain/bounce-rule.ts";
 import { classify } from "../domain/bounce-class.ts";
 import type { Clock } from "../domain/clock.ts";
 import type { Config } from "../domain/config.ts";

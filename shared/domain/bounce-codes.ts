@@ -2,7 +2,7 @@
  * What reply codes (RFC 5321 §4.2.3) and enhanced status codes (RFC 3463, and the registry of RFC 5248) mean by themselves.
  * `CODE_RULES` say enough to outweigh a vague text; `FALLBACK_RULES` are for codes that say little.
  */
-import type { BounceAction, BounceCategory, BounceRule } from "./bounce-class.ts";
+import type { BounceAction, BounceCategory, BounceRule } from "./bounce-rule.ts";
 
 /** `7.606` to `7.649`. */
 function details(subject: number, from: number, to: number): string[] {

@@ -1,6 +1,6 @@
 /** How a rule of the tables of texts is written. */
 
-import type { BounceAction, BounceCategory, BounceRule } from "./bounce-class.ts";
+import type { BounceAction, BounceCategory, BounceRule } from "./bounce-rule.ts";
 
 interface Meaning {
   readonly id: string;

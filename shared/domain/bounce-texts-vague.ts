@@ -1,6 +1,6 @@
 /** Texts of replies that fit more than one meaning: they are read only where the codes say little. */
 
-import type { BounceRule } from "./bounce-class.ts";
+import type { BounceRule } from "./bounce-rule.ts";
 import { text } from "./bounce-text.ts";
 
 const SERVER: readonly BounceRule[] = [

@@ -3,7 +3,7 @@
  * say. The order is from the rare and certain to the common, since one text often has the words of several.
  */
 
-import type { BounceRule } from "./bounce-class.ts";
+import type { BounceRule } from "./bounce-rule.ts";
 import { text } from "./bounce-text.ts";
 
 /** Words that a provider has for one thing only, and that stand beside words of other meanings. */

@@ -1,7 +1,7 @@
 /** The words of a DSN for people: which address, what the peer said, what that means, what to do. The report itself is dsn.ts. */
 
 import type { Address } from "./address.ts";
-import type { BounceCategory } from "./bounce-class.ts";
+import type { BounceCategory } from "./bounce-rule.ts";
 import { printMailDate } from "./mail-date.ts";
 import { printReply } from "./smtp-reply.ts";
 import type { AttemptRecord } from "./queue-row.ts";

@@ -3,7 +3,8 @@
  * ours would never bounce for a 4yz reply. How they stand in a file is shared/runtime/bounce-rules-file.ts.
  */
 
-import type { BounceAction, BounceCategory, BounceClass } from "./bounce-class.ts";
+import type { BounceClass } from "./bounce-class.ts";
+import type { BounceAction, BounceCategory } from "./bounce-rule.ts";
 import { classify, detailOf } from "./bounce-class.ts";
 import { patternSet } from "./pattern-match.ts";
 import { compilePattern } from "./pattern.ts";

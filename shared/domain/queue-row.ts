@@ -8,7 +8,7 @@
 
 import type { Address, Domain } from "./address.ts";
 import type { MessageId, RowId, WorkerId } from "./ids.ts";
-import type { BounceCategory } from "./bounce-class.ts";
+import type { BounceCategory } from "./bounce-rule.ts";
 import type { BounceCause, DeferCause, Route } from "./outcome.ts";
 import type { SmtpReply } from "./smtp-reply.ts";
 import type { EpochMs } from "./units.ts";

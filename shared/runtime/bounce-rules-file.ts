@@ -8,8 +8,8 @@ import { basename } from "node:path";
 
 import * as z from "zod";
 
-import type { BounceAction, BounceCategory } from "../domain/bounce-class.ts";
-import { BOUNCE_ACTIONS, BOUNCE_CATEGORIES } from "../domain/bounce-class.ts";
+import type { BounceAction, BounceCategory } from "../domain/bounce-rule.ts";
+import { BOUNCE_ACTIONS, BOUNCE_CATEGORIES } from "../domain/bounce-rule.ts";
 import { MAX_OWN_RULES } from "../domain/own-bounce-rules.ts";
 import type { OwnBounceRule } from "../domain/own-bounce-rules.ts";
 import { compilePattern, PatternError } from "../domain/pattern.ts";

@@ -4,7 +4,8 @@ import { describe, test } from "node:test";
 
 import fc from "fast-check";
 
-import { BOUNCE_CATEGORIES, BOUNCE_RULES, classify } from "#shared/domain/bounce-class.ts";
+import { BOUNCE_RULES, classify } from "#shared/domain/bounce-class.ts";
+import { BOUNCE_CATEGORIES } from "#shared/domain/bounce-rule.ts";
 import { smtpReply } from "#shared/domain/smtp-reply.ts";
 import type { SmtpReply } from "#shared/domain/smtp-reply.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import type { BounceCategory } from "#shared/domain/bounce-class.ts";
-import { BOUNCE_CATEGORIES } from "#shared/domain/bounce-class.ts";
+import type { BounceCategory } from "#shared/domain/bounce-rule.ts";
+import { BOUNCE_CATEGORIES } from "#shared/domain/bounce-rule.ts";
 import { composeDsn } from "#shared/domain/dsn.ts";
 import type { DsnInput } from "#shared/domain/dsn-input.ts";
 import { firstValue, parseHeaders } from "#shared/domain/headers.ts";
