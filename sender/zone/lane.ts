@@ -60,7 +60,7 @@ export interface Lane {
   add(job: Job): void;
   /** Close connections that have been idle for too long. */
   tidy(): void;
-  /** Give back what has not started and close what is idle; what is in flight goes on. */
+  /** Give back what has not started, and what is added from now on, and close what is idle; what is in flight goes on. */
   drain(): Promise<void>;
 }
 
@@ -104,7 +104,7 @@ export function openLane(deps: LaneDeps): Lane {
   let down: { failures: number; until: EpochMs; detail: string } | null = null;
 
   function pump(): void {
-    if (isStarved()) return void giveBackWaiting().catch(deps.onError);
+    if (draining || isStarved()) return void giveBackWaiting().catch(deps.onError);
     if (down && clock.now() < down.until) return putOffWaiting(down);
     while (waiting.length > 0 && mayStartMore()) {
       const pair = pairWithIdle();

@@ -16,12 +16,14 @@ export interface Lanes {
 /** `single`: all mail of the zone goes one way, to its relay, so there is one lane. */
 export function lanesOf(open: (job: Job) => Lane, { single }: { single: boolean }): Lanes {
   const bySite = new Map<string, Lane>();
+  let draining = false;
   return {
     add(job) {
       let lane = bySite.get(job.site);
       if (!lane) {
         lane = open(job);
         bySite.set(job.site, lane);
+        if (draining) void lane.drain();
       }
       lane.add(job);
     },
@@ -41,6 +43,7 @@ export function lanesOf(open: (job: Job) => Lane, { single }: { single: boolean 
       }
     },
     async drain() {
+      draining = true;
       await Promise.all([...bySite.values()].map((lane) => lane.drain()));
     },
   };

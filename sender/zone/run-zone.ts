@@ -11,6 +11,8 @@ import type { QueueStore, Taken } from "#shared/ports/queue-store.ts";
 import type { Dispatch } from "./dispatch.ts";
 import type { Lanes } from "./lanes.ts";
 import type { LeaseKeeper } from "./lease-keeper.ts";
+import { lookups } from "./lookups.ts";
+import type { Lookups } from "./lookups.ts";
 
 export interface ZoneDeps {
   readonly zone: Zone;
@@ -39,48 +41,49 @@ const STORE_RETRY_MS = SECOND;
 
 /** Deliver a zone until `stop`, then finish what is in flight and give back the rest. */
 export async function runZone(deps: ZoneDeps, stop: AbortSignal): Promise<void> {
-  const inDispatch = new Set<Promise<void>>();
+  const looking = lookups();
   const done = new AbortController();
   const background = Promise.all([deps.keeper.run(done.signal), tidyLanes(deps, done.signal)]);
   while (!stop.aborted) {
-    const taken = await takeSome(deps, stop);
+    const taken = await takeSome(deps, looking, stop);
     for (const group of taken) {
       deps.keeper.hold(group.leases);
-      const dispatched = deps.dispatch(group).finally(() => inDispatch.delete(dispatched));
-      inDispatch.add(dispatched);
+      looking.add(group, deps.dispatch(group));
     }
   }
-  await Promise.all(inDispatch);
-  await deps.lanes.drain();
+  await deps.lanes.drain(); // at once: to find the way of the rest may take as long as a silent name server is waited for
+  await looking.finished();
   while (deps.keeper.size > 0) await deps.clock.sleep(SECOND / 20); // bounded by the caller's grace, which ends the process
   done.abort();
   await background;
 }
 
 /** The next rows, or none when a wait is over, room was made meanwhile, or the store is down. */
-async function takeSome(deps: ZoneDeps, stop: AbortSignal): Promise<readonly Taken[]> {
+async function takeSome(deps: ZoneDeps, looking: Lookups, stop: AbortSignal): Promise<readonly Taken[]> {
   const { zone, keeper, lanes, queue, worker, leaseMs } = deps;
   const wake = new AbortController();
   const abort = (): void => wake.abort();
   stop.addEventListener("abort", abort, { once: true });
   try {
     const room = MAX_HELD_ROWS - keeper.size;
-    const avoid = lanes.fullDomains();
+    const full = lanes.fullDomains();
     if (room <= 0) {
       await deps.clock.sleep(ROOM_POLL_MS, wake.signal);
       return [];
     }
-    if (avoid === "all" || avoid.size > 0) deps.onRoom(abort);
-    if (avoid === "all") {
+    if (full === "all" || full.size > 0) deps.onRoom(abort);
+    if (full === "all") {
       await deps.clock.sleep(TAKE_WAIT_MS, wake.signal);
       return [];
     }
+    const crowded = looking.crowded();
+    if (crowded.size > 0) looking.onRoom(abort);
     return await queue.take({
       zone: zone.name,
       worker,
       max: Math.min(room, ROWS_PER_TAKE),
       maxPerDomain: ROWS_OF_DOMAIN_PER_TAKE,
-      avoid,
+      avoid: crowded.size > 0 ? new Set([...full, ...crowded]) : full,
       leaseMs,
       waitMs: TAKE_WAIT_MS,
       signal: wake.signal,
@@ -91,6 +94,7 @@ async function takeSome(deps: ZoneDeps, stop: AbortSignal): Promise<readonly Tak
     return [];
   } finally {
     deps.onRoom(() => undefined);
+    looking.onRoom(() => undefined);
     stop.removeEventListener("abort", abort);
   }
 }

@@ -434,6 +434,15 @@ describe("a lane", () => {
     assert.equal(lane.domains.has("d0.example" as Domain), false);
   });
 
+  test("gives back at once what is added when it has been drained", async () => {
+    const { lane, running, givenBack } = harness();
+    await lane.drain();
+    const late = job();
+    lane.add(late);
+    await turn();
+    assert.deepEqual([givenBack, running.length, lane.isEmpty], [late.leases, 0, true]);
+  });
+
   test("gives back what has not started when it is drained, and lets what is in flight finish", async () => {
     const { lane, running, givenBack, state } = harness({ siteLimit: 1 });
     lane.add(job());
