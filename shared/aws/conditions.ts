@@ -13,7 +13,8 @@ import type { TransactWriteItemsCommandInput } from "@aws-sdk/client-dynamodb";
 import { TransactWriteItemsCommand } from "@aws-sdk/client-dynamodb";
 
 import type { TableDeps, Value } from "./items.ts";
-import { MAX_TRIES, pauseBefore, unmarshal } from "./items.ts";
+import { getItem, MAX_TRIES, pauseBefore, unmarshal } from "./items.ts";
+import type { ItemKey } from "./keys.ts";
 
 export type Written =
   | { readonly kind: "written" }
@@ -35,6 +36,16 @@ export async function written(writing: Promise<unknown>): Promise<Written> {
     if (!(error instanceof ConditionalCheckFailedException)) throw error;
     return { kind: "refused", item: error.Item ? unmarshal(error.Item) : null };
   }
+}
+
+/**
+ * As `written`, of the item of that key, which the refusal is to come with. A server that does not give it is asked for it: one of
+ * those that stand in for AWS, and AWS itself when there is no item.
+ */
+export async function writtenAt(deps: TableDeps, key: ItemKey, writing: Promise<unknown>): Promise<Written> {
+  const result = await written(writing);
+  if (result.kind === "written" || result.item) return result;
+  return { kind: "refused", item: await getItem(deps, key) };
 }
 
 /**

@@ -10,7 +10,7 @@ import * as z from "zod";
 import { DomainError } from "../domain/errors.ts";
 import { KIB } from "../domain/units.ts";
 import type { ConfigDocument, ConfigStore } from "../ports/config-store.ts";
-import { written } from "./conditions.ts";
+import { writtenAt, written } from "./conditions.ts";
 import type { TableDeps, Value } from "./items.ts";
 import { getItem, itemsOf, marshal, MAX_TRIES, unmarshal } from "./items.ts";
 import type { ItemKey } from "./keys.ts";
@@ -62,7 +62,9 @@ export function dynamoConfigStore(deps: TableDeps): ConfigStore {
       const key = keyOf(kind, name);
       const json = jsonOf(value);
       const version = await nextVersion();
-      const result = await written(
+      const result = await writtenAt(
+        deps,
+        key,
         dynamo.send(
           new PutItemCommand({
             TableName: table,

@@ -16,7 +16,7 @@ import { takeFromWindow } from "../domain/rate-window.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { DAY } from "../domain/units.ts";
 import type { LimitStore, Rate } from "../ports/limit-store.ts";
-import { newMark, written } from "./conditions.ts";
+import { newMark, writtenAt } from "./conditions.ts";
 import type { TableDeps, Value } from "./items.ts";
 import { expiresAt, getItem, marshal, MAX_TRIES, pauseBefore } from "./items.ts";
 import type { ItemKey } from "./keys.ts";
@@ -90,7 +90,9 @@ async function replace(
   { window, next, rate }: { window: Window; next: Window; rate: Rate },
 ): Promise<Window | null> {
   const last = next.grants.at(-1)?.at ?? deps.clock.now();
-  const result = await written(
+  const result = await writtenAt(
+    deps,
+    key,
     deps.dynamo.send(
       new PutItemCommand({
         TableName: deps.table,

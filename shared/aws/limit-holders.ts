@@ -16,7 +16,7 @@ import * as z from "zod";
 import type { WorkerId } from "../domain/ids.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { DAY, SECOND } from "../domain/units.ts";
-import { newMark, written } from "./conditions.ts";
+import { newMark, writtenAt } from "./conditions.ts";
 import type { TableDeps, Value } from "./items.ts";
 import { expiresAt, getItems, marshal, MAX_BATCH_KEYS, unmarshal } from "./items.ts";
 import type { ItemKey } from "./keys.ts";
@@ -86,7 +86,9 @@ export function holdersIn(deps: TableDeps): Holders {
     { condition, values = {} }: { condition: string; values?: Record<string, Value> },
   ): Promise<Holder | null> {
     let item: Record<string, Value> | null = null;
-    const result = await written(
+    const result = await writtenAt(
+      deps,
+      keyOf(id),
       dynamo
         .send(
           new UpdateItemCommand({

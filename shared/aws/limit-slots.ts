@@ -19,7 +19,7 @@ import { LRUCache } from "lru-cache";
 import type { EpochMs } from "../domain/units.ts";
 import { DAY } from "../domain/units.ts";
 import type { LimitStore } from "../ports/limit-store.ts";
-import { newMark, written } from "./conditions.ts";
+import { newMark, writtenAt } from "./conditions.ts";
 import type { TableDeps, Value } from "./items.ts";
 import { expiresAt, getItem, marshal, MAX_TRIES, pauseBefore, unmarshal } from "./items.ts";
 import type { ItemKey } from "./keys.ts";
@@ -211,9 +211,12 @@ interface WriteResult {
   readonly row: SlotRow | null;
 }
 
-async function write({ dynamo, table }: TableDeps, key: ItemKey, change: Change): Promise<WriteResult> {
+async function write(deps: TableDeps, key: ItemKey, change: Change): Promise<WriteResult> {
+  const { dynamo, table } = deps;
   let after: SlotRow | null = null;
-  const result = await written(
+  const result = await writtenAt(
+    deps,
+    key,
     dynamo
       .send(
         new UpdateItemCommand({

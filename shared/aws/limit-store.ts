@@ -14,7 +14,7 @@ import * as z from "zod";
 import { DAY } from "../domain/units.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { BlockedEgress, LimitStore } from "../ports/limit-store.ts";
-import { newMark, written } from "./conditions.ts";
+import { newMark, writtenAt } from "./conditions.ts";
 import type { TableDeps, Value } from "./items.ts";
 import { expiresAt, getItem, itemsOf, marshal, unmarshal } from "./items.ts";
 import type { ItemKey } from "./keys.ts";
@@ -109,7 +109,9 @@ function warmupIn(deps: TableDeps): Pick<LimitStore, "countWarmup"> {
           ReturnValuesOnConditionCheckFailure: "ALL_OLD",
         }),
       );
-      const result = await written(
+      const result = await writtenAt(
+        deps,
+        key,
         adding.then(({ Attributes }) => {
           item = unmarshal(Attributes ?? {});
         }),

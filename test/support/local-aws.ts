@@ -24,9 +24,9 @@ export interface LocalAws extends AsyncDisposable {
   /** Shared by all tests of the process. Faults are added to clients of one's own (`newClients`). */
   readonly clients: AwsClients;
   /** Other clients for the same servers: closed with them. */
-  newClients(): AwsClients;
+  newClients: () => AwsClients;
   /** Names that no other test has. */
-  newNames(): AwsNames;
+  newNames: () => AwsNames;
   /** What a child process needs to find the same servers. */
   readonly env: Readonly<Record<string, string>>;
 }

@@ -65,7 +65,7 @@ async function opened() {
     clock,
     /** Another process with the same bucket and records. */
     other: (records: Map<MessageId, string>) => storeOn(aws.newClients(), names.bucket, clock, records),
-    async keys(): Promise<string[]> {
+    keys: async (): Promise<string[]> => {
       const { Contents = [] } = await aws.clients.s3.send(new ListObjectsV2Command({ Bucket: names.bucket }));
       return Contents.map(({ Key = "" }) => Key);
     },

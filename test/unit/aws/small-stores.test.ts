@@ -34,7 +34,7 @@ async function opened<S>(storeOf: (deps: TableDeps) => S) {
     store: storeOf(deps),
     faults: sdkFaults(clients),
     /** All that lies in the table, as text. */
-    async contents(): Promise<string> {
+    contents: async (): Promise<string> => {
       const { Items } = await aws.clients.dynamo.send(new ScanCommand({ TableName: table }));
       return JSON.stringify(Items);
     },
