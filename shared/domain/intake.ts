@@ -62,7 +62,7 @@ export interface IntakeResult {
   readonly headers: HeaderList;
   /** Value of Message-ID with its angle brackets: theirs, or the one we made (even when it was not to be added). */
   readonly messageIdHeader: string;
-  /** First address of the topmost From header; null: none could be read. */
+  /** First address of the From header; null: none could be read. */
   readonly from: Address | null;
   /** Decoded and cut to `MAX_SUBJECT_CHARS`; null: no Subject. */
   readonly subject: string | null;
@@ -184,6 +184,7 @@ function rewriteHeaders(
   options: IntakeOptions,
 ): { block: Buffer; facts: Omit<IntakeResult, "body"> } {
   refuseLoop(headers, options.maxHops);
+  refuseSecondFrom(headers);
   const date = readDate(headers);
   const theirId = firstValue(headers, "message-id") ?? "";
   const messageIdHeader = theirId || `<${options.newMessageIdLocal()}@${options.messageIdDomain}>`;
@@ -221,6 +222,20 @@ function refuseLoop(headers: HeaderList, maxHops: number): void {
   throw new DomainError(
     "delivery-loop",
     `The message goes round in a loop: it has ${hops} Received headers.`,
+  );
+}
+
+/**
+ * RFC 5322 §3.6 wants one. Of two, a receiver checks the one for DMARC and shows the other to the reader, so a mail with two is
+ * taken for a forgery (RFC 7489 §6.6.1). One with none forges nobody, and passes as it is.
+ */
+function refuseSecondFrom(headers: HeaderList): void {
+  const count = headers.filter((header) => header.key === "from").length;
+  if (count < 2) return;
+  throw new DomainError(
+    "invalid-header",
+    `The message has ${count} From headers: send it with one, which may name several authors.`,
+    "from",
   );
 }
 

@@ -54,6 +54,22 @@ describe("headers on the way in", () => {
     );
   });
 
+  test("a message with two From headers is refused, however they are spelled; with none it passes", async () => {
+    for (const second of ["From: b@two.example", "FROM : b@two.example", "from:\r\n b@two.example"]) {
+      await assert.rejects(run(`From: a@one.example\r\n${complete}${second}\r\n\r\nbody\r\n`), {
+        name: "DomainError",
+        code: "invalid-header",
+        path: "from",
+        message: /2 From headers/,
+      });
+    }
+    const several = `From: a@one.example, b@two.example\r\nSender: a@one.example\r\n${complete}\r\nbody\r\n`;
+    assert.equal((await run(several)).text, several, "one header may name several authors");
+    const none = await run(`${complete}\r\nbody\r\n`);
+    assert.equal(none.text, `${complete}\r\nbody\r\n`);
+    assert.equal(none.result.from, null);
+  });
+
   test("Message-ID and Date are added below what came", async () => {
     const { text, result } = await run("Subject: x\r\n\r\nbody\r\n");
     assert.equal(
