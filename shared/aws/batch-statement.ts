@@ -20,6 +20,7 @@ import {
 } from "@aws-sdk/client-dynamodb";
 import type { BatchStatementError, BatchStatementRequest } from "@aws-sdk/client-dynamodb";
 
+import { hasName } from "./aws-errors.ts";
 import { newMark } from "./conditions.ts";
 import { gatherer } from "./gather.ts";
 import { getItems, marshal, MAX_TRIES, pauseBefore } from "./items.ts";
@@ -73,22 +74,55 @@ interface MarkedWrite {
 type Tried = { kind: "written" } | { kind: "refused" } | { kind: "failed"; error: unknown };
 
 export function itemWriter(deps: TableDeps): WriteItem {
+  /** False: this server has no such call, or does not read our statements. */
+  let knowsStatements = true;
+
+  async function runBatch(writes: readonly MarkedWrite[]): Promise<Tried[]> {
+    const answers = new Map<MarkedWrite, Tried>();
+    let left = writes;
+    for (let tried = 1; left.length > 0; tried++) {
+      const errors = knowsStatements ? await send(deps, left) : null;
+      const again: MarkedWrite[] = [];
+      for (const [i, write] of left.entries()) {
+        const error = errors?.[i] ?? null;
+        if (!errors || error?.Code === "ValidationError") answers.set(write, await runAlone(deps, write));
+        else if (error && isPassing(error) && tried < MAX_TRIES) again.push(write);
+        else answers.set(write, answerOf(error));
+        if (error?.Code === "ValidationError" && answers.get(write)?.kind !== "failed")
+          knowsStatements = false;
+      }
+      if (!errors) knowsStatements = false;
+      left = again;
+      if (left.length > 0) await pauseBefore(deps, tried);
+    }
+    return writes.map((write) => answers.get(write) as Tried);
+  }
+
   const gathered = gatherer<MarkedWrite, Tried>({
     maxItems: MAX_STATEMENTS,
     maxCalls: MAX_CALLS,
     keyOf: ({ write: { key } }) => `${key.PK} ${key.SK}`,
-    call: (writes) => runBatch(deps, writes),
+    call: runBatch,
   });
+
   return async (write) => {
     const tells = write.kind === "delete" ? undefined : write.tells;
     const marked = { write, mark: (tells ?? TELLS_NOTHING) + newMark() };
-    const tried =
-      write.kind === "update" && (write.remove?.length ?? 0) > 1
-        ? await runAlone(deps, marked)
-        : await gathered(marked);
-    if (tried.kind === "failed") throw tried.error;
-    return tried.kind === "written" ? tried : whoWrote(deps, marked);
+    const isAlone = write.kind === "update" && (write.remove?.length ?? 0) > 1;
+    const tried = await (isAlone ? runAlone(deps, marked) : gathered(marked)).catch(failed);
+    if (tried.kind === "written") return tried;
+    if (tried.kind === "refused") return await whoWrote(deps, marked);
+    // It is not known whether it was done: no answer came. If it lies there, it was.
+    if (!isThrottle(tried.error)) {
+      const answer = await whoWrote(deps, marked).catch(() => null);
+      if (answer?.kind === "written") return answer;
+    }
+    throw tried.error;
   };
+}
+
+function failed(error: unknown): Tried {
+  return { kind: "failed", error };
 }
 
 /** Refused by another's write, or by our own that was done before (W2). */
@@ -96,24 +130,6 @@ async function whoWrote(deps: TableDeps, { write, mark }: MarkedWrite): Promise<
   const [item] = await getItems(deps, [write.key], { consistent: true });
   if (item && item[MARK] === mark) return { kind: "written" };
   return { kind: "refused", item: item ?? null };
-}
-
-async function runBatch(deps: TableDeps, writes: readonly MarkedWrite[]): Promise<Tried[]> {
-  const answers = new Map<MarkedWrite, Tried>();
-  let left = writes;
-  for (let tried = 1; left.length > 0; tried++) {
-    const errors = await send(deps, left);
-    const again: MarkedWrite[] = [];
-    for (const [i, write] of left.entries()) {
-      const error = errors?.[i] ?? null;
-      if (!errors || error?.Code === "ValidationError") answers.set(write, await runAlone(deps, write));
-      else if (error && isPassing(error) && tried < MAX_TRIES) again.push(write);
-      else answers.set(write, answerOf(error));
-    }
-    left = again;
-    if (left.length > 0) await pauseBefore(deps, tried);
-  }
-  return writes.map((write) => answers.get(write) as Tried);
 }
 
 /** The error of each statement. Null: the server has no such call. */
@@ -127,9 +143,15 @@ async function send(
     );
     return writes.map((_, i) => Responses[i]?.Error ?? null);
   } catch (error) {
-    if (error instanceof Error && error.name === "UnknownOperationException") return null;
+    if (hasName(error, "UnknownOperationException")) return null;
     throw error;
   }
+}
+
+function isThrottle(error: unknown): boolean {
+  return ["ProvisionedThroughputExceededException", "RequestLimitExceeded", "ThrottlingException"].some(
+    (name) => hasName(error, name),
+  );
 }
 
 function answerOf(error: BatchStatementError | null): Tried {

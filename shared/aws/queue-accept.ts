@@ -17,7 +17,7 @@ import type { EpochMs } from "../domain/units.ts";
 import type { Values } from "./batch-statement.ts";
 import { suppressedAttribute, TELLS } from "./event-stream.ts";
 import { messageKey, rowKey } from "./keys.ts";
-import { messageOf } from "./queue-context.ts";
+import { inTurns, messageOf } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
 import { endAttributes } from "./queue-finish.ts";
 import { attributesOfMessage, attributesOfRow, bodyRefOfItem, inDueIndex, inZoneIndex } from "./row-item.ts";
@@ -76,14 +76,8 @@ async function storeRows(
   terms: NewRowTerms,
   message: Message,
 ): Promise<void> {
-  await Promise.all(
-    rows.map((row) =>
-      context.write({
-        kind: "insert",
-        key: rowKey(row.messageId, row.seq),
-        set: newRow(row, terms, message),
-      }),
-    ),
+  await inTurns(rows, (row) =>
+    context.write({ kind: "insert", key: rowKey(row.messageId, row.seq), set: newRow(row, terms, message) }),
   );
 }
 

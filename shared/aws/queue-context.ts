@@ -64,19 +64,43 @@ const MAX_LEASES = 100_000;
 /** What falls out is treated as a signal never seen. */
 const MAX_TICKETS = 100_000;
 const MAX_READS = 16;
+/** Rows of one message that are written at once. */
+const MAX_AT_ONCE = 1_000;
 
 export function itemReader(deps: TableDeps): ReadItem {
   const nameOf = (key: ItemKey): string => `${key.PK} ${key.SK}`;
-  return gatherer<ItemKey, Item | null>({
+  /** Asked for and not yet on the way: who asks for the same now gets the same answer. */
+  const waiting = new Map<string, Promise<Item | null>>();
+  const gathered = gatherer<ItemKey, Item | null>({
     maxItems: MAX_BATCH_KEYS,
     maxCalls: MAX_READS,
-    keyOf: nameOf,
     async call(keys) {
+      for (const key of keys) waiting.delete(nameOf(key));
       const items = await getItems(deps, keys, { consistent: true });
       const found = new Map(items.map((item) => [nameOf(keyOf(item)), item]));
       return keys.map((key) => found.get(nameOf(key)) ?? null);
     },
   });
+  return (key) => {
+    const asked = waiting.get(nameOf(key));
+    if (asked) return asked;
+    const asking = gathered(key);
+    waiting.set(nameOf(key), asking);
+    asking.catch(() => waiting.delete(nameOf(key)));
+    return asking;
+  };
+}
+
+/** Do something with many rows, some at a time: what waits for a call is bounded. */
+export async function inTurns<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for (let at = 0; at < items.length; at += MAX_AT_ONCE) {
+    results.push(...(await Promise.all(items.slice(at, at + MAX_AT_ONCE).map(work))));
+  }
+  return results;
 }
 
 /** A lease of this process. */

@@ -10,7 +10,7 @@ import type { ItemWrite } from "./batch-statement.ts";
 import { TELLS } from "./event-stream.ts";
 import { keyOfRow, messageKey } from "./keys.ts";
 import { sendSignals } from "./queue-accept.ts";
-import { messageOf, rowOf } from "./queue-context.ts";
+import { inTurns, messageOf, rowOf } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
 import { deleteSpentBodies, endAttributes } from "./queue-finish.ts";
 import { asSeen, attributeOfAttempt, inZoneIndex, LETTER_OF_STATE } from "./row-item.ts";
@@ -29,7 +29,7 @@ export async function operateRows(
   operation: Operation,
   ids: readonly RowId[],
 ): Promise<RowId[]> {
-  const results = await Promise.all([...new Set(ids)].map((id) => operateRow(context, operation, id)));
+  const results = await inTurns([...new Set(ids)], (id) => operateRow(context, operation, id));
   const operated = results.filter((result) => result !== null);
   await sendSignals(
     context,

@@ -10,6 +10,7 @@ import type { MessageId, RowId } from "../domain/ids.ts";
 import type { QueueRow } from "../domain/queue-row.ts";
 import { DAY, HOUR, later, MINUTE } from "../domain/units.ts";
 import type { EpochMs } from "../domain/units.ts";
+import type { ZoneName } from "../domain/zone.ts";
 import type { Swept } from "../ports/queue-store.ts";
 import { itemsOf } from "./items.ts";
 import {
@@ -74,19 +75,24 @@ export function queueSweeper(context: QueueContext): QueueSweeper {
   return {
     async sweep() {
       const total = { fed: 0, lapsed: 0, purged: 0 };
+      const shards = Array.from({ length: SHARDS }, (_, shard) => shard);
       for (const zone of context.zones) {
-        for (let shard = 0; shard < SHARDS; shard++) {
-          total.fed += await feedDue(context, duePartition(zone, shard));
-          const audited = await audit(context, await nextToAudit(zonePartition(zone, shard)));
-          total.fed += audited.fed;
-          total.lapsed += audited.lapsed;
+        const swept = await Promise.all(shards.map((shard) => sweepShard(zone, shard)));
+        for (const { fed, lapsed } of swept) {
+          total.fed += fed;
+          total.lapsed += lapsed;
         }
       }
-      for (let shard = 0; shard < SHARDS; shard++)
-        total.purged += await purge(context, purgePartition(shard));
+      for (const shard of shards) total.purged += await purge(context, purgePartition(shard));
       return total;
     },
   };
+
+  async function sweepShard(zone: ZoneName, shard: number): Promise<{ fed: number; lapsed: number }> {
+    const fed = await feedDue(context, duePartition(zone, shard));
+    const audited = await audit(context, await nextToAudit(zonePartition(zone, shard)));
+    return { fed: fed + audited.fed, lapsed: audited.lapsed };
+  }
 }
 
 async function feedDue(context: QueueContext, partition: string): Promise<number> {

@@ -52,7 +52,7 @@ export interface ReceivedSignal extends Signal {
 export interface ZoneQueues {
   /** Resolves when SQS has it. */
   send(signal: Signal, delayMs: number): Promise<void>;
-  /** Up to ten; waits up to `waitMs` (20 s at most) for the first. Aborting it may hide a signal for `hiddenMs`. */
+  /** Up to ten; waits up to `waitMs` for the first, in whole seconds and 20 at most. Aborting it may hide a signal for `hiddenMs`. */
   receive(
     zone: ZoneName,
     options: { waitMs: number; hiddenMs: number; signal: AbortSignal },
@@ -176,7 +176,7 @@ export function zoneQueues(deps: ZoneQueuesDeps): ZoneQueues {
         new ReceiveMessageCommand({
           QueueUrl,
           MaxNumberOfMessages: MAX_ENTRIES,
-          WaitTimeSeconds: Math.floor(Math.min(waitMs, MAX_WAIT_MS) / SECOND),
+          WaitTimeSeconds: wholeSeconds(waitMs, MAX_WAIT_MS),
           VisibilityTimeout: wholeSeconds(hiddenMs, MAX_HIDDEN_MS),
           MessageSystemAttributeNames: ["ApproximateReceiveCount"],
         }),
@@ -288,7 +288,7 @@ function isAboutGroups(error: unknown): boolean {
   return error instanceof Error && /MessageGroupId/i.test(error.message);
 }
 
-/** Rounded up: a signal that comes early finds a row that is not due. */
+/** Rounded up: a signal that comes early finds a row that is not due, and a wait of no second is asked for again and again. */
 function wholeSeconds(ms: number, maxMs: number): number {
   return Math.min(Math.ceil(Math.max(0, ms) / SECOND), maxMs / SECOND);
 }

@@ -74,6 +74,19 @@ describe("DynamoDB fails", { skip }, () => {
     });
   }
 
+  test("an accept, a lease and a settle are found done when no try brought an answer", async () => {
+    const clock = fakeClock();
+    await using aws = await faultyAwsQueue(clock);
+    const mail = mailOf(clock);
+    aws.faults.loseAnswer(BATCH, 3);
+    assert.equal(await aws.queue.accept(mail.message, mail.rows), "accepted");
+    aws.faults.loseAnswer(BATCH, 3);
+    const taken = await aws.queue.take(takeRequest());
+    assert.deepEqual(idsOf(taken), rowIdsOf([mail]));
+    aws.faults.loseAnswer(BATCH, 3);
+    assert.deepEqual(await deliver(aws.queue, taken), [true]);
+  });
+
   test("a lease and a settle whose answers were lost hold, and are not made twice", async () => {
     const clock = fakeClock();
     await using aws = await faultyAwsQueue(clock);
@@ -379,7 +392,7 @@ describe("several processes", { skip }, () => {
   test("what a poll brings after its take has gone is there for the next take", async () => {
     const clock = fakeClock();
     await using aws = await faultyAwsQueue(clock);
-    const process = aws.openAnother(systemClock as FakeClock);
+    const process = aws.openAnother(systemClock);
     const abort = new AbortController();
     const waiting = process.queue.take(takeRequest({ waitMs: 20 * SECOND, signal: abort.signal }));
     abort.abort();
