@@ -49,6 +49,25 @@ export function uploads(deps: UploadDeps): Uploads {
     const text = `nothing needs to be uploaded here: POST /send-raw takes mail of up to ${maxBytes} bytes as it is`;
     throw new DomainError("not-found", text, "upload");
   };
+  /** In this process; another one's is told by the queue. */
+  const underWay = new Set<MessageId>();
+
+  async function sendOnce(
+    id: MessageId,
+    work: (source: AsyncIterable<Buffer>) => Promise<Submitted>,
+  ): Promise<Submitted> {
+    const store = stored();
+    if (await queue.get(id)) throw sentAlready(id);
+    const submitted = await work(contentOf(store, id)).catch(async (error: unknown) => {
+      // Another request may have sent it meanwhile, and have deleted it before it was read, or half read.
+      const sent = await queue.get(id).catch(() => null);
+      throw sent ? sentAlready(id) : error;
+    });
+    if (submitted.repeated) throw sentAlready(id);
+    await store.delete(id).catch((error: unknown) => onUndeleted(id, error));
+    return submitted;
+  }
+
   return {
     async create() {
       const store = stored();
@@ -65,12 +84,14 @@ export function uploads(deps: UploadDeps): Uploads {
     },
 
     async send(id, work) {
-      const store = stored();
-      if (await queue.get(id)) throw sentAlready(id);
-      const submitted = await work(contentOf(store, id));
-      if (submitted.repeated) throw sentAlready(id);
-      await store.delete(id).catch((error: unknown) => onUndeleted(id, error));
-      return submitted;
+      if (underWay.has(id))
+        throw new DomainError("conflict", "this upload is being sent by another request", "upload");
+      underWay.add(id);
+      try {
+        return await sendOnce(id, work);
+      } finally {
+        underWay.delete(id);
+      }
     },
   };
 }

@@ -79,6 +79,20 @@ describe("an upload", () => {
     assert.equal(it.app.told.accepted.length, 1);
   });
 
+  test("that another request sends and deletes while it is read is told as sent", async () => {
+    for (const broken of [null, "half"] as const) {
+      await using it = await bench({
+        get: async (id) => {
+          await it.app.submit({ ...submission(), id });
+          return broken && halfOf();
+        },
+      });
+      const { id } = await it.uploads.create();
+      await assert.rejects(it.send(id), { code: "conflict", path: "upload" });
+      assert.equal(it.app.told.accepted.length, 1);
+    }
+  });
+
   test("that nothing was put to, or that never was, is not found", async () => {
     await using it = await bench();
     const { id } = await it.uploads.create();
@@ -111,3 +125,8 @@ describe("an upload", () => {
     assert.throws(() => it.uploads.idOf(newMessageId()), /nothing needs to be uploaded/);
   });
 });
+
+async function* halfOf(): AsyncGenerator<Buffer> {
+  yield Buffer.from("Subject: ha");
+  throw new Error("the object ended before its time");
+}
