@@ -10,6 +10,7 @@ import type { MailComposerOptions } from "nodemailer/lib/mail-composer";
 
 import type { Address } from "../domain/address.ts";
 import { DomainError } from "../domain/errors.ts";
+import { refuseLongLines } from "../domain/line-length.ts";
 import { parseMailDate } from "../domain/mail-date.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { later } from "../domain/units.ts";
@@ -140,7 +141,7 @@ function compose(fields: MailFieldsInput, addresses: Addresses): AsyncIterable<B
   }
   const options = composerOptions(fields, addresses);
   try {
-    return stream(new MailComposer(options).compile());
+    return refuseLongLines(stream(new MailComposer(options).compile()));
   } catch (error) {
     if (isCode(error, "EOTP"))
       throw new DomainError("invalid-request", `otp: ${(error as Error).message}`, "otp");

@@ -396,3 +396,34 @@ describe("header injection", () => {
     );
   });
 });
+
+describe("lines of a composed message", () => {
+  const long = "x".repeat(3_000);
+
+  for (const [name, fields] of Object.entries({
+    text: { text: long },
+    html: { html: `<p>${long}</p>`, encoding: "8bit" },
+    attachment: { attachments: [{ filename: "a.txt", content: long, contentTransferEncoding: "7bit" }] },
+    "calendar event": { icalEvent: long },
+  })) {
+    test(`are never over 998 octets, whatever is in the ${name}`, async () => {
+      const text = await textOf(compose({ ...simple, ...fields }));
+      assert.ok(text.split("\r\n").every((line) => line.length <= 998));
+    });
+  }
+
+  for (const [name, fields] of Object.entries({
+    subject: { subject: long },
+    header: { headers: { "X-Long": { prepared: true, value: long } } },
+    filename: { attachments: [{ filename: long, content: "hi" }] },
+    "attached message": { attachments: [{ contentType: "message/rfc822", content: `A: b\r\n\r\n${long}` }] },
+  })) {
+    test(`that would be over 998 octets are refused: ${name}`, async () => {
+      await assert.rejects(textOf(compose({ ...simple, ...fields })), {
+        name: "DomainError",
+        code: "invalid-body",
+        message: /more than 998 bytes/,
+      });
+    });
+  }
+});
