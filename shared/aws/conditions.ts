@@ -49,23 +49,22 @@ export async function writtenAt(deps: TableDeps, key: ItemKey, writing: Promise<
 }
 
 /**
- * Write all or nothing. `refused` tells the item of the first condition that failed. One that met another transaction, or a
- * throttle, is tried again a bounded number of times. The SDK gives the command a token, so that the same write sent twice
+ * Write all or nothing; `refused`: a condition failed. One that met another transaction, or a throttle, is tried again a bounded
+ * number of times. The SDK gives the command a token, so that the same write sent twice
  * within ten minutes is done once. 2 write units for each KiB of each item.
  */
 export async function transact(
   deps: TableDeps,
   items: NonNullable<TransactWriteItemsCommandInput["TransactItems"]>,
-): Promise<Written> {
+): Promise<Written["kind"]> {
   for (let tried = 1; ; tried++) {
     try {
       await deps.dynamo.send(new TransactWriteItemsCommand({ TransactItems: items }));
-      return { kind: "written" };
+      return "written";
     } catch (error) {
       if (!(error instanceof TransactionCanceledException)) throw error;
       const reasons = error.CancellationReasons ?? [];
-      const failed = reasons.find(({ Code }) => Code === "ConditionalCheckFailed");
-      if (failed) return { kind: "refused", item: failed.Item ? unmarshal(failed.Item) : null };
+      if (reasons.some(({ Code }) => Code === "ConditionalCheckFailed")) return "refused";
       if (tried === MAX_TRIES || !reasons.some(({ Code }) => isPassing(Code))) throw error;
     }
     await pauseBefore(deps, tried);

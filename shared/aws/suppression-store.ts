@@ -105,7 +105,7 @@ export function dynamoSuppressionStore(deps: TableDeps): SuppressionStore {
       if (parseMessageId(id) !== id) return false;
       const listed = await getItem(deps, { PK: LIST, SK: id });
       if (!listed) return false;
-      const { kind } = await transact(deps, [
+      await transact(deps, [
         {
           Delete: {
             TableName: table,
@@ -115,7 +115,7 @@ export function dynamoSuppressionStore(deps: TableDeps): SuppressionStore {
         },
         { Delete: { TableName: table, Key: marshal({ ...itemKey(keyOf(entryOf(listed))) }) } },
       ]);
-      return kind === "written";
+      return true; // refused: it went in between, by a rival or by this very write, whose answer was lost
     },
 
     /** Half a read unit for each address and each domain, unless it was looked up just before. */
@@ -150,7 +150,7 @@ export function dynamoSuppressionStore(deps: TableDeps): SuppressionStore {
 /** The entry, or the one that was there before. Null: one was there and is gone. */
 async function putOrFind(deps: TableDeps, entry: SuppressionEntry): Promise<SuppressionEntry | null> {
   const key = itemKey(keyOf(entry));
-  const { kind } = await transact(deps, [
+  const result = await transact(deps, [
     {
       Put: {
         TableName: deps.table,
@@ -160,7 +160,7 @@ async function putOrFind(deps: TableDeps, entry: SuppressionEntry): Promise<Supp
     },
     { Put: { TableName: deps.table, Item: marshal({ PK: LIST, SK: entry.id, ...entry }) } },
   ]);
-  if (kind === "written") return entry;
+  if (result === "written") return entry;
   const there = await getItem(deps, key);
   return there && entryOf(there);
 }

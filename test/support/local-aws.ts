@@ -44,6 +44,11 @@ export function noLocalAws(): string | false {
   return `no local DynamoDB for ${process.platform}-${process.arch}: set AWS_ENDPOINT_URL to run the AWS suites`;
 }
 
+/** True: the local DynamoDB counts read and write units as AWS does, which not all that stand in for it do. */
+export function countsUnits(): boolean {
+  return !process.env["AWS_ENDPOINT_URL"];
+}
+
 /** Starts the servers, in well under a second. */
 export async function localAws(): Promise<LocalAws> {
   const servers = await startServers();
