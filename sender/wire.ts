@@ -8,6 +8,7 @@ import { messageIds } from "#shared/domain/ids.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import { openEmbedded } from "#shared/embedded/open.ts";
+import type { SetAsideRecord } from "#shared/embedded/set-aside.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import type { Settings } from "#shared/runtime/config.ts";
 import type { Logger } from "#shared/runtime/log.ts";
@@ -62,7 +63,7 @@ export async function wireWorker({
 }: WireOptions): Promise<Wired> {
   const { config } = settings;
   const clock = systemClock;
-  const { backend, terms, recovery } = await openStore(settings);
+  const { backend, terms, recovery } = await openStore(settings, log);
   const onError: WorkerDeps["onError"] = (what, error, fields) =>
     log.error({ component: what, err: error, ...fields }, "failed");
   const metrics = createMetrics({
@@ -125,9 +126,14 @@ interface Store {
   readonly recovery: StoreRecovery | null;
 }
 
-async function openStore({ aws, dataDir, config }: Settings): Promise<Store> {
+async function openStore({ aws, dataDir, config }: Settings, log: Logger): Promise<Store> {
   if (aws === null) {
-    const backend = await openEmbedded({ dataDir, clock: systemClock, historyMs: config.queue.historyMs });
+    const backend = await openEmbedded({
+      dataDir,
+      clock: systemClock,
+      historyMs: config.queue.historyMs,
+      onSetAside: tellSetAside(log),
+    });
     return { backend, terms: EMBEDDED_TERMS, recovery: backend };
   }
   throw new DomainError(
@@ -135,6 +141,12 @@ async function openStore({ aws, dataDir, config }: Settings): Promise<Store> {
     "ZONEFLEET_BACKEND=aws is not there yet: use embedded",
     "ZONEFLEET_BACKEND",
   );
+}
+
+/** Mail that a fault of ours, or of the disk, has taken out of the queue. Alert on it. */
+function tellSetAside(log: Logger): (record: SetAsideRecord) => void {
+  return ({ table, key, error }) =>
+    log.error({ component: "store", table, key, error }, "record set aside: it cannot be read");
 }
 
 async function readStore({ queue, limits }: Backend) {
