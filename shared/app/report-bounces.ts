@@ -1,14 +1,16 @@
 /**
- * From the durable events of bounced, expired and suppressed recipients to a DSN in the `bounces` zone. It reads the event log
+ * From the durable events of bounced, expired and suppressed recipients, and of those whose mail is late, to a DSN. It reads the event log
  * under a claim, so one worker at a time does it, and the DSN's id is made from the events it reports: a crash between
  * accepting the DSN and moving on makes the next worker submit the same id again, which the queue answers with `exists`.
  */
 
 import { createHash } from "node:crypto";
 
+import type { Address } from "../domain/address.ts";
 import type { Clock } from "../domain/clock.ts";
-import type { Config } from "../domain/config.ts";
+import type { Config, DsnConfig } from "../domain/config.ts";
 import { composeDsn } from "../domain/dsn.ts";
+import type { DsnInput } from "../domain/dsn-input.ts";
 import { DomainError } from "../domain/errors.ts";
 import type { EventType, MailEvent } from "../domain/event.ts";
 import { firstValue, parseHeaders } from "../domain/headers.ts";
@@ -16,7 +18,12 @@ import type { HeaderList } from "../domain/headers.ts";
 import type { MessageId, WorkerId } from "../domain/ids.ts";
 import { messageIdOfFact } from "../domain/ids.ts";
 import type { Message } from "../domain/message.ts";
+import { isFinal } from "../domain/queue-row.ts";
+import type { QueueRow } from "../domain/queue-row.ts";
+import { givenUpAt } from "../domain/retry.ts";
+import type { EpochMs } from "../domain/units.ts";
 import { later, SECOND } from "../domain/units.ts";
+import type { ZoneName } from "../domain/zone.ts";
 import type { BodyStore } from "../ports/body-store.ts";
 import type { EventLog } from "../ports/event-log.ts";
 import type { QueueStore } from "../ports/queue-store.ts";
@@ -39,7 +46,7 @@ const CLAIM_MS = 30 * SECOND;
 const EVENTS_PER_READ = 500;
 /** Recipients in one DSN: a mail to thousands of dead addresses is reported in several. */
 const MAX_RECIPIENTS_PER_DSN = 100;
-const REPORTED: ReadonlySet<EventType> = new Set<EventType>(["bounce", "expiry", "suppression"]);
+const FAILED: ReadonlySet<EventType> = new Set<EventType>(["bounce", "expiry", "suppression"]);
 
 /** Report what is in the log and resolve with the number of events read; null: another worker does this now. */
 export async function reportBounces(
@@ -60,53 +67,79 @@ export async function reportEvents(deps: ReportDeps, events: readonly MailEvent[
   for (const group of groups(events)) await reportGroup(deps, group);
 }
 
-/** Events of one message that stand together in the log: those of one transaction, as a rule. */
-function groups(events: readonly MailEvent[]): MailEvent[][] {
-  const byMessage = new Map<string, MailEvent[]>();
-  for (const event of events) {
-    if (!REPORTED.has(event.type) || event.returnPath === null) continue;
-    const group = byMessage.get(event.messageId);
-    if (group) group.push(event);
-    else byMessage.set(event.messageId, [event]);
-  }
-  return [...byMessage.values()].flatMap((group) => chunks(group, MAX_RECIPIENTS_PER_DSN));
+/** Events of one report: of one message, and of zones' settings for reports. */
+interface Group {
+  readonly kind: DsnInput["kind"];
+  readonly zone: ZoneName | null;
+  readonly events: MailEvent[];
 }
 
-async function reportGroup(deps: ReportDeps, group: readonly MailEvent[]): Promise<void> {
-  const first = group[0] as MailEvent;
+/** Events of one message that stand together in the log: those of one transaction, as a rule. */
+function groups(events: readonly MailEvent[]): Group[] {
+  const byReport = new Map<string, Group>();
+  for (const event of events) {
+    const kind = kindOf(event);
+    if (kind === null || event.returnPath === null) continue;
+    const key = `${kind} ${event.messageId} ${event.zone}`;
+    const group = byReport.get(key);
+    if (group) group.events.push(event);
+    else byReport.set(key, { kind, zone: event.zone, events: [event] });
+  }
+  return [...byReport.values()].flatMap((group) =>
+    chunks(group.events, MAX_RECIPIENTS_PER_DSN).map((events) => ({ ...group, events })),
+  );
+}
+
+/** Null: nobody is told of it. */
+function kindOf({ type, attempt }: MailEvent): DsnInput["kind"] | null {
+  if (FAILED.has(type)) return "failed";
+  return type === "deferral" && attempt?.late === true ? "delayed" : null;
+}
+
+async function reportGroup(deps: ReportDeps, group: Group): Promise<void> {
+  const first = group.events[0] as MailEvent;
+  const { bounces } = deps.config;
+  const dsn = (group.zone === null ? undefined : bounces.byZone.get(group.zone)) ?? bounces;
+  if (dsn.disabled || (group.kind === "delayed" && !bounces.delay.enabled)) return;
   try {
     const stored = await deps.queue.get(first.messageId);
     if (!stored) return; // its history is over: nobody waits for this report any more
     const header = await headerBlockOf(deps.bodies, stored.message);
     if (!wantsReport(deps.config, stored.message, parseHeaders(header))) return;
-    await submitReport(deps, stored.message, header, group);
+    await submitReport(deps, dsn, { ...stored, header, group });
   } catch (error) {
     if (!(error instanceof DomainError)) throw error;
     deps.onUnreportable(first, error);
   }
 }
 
+interface Reported {
+  readonly message: Message;
+  readonly rows: readonly QueueRow[];
+  readonly header: Buffer;
+  readonly group: Group;
+}
+
 async function submitReport(
   { config, clock, submit, observer }: ReportDeps,
-  message: Message,
-  header: Buffer,
-  group: readonly MailEvent[],
+  { mailerDaemon, zone }: DsnConfig,
+  reported: Reported,
 ): Promise<void> {
+  const { message, header, group } = reported;
   const { returnPath } = message;
-  if (returnPath === null) return;
+  const recipients = recipientsOf(reported);
+  if (returnPath === null || recipients.length === 0) return;
   const id = idOfReport(group);
   const dsn = composeDsn({
-    kind: "failed",
+    kind: group.kind,
     message: { ...message, returnPath },
-    recipients: group.flatMap(({ recipient, attempt }) =>
-      recipient && attempt ? [{ recipient, attempt }] : [],
-    ),
+    recipients,
     headerBlock: header,
     hostname: config.hostname,
-    mailerDaemon: config.bounces.mailerDaemon,
+    mailerDaemon,
     now: clock.now(),
     unique: id,
-    retryUntil: null,
+    retryUntil: group.kind === "delayed" ? retryUntil(config, reported) : null,
   });
   const submitted = await submit({
     returnPath: null,
@@ -125,31 +158,61 @@ async function submitReport(
     maxBytes: Number.MAX_SAFE_INTEGER,
     smtputf8: true,
     notBefore: null,
-    dsn: { id, zone: config.bounces.zone },
+    dsn: { id, zone },
   });
   observer.bounceSent(submitted.message);
 }
 
+/** Whoever was reached, or has failed, since he was late is not waited for any more. */
+function recipientsOf({ group, rows }: Reported): DsnInput["recipients"] {
+  const open = new Set(rows.filter(({ state }) => !isFinal(state)).map(({ id }) => id));
+  return group.events.flatMap(({ rowId, recipient, attempt }) => {
+    if (!recipient || !attempt || (group.kind === "delayed" && (!rowId || !open.has(rowId)))) return [];
+    return [{ recipient, attempt }];
+  });
+}
+
+/** When the last of them is given up. */
+function retryUntil(config: Config, { group, rows }: Reported): EpochMs | null {
+  const deferTimesMs = group.zone === null ? undefined : config.zones.get(group.zone)?.deferTimesMs;
+  if (!deferTimesMs) return null;
+  const { maxQueueTimeMs } = config.queue;
+  const late = new Set(group.events.map(({ rowId }) => rowId));
+  const times = rows
+    .filter(({ id }) => late.has(id))
+    .map(({ attempts, firstDeferredAt, lastAttempt, createdAt }) =>
+      givenUpAt({
+        attempts,
+        firstDeferredAt,
+        now: lastAttempt?.at ?? createdAt,
+        deferTimesMs,
+        maxQueueTimeMs,
+      }),
+    );
+  return times.length === 0 ? null : (Math.max(...times) as EpochMs);
+}
+
 /** The same events give the same id, whoever reports them and however often. */
-function idOfReport(group: readonly MailEvent[]): MessageId {
-  const fact = `dsn ${group.map((event) => event.rowId).join(" ")}`;
-  return messageIdOfFact((group[0] as MailEvent).at, createHash("sha256").update(fact).digest());
+function idOfReport({ kind, events }: Group): MessageId {
+  const rows = events.map((event) => event.rowId).join(" ");
+  const fact = kind === "failed" ? `dsn ${rows}` : `dsn delayed ${rows}`;
+  return messageIdOfFact((events[0] as MailEvent).at, createHash("sha256").update(fact).digest());
 }
 
 /** No report on a report, to nobody, or to a machine that answers by itself (RFC 3834 §2, RFC 5321 §6.1). */
 function wantsReport(config: Config, message: Message, headers: HeaderList): boolean {
   if (message.returnPath === null || message.purpose === "dsn") return false;
-  if (message.returnPath.toLowerCase().startsWith("mailer-daemon@")) return false;
+  if ([message.returnPath, message.from].some(isMailerDaemon)) return false;
   if (config.bounces.disableInterfaces.includes(message.origin.interface)) return false;
   const value = (name: string): string => (firstValue(headers, name) ?? "").trim().toLowerCase();
   if (/^auto-(?:generated|replied)\b/.test(value("auto-submitted"))) return false;
-  if (
-    value("x-auto-response-suppress")
-      .split(/[\s,]+/)
-      .includes("all")
-  )
-    return false;
+  const suppressed = value("x-auto-response-suppress").split(/[\s,]+/);
+  if (suppressed.includes("all") || suppressed.includes("ndr")) return false;
   return !value("content-type").startsWith("multipart/report");
+}
+
+function isMailerDaemon(address: Address | null): boolean {
+  return address !== null && address.toLowerCase().startsWith("mailer-daemon@");
 }
 
 async function headerBlockOf(bodies: BodyStore, message: Message): Promise<Buffer> {

@@ -10,8 +10,8 @@ import type { Config } from "../domain/config.ts";
 import type { DeferCause, Outcome } from "../domain/outcome.ts";
 import { NO_ROUTE } from "../domain/outcome.ts";
 import { printReply } from "../domain/smtp-reply.ts";
-import type { AttemptRecord, Lease, Settled } from "../domain/queue-row.ts";
-import { nextAttempt } from "../domain/retry.ts";
+import type { AttemptRecord, Lease } from "../domain/queue-row.ts";
+import { becomesLate, nextAttempt } from "../domain/retry.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { later } from "../domain/units.ts";
 import type { Zone } from "../domain/zone.ts";
@@ -22,7 +22,7 @@ import type { Observer } from "./observer.ts";
 export interface SettleDeps {
   readonly config: Config;
   readonly queue: QueueStore;
-  readonly limits: LimitStore;
+  readonly limits: Pick<LimitStore, "block">;
   readonly clock: Clock;
   readonly random: () => number;
   readonly observer: Observer;
@@ -146,7 +146,7 @@ function verdictOf(
   if (action === "reject")
     return { lease, settled: { state: "bounced" }, attempt: { ...record, kind: "bounced" } };
   if (category === "blacklist" && attempt.otherEgress) {
-    return { lease, settled: { state: "deferred", dueAt: now }, attempt: { ...record, kind: "deferred" } };
+    return deferredUntil(deps.config, lease, { ...record, kind: "deferred" }, now);
   }
   const cause = outcome.kind === "deferred" ? outcome.cause : "reply";
   return retried(deps, attempt.zone, lease, { ...record, kind: "deferred", cause });
@@ -169,11 +169,19 @@ function retried(
     random: deps.random,
     cause: record.cause,
   });
-  if (next.kind === "retry") {
-    const settled: Settled = { state: "deferred", dueAt: next.dueAt };
-    return { lease, settled, attempt: record };
-  }
+  if (next.kind === "retry") return deferredUntil(deps.config, lease, record, next.dueAt);
   return expired(lease, record, next.detail);
+}
+
+function deferredUntil(config: Config, lease: Lease, record: AttemptRecord, dueAt: EpochMs): Settlement {
+  const { firstDeferredAt, lastAttempt } = lease.row;
+  const deferral = { now: record.at, firstDeferredAt, lastAt: lastAttempt?.at ?? null };
+  const isLate = becomesLate(deferral, config.bounces.delay.afterMs);
+  return {
+    lease,
+    settled: { state: "deferred", dueAt },
+    attempt: isLate ? { ...record, late: true } : record,
+  };
 }
 
 function expired(lease: Lease, record: AttemptRecord, why: string): Settlement {
@@ -207,7 +215,8 @@ export function putOff(
     const { attempt } = expired(lease, record, "given up: the time in the queue is over");
     return { lease, settled: { state: "expired", untried: true }, attempt };
   }
-  return { lease, settled: { state: "deferred", dueAt, untried: true }, attempt: record };
+  const settlement = deferredUntil(config, lease, record, dueAt);
+  return { ...settlement, settled: { state: "deferred", dueAt, untried: true } };
 }
 
 /** The peer refused the address we came from: no process uses it for that site until the block is over. */

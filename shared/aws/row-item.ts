@@ -82,6 +82,7 @@ const AttemptShape = z.looseObject({
   mx: text.optional(),
   pe: text.optional(),
   eg: text.optional(),
+  l: z.literal(true).optional(),
 });
 
 const RowShape = z.looseObject({
@@ -244,6 +245,7 @@ export function attributeOfAttempt(attempt: AttemptRecord): Value {
     mx: route.mx,
     pe: route.peer,
     eg: route.egress,
+    l: attempt.late ?? null,
   });
 }
 
@@ -266,6 +268,7 @@ function attemptOf(stored: z.infer<typeof AttemptShape>): AttemptRecord {
     status: stored.s,
     category: (stored.g ?? null) as AttemptRecord["category"],
     route: { mx: stored.mx ?? null, peer: stored.pe ?? null, egress: stored.eg ?? null },
+    ...(stored.l && { late: true }),
   };
 }
 

@@ -61,6 +61,8 @@ export interface AttemptRecord {
   /** What the reply means; null: delivered, or no reply to read. */
   readonly category: BounceCategory | null;
   readonly route: Route;
+  /** This deferral is the one at which the sender is told that the mail is late: of all of a row's, one at most. */
+  readonly late?: true;
 }
 
 /** A worker's right to a row until a time. */

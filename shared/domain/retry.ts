@@ -53,6 +53,36 @@ export function nextAttempt(deferral: Deferral): NextAttempt {
   return { kind: "retry", dueAt: Math.min(dueAt, deadline) as EpochMs };
 }
 
+/** When a recipient that stays out of reach is given up, without the chance in the waits. */
+export function givenUpAt({
+  attempts,
+  firstDeferredAt,
+  deferTimesMs,
+  maxQueueTimeMs,
+  now,
+}: Pick<Deferral, "attempts" | "firstDeferredAt" | "deferTimesMs" | "maxQueueTimeMs" | "now">): EpochMs {
+  const waits = deferTimesMs.slice(Math.max(0, attempts - 1)).reduce((sum, wait) => sum + wait, 0);
+  return Math.min(later(now, waits), later(firstDeferredAt ?? now, maxQueueTimeMs)) as EpochMs;
+}
+
+/**
+ * True: of all the deferrals of a row, this is the first that comes so long after the first one. Each is told the time of the one
+ * before it, so that this is decided where the row is written, once, and nobody has to remember whom he has warned.
+ */
+export function becomesLate(
+  deferral: {
+    readonly now: EpochMs;
+    readonly firstDeferredAt: EpochMs | null;
+    readonly lastAt: EpochMs | null;
+  },
+  afterMs: number,
+): boolean {
+  const { now, firstDeferredAt, lastAt } = deferral;
+  if (firstDeferredAt === null) return false;
+  const lateAt = later(firstDeferredAt, afterMs);
+  return now >= lateAt && (lastAt ?? firstDeferredAt) < lateAt;
+}
+
 /** Null: the ladder is over. For a fault of ours its last rung is climbed again and again: it is not the recipient's. */
 function rungOf({ attempts, deferTimesMs, cause }: Deferral): number | null {
   const rung = deferTimesMs[attempts - 1] ?? null;

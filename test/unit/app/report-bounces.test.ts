@@ -68,6 +68,8 @@ describe("reports on bounces", () => {
     ["a message from a mailer daemon", { returnPath: address("MAILER-DAEMON@sender.example") }],
     ["an automatic answer", { text: text("Auto-Submitted: auto-replied\r\n") }],
     ["a message that wants none", { text: text("X-Auto-Response-Suppress: OOF, All\r\n") }],
+    ["a message that wants no reports of failures", { text: text("X-Auto-Response-Suppress: DR, NDR\r\n") }],
+    ["a message written by a mailer daemon", { text: text("From: <Mailer-Daemon@x.example>\r\n") }],
     ["a report", { text: text("Content-Type: multipart/report; report-type=delivery-status\r\n") }],
   ];
   for (const [what, fields] of silent) {
@@ -76,6 +78,18 @@ describe("reports on bounces", () => {
       assert.deepEqual(await reportsOn(app, fields), []);
     });
   }
+
+  test("are made for bulk mail, which says nothing of how it was sent", async () => {
+    await using app = await openApp();
+    assert.equal((await reportsOn(app, { text: text("Precedence: bulk\r\n") })).length, 1);
+  });
+
+  test("are not made where core/email-bounce is off, or off for the zone of the mail", async () => {
+    for (const plugin of [{ enabled: false }, { zoneConfig: { default: { disabled: true } } }]) {
+      await using app = await openApp({ plugins: { "core/email-bounce": plugin } });
+      assert.deepEqual(await reportsOn(app), []);
+    }
+  });
 
   test("are not made for a report that bounces itself", async () => {
     await using app = await openApp();

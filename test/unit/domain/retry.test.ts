@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 
 import fc from "fast-check";
 
-import { AMBIGUOUS_FACTOR, JITTER_SHARE, nextAttempt } from "#shared/domain/retry.ts";
+import { AMBIGUOUS_FACTOR, becomesLate, givenUpAt, JITTER_SHARE, nextAttempt } from "#shared/domain/retry.ts";
 import type { Deferral } from "#shared/domain/retry.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import { DAY, HOUR, later, MINUTE } from "#shared/domain/units.ts";
@@ -102,5 +102,53 @@ describe("a fault of ours", () => {
     const late = { attempts: 40, firstDeferredAt: T0, now: later(T0, 3 * DAY), cause: "internal" } as const;
     assert.deepEqual(nextAttempt(deferral(late)), { kind: "retry", dueAt: later(T0, 3 * DAY + 4 * HOUR) });
     assert.equal(nextAttempt(deferral({ ...late, now: later(T0, 5 * DAY) })).kind, "expired");
+  });
+});
+
+describe("a mail becomes late", () => {
+  const times = fc.array(fc.integer({ min: 0, max: 10 * HOUR }), { minLength: 1, maxLength: 20 });
+
+  test("at one of its deferrals, and never again", () => {
+    fc.assert(
+      fc.property(times, fc.integer({ min: 1, max: 12 * HOUR }), (waits, afterMs) => {
+        let firstDeferredAt: EpochMs | null = null;
+        let lastAt: EpochMs | null = null;
+        let now = T0;
+        const lateAt: number[] = [];
+        for (const wait of waits) {
+          now = later(now, wait);
+          if (becomesLate({ now, firstDeferredAt, lastAt }, afterMs)) lateAt.push(now);
+          firstDeferredAt ??= now;
+          lastAt = now;
+        }
+        const first: number = firstDeferredAt ?? 0;
+        const isLate = now >= first + afterMs;
+        assert.equal(lateAt.length, isLate ? 1 : 0);
+        if (isLate) assert.ok((lateAt[0] as number) >= first + afterMs);
+      }),
+    );
+  });
+});
+
+describe("the time at which a mail is given up", () => {
+  test("is that of the attempt that finds the ladder at its end, when there is no chance in the waits", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: DAY }), { minLength: 1, maxLength: 8 }),
+        (deferTimesMs) => {
+          let now = T0;
+          let expected: EpochMs | null = null;
+          for (let attempts = 1; ; attempts++) {
+            const facts = { attempts, now, firstDeferredAt: attempts === 1 ? null : T0, deferTimesMs };
+            const next = nextAttempt(deferral(facts));
+            if (next.kind === "expired") break;
+            const told = givenUpAt({ ...facts, maxQueueTimeMs: 5 * DAY });
+            assert.equal(told, (expected ??= told), "it does not move");
+            now = next.dueAt;
+          }
+          assert.equal(now, expected);
+        },
+      ),
+    );
   });
 });
