@@ -1,8 +1,12 @@
-/** `npm run bench -- relay [options]`: the numbers in the README come from here. They are ratios within one run, not promises. */
+/**
+ * `npm run bench -- relay [options]` and `npm run bench -- cost [options]`: the numbers in the README come from here. Those of relay
+ * are ratios within one run, not promises.
+ */
 
 import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 
+import { measureCost, noCost } from "./cost.ts";
 import { measureRelay } from "./relay.ts";
 import type { Measure } from "./relay.ts";
 import type { SystemName } from "./systems.ts";
@@ -16,10 +20,53 @@ const USAGE = `npm run bench -- relay [options]
   --sessions 20      connections that hand in mail
   --connections 20   connections to the receiver
   --no-reuse         a connection for each mail handed in
+
+npm run bench -- cost [options]
+  --size 10          size of the mails in KiB
+  --messages 1000    mails by each front door
+  --processes 2      sender processes
+  --sessions 20      connections or requests at once that hand in mail
 `;
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
+  switch (process.argv[2]) {
+    case "relay":
+      return benchRelay();
+    case "cost":
+      return benchCost();
+    default:
+      console.error(USAGE);
+      return 1;
+  }
+}
+
+async function benchCost(): Promise<number> {
+  const { values } = parseArgs({
+    allowPositionals: true,
+    options: {
+      size: { type: "string", default: "10" },
+      messages: { type: "string", default: "1000" },
+      processes: { type: "string", default: "2" },
+      sessions: { type: "string", default: "20" },
+    },
+  });
+  const missing = noCost();
+  if (missing !== false) {
+    console.error(missing);
+    return 1;
+  }
+  const options = {
+    bytes: Number(values.size) * 1_024,
+    messages: Number(values.messages),
+    processes: Number(values.processes),
+    sessions: Number(values.sessions),
+  };
+  await measureCost(options, (line) => console.log(line));
+  return 0;
+}
+
+async function benchRelay(): Promise<number> {
+  const { values } = parseArgs({
     allowPositionals: true,
     allowNegative: true,
     options: {
@@ -33,7 +80,7 @@ async function main(): Promise<number> {
       reuse: { type: "boolean", default: true },
     },
   });
-  if (positionals[0] !== "relay" || (values.vs !== undefined && values.vs !== "postfix")) {
+  if (values.vs !== undefined && values.vs !== "postfix") {
     console.error(USAGE);
     return 1;
   }

@@ -119,12 +119,12 @@ function figures({ perSecond, acceptsPerSecond, cpuPerThousand, residentMib }: M
   );
 }
 
-async function ask(sink: ChildProcess, what: "reset" | "report"): Promise<SinkReport> {
+export async function ask(sink: ChildProcess, what: "reset" | "report"): Promise<SinkReport> {
   sink.send(what);
   return (await nextMessage(sink)) as SinkReport;
 }
 
-function nextMessage(child: ChildProcess): Promise<unknown> {
+export function nextMessage(child: ChildProcess): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const onExit = (code: number | null): void =>
       reject(new Error(`a helper process ended with code ${code}`));
@@ -136,7 +136,7 @@ function nextMessage(child: ChildProcess): Promise<unknown> {
   });
 }
 
-function pause(ms: number): Promise<void> {
+export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => {
     setTimeout(resolve, ms);
   });

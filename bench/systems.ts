@@ -162,7 +162,7 @@ async function running(
   return { name, settings, pid: child.pid as number, port, stop };
 }
 
-async function waitForGreeting(port: number, ended: Promise<void>): Promise<void> {
+export async function waitForGreeting(port: number, ended: Promise<void>): Promise<void> {
   const deadline = Date.now() + START_TIMEOUT_MS;
   let gone = false;
   void ended.then(() => {

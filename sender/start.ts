@@ -31,6 +31,15 @@ export interface StartOptions {
   readonly cut: AbortSignal;
   /** Show a text to the person at the screen. */
   readonly say: (text: string) => void;
+  /** Who serves the HTTP API in place of the workers; left out: they do. */
+  readonly frontDoor?: FrontDoorElsewhere;
+}
+
+export interface FrontDoorElsewhere {
+  readonly address: string;
+  readonly port: number;
+  /** For the first mail of the person at the screen. */
+  readonly apiKey: string;
 }
 
 /** Resolves with the exit code when all has ended. */
@@ -51,11 +60,12 @@ function cutOff(cut: AbortSignal): Promise<number> {
   });
 }
 
-async function run({ env, cwd, workerPath, clock, stop, cut, say }: StartOptions): Promise<number> {
+async function run(options: StartOptions): Promise<number> {
+  const { env, cwd, workerPath, clock, stop, cut, say, frontDoor = null } = options;
   const sayStopping = (): void =>
     say("Stopping: what is being sent is finished first. Once more ends at once.");
   stop.addEventListener("abort", sayStopping, { once: true });
-  const read = await loadConfig({ env, cwd });
+  const read = withFrontDoor(await loadConfig({ env, cwd }), frontDoor);
   const log = createLog({ level: read.logLevel });
   const claim = await claimDataFolder({
     folder: read.dataDir,
@@ -69,7 +79,8 @@ async function run({ env, cwd, workerPath, clock, stop, cut, say }: StartOptions
   try {
     const settings = { ...read, config: await checkPorts(read.config) };
     sandbox = await sandboxOf(settings, { clock, log });
-    const onReady = (listens: readonly Listening[]): void => say(greeting(settings, listens, cwd));
+    const onReady = (listens: readonly Listening[]): void =>
+      say(greeting(settings, { listens, frontDoor, cwd }));
     const end = await supervise({
       workerPath,
       settings,
@@ -100,35 +111,61 @@ async function sandboxOf(
   return { [Symbol.asyncDispose]: () => receiver.close() };
 }
 
-function greeting(settings: Settings, listens: readonly Listening[], cwd: string): string {
-  const { config, processes, dataDir, backend, source } = settings;
+/** Workers leave the API to who serves it. */
+function withFrontDoor(settings: Settings, frontDoor: FrontDoorElsewhere | null): Settings {
+  if (frontDoor === null) return settings;
+  const { config } = settings;
+  return { ...settings, config: { ...config, api: { ...config.api, enabled: false } } };
+}
+
+interface Scene {
+  readonly listens: readonly Listening[];
+  readonly frontDoor: FrontDoorElsewhere | null;
+  readonly cwd: string;
+}
+
+function greeting(settings: Settings, { listens, frontDoor, cwd }: Scene): string {
+  const { config, processes, source } = settings;
+  const elsewhere: Listening[] = frontDoor ? [{ kind: "http", name: "api, Lambdas", ...frontDoor }] : [];
+  const doors = [...listens, ...elsewhere];
   const lines = [
     `${config.name} runs as ${config.hostname} (process ${process.pid}).`,
     "",
-    ...listens.map((of) => `  ${of.kind.toUpperCase().padEnd(9)} ${at(of)}  (${of.name})`),
-    `  data      ${short(dataDir, cwd)} (${backend} store)`,
+    ...doors.map((of) => `  ${of.kind.toUpperCase().padEnd(9)} ${at(of)}  (${of.name})`),
+    ...store(settings, cwd),
     `  config    ${source === null ? "built-in defaults; write zonefleet.config.ts to change them" : short(source, cwd)}`,
     `  workers   ${processes} (ZONEFLEET_PROCESSES)`,
   ];
   if (config.sandbox.enabled) {
-    const folder = short(join(dataDir, SANDBOX_FOLDER), cwd);
+    const folder = short(join(settings.dataDir, SANDBOX_FOLDER), cwd);
     lines.push(`  sandbox   mail for example.com, *.test and the other reserved names ends in ${folder}`);
   }
-  return [...lines, "", ...firstMail(listens), "Ctrl-C stops it.", ""].join("\n");
+  return [...lines, "", ...firstMail(doors, frontDoor), "Ctrl-C stops it.", ""].join("\n");
 }
 
-function firstMail(listens: readonly Listening[]): string[] {
-  const http = listens.find(({ kind }) => kind === "http");
+function store({ aws, backend, dataDir }: Settings, cwd: string): string[] {
+  const folder = short(dataDir, cwd);
+  if (aws === null) return [`  data      ${folder} (${backend} store)`];
+  const { table, bucket, queuePrefix, endpointUrl } = aws;
+  return [
+    `  store     table ${table}, bucket ${bucket}, queues ${queuePrefix}<zone>${endpointUrl === null ? "" : ` at ${endpointUrl}`}`,
+    `  data      ${folder} (locks and compiled sources; no mail)`,
+  ];
+}
+
+function firstMail(doors: readonly Listening[], frontDoor: FrontDoorElsewhere | null): string[] {
+  const http = doors.find(({ kind }) => kind === "http");
   if (http) {
     const mail = { from: "me@example.com", to: "you@example.com", subject: "Hello", text: "It works." };
+    const key = frontDoor ? ` -H 'authorization: Bearer ${frontDoor.apiKey}'` : "";
     return [
       "Send a first mail:",
       "",
-      `  curl http://${at(http)}/send -H 'content-type: application/json' -d '${JSON.stringify(mail)}'`,
+      `  curl http://${at(http)}/send${key} -H 'content-type: application/json' -d '${JSON.stringify(mail)}'`,
       "",
     ];
   }
-  const smtp = listens.find(({ kind }) => kind === "smtp");
+  const smtp = doors.find(({ kind }) => kind === "smtp");
   return smtp ? ["Send a first mail:", "", `  swaks --server ${at(smtp)} --to you@example.com`, ""] : [];
 }
 

@@ -6,7 +6,6 @@ import { hostname as systemHostname, networkInterfaces } from "node:os";
 import { parseDkimKey } from "#shared/domain/dkim.ts";
 import { messageIds } from "#shared/domain/ids.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
-import { DomainError } from "#shared/domain/errors.ts";
 import { openEmbedded } from "#shared/embedded/open.ts";
 import type { SetAsideRecord } from "#shared/embedded/set-aside.ts";
 import type { Backend } from "#shared/ports/backend.ts";
@@ -22,7 +21,7 @@ import { lookUpHostsFile } from "./dns/hosts-file.ts";
 import { stubResolver } from "./dns/stub-resolver.ts";
 import { feederDoor, httpDoor } from "./front-doors.ts";
 import { observer } from "./observe.ts";
-import { EMBEDDED_TERMS } from "./store-terms.ts";
+import { AWS_TERMS, EMBEDDED_TERMS } from "./store-terms.ts";
 import type { StoreTerms } from "./store-terms.ts";
 import { systemClock } from "./system-clock.ts";
 import type { WorkerDeps } from "./worker.ts";
@@ -127,20 +126,15 @@ interface Store {
 }
 
 async function openStore({ aws, dataDir, config }: Settings, log: Logger): Promise<Store> {
+  const clock = systemClock;
+  const { historyMs } = config.queue;
   if (aws === null) {
-    const backend = await openEmbedded({
-      dataDir,
-      clock: systemClock,
-      historyMs: config.queue.historyMs,
-      onSetAside: tellSetAside(log),
-    });
+    const backend = await openEmbedded({ dataDir, clock, historyMs, onSetAside: tellSetAside(log) });
     return { backend, terms: EMBEDDED_TERMS, recovery: backend };
   }
-  throw new DomainError(
-    "invalid-config",
-    "ZONEFLEET_BACKEND=aws is not there yet: use embedded",
-    "ZONEFLEET_BACKEND",
-  );
+  const { openAwsStore } = await import("./aws/wire.ts");
+  const backend = await openAwsStore({ aws, config, clock, log, env: process.env });
+  return { backend, terms: AWS_TERMS, recovery: null };
 }
 
 /** Mail that a fault of ours, or of the disk, has taken out of the queue. Alert on it. */

@@ -110,7 +110,7 @@ function startZones(
 ): Promise<unknown> {
   const { config, backend, clock } = deps;
   const blocked = blockedEgressView({ limits: backend.limits, clock });
-  const settle = settler({ ...deps, queue: backend.queue, limits: backend.limits });
+  const settle = settler({ ...deps, queue: backend.queue, limits: blocked });
   const sandbox: Relay | null = config.sandbox.enabled
     ? { host: config.sandbox.host, port: config.sandbox.port, auth: null, secure: false }
     : null;

@@ -22,8 +22,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   infra: ["shared"],
 };
 
-/** The front door on one machine calls the very handlers of the Lambdas. */
-const MAY_CALL_HANDLERS = ["sender/api-server.ts", "sender/front-doors.ts"];
+/** The front door on one machine calls the very handlers of the Lambdas; that of start:aws-local their bundles. */
+const MAY_CALL_HANDLERS = ["sender/api-server.ts", "sender/front-doors.ts", "sender/aws-local/lambdas.ts"];
 
 /** Adapters are chosen in `wire.ts` files, and the embedded ones are put together here. */
 const MAY_CHOOSE_ADAPTERS = ["shared/embedded/open.ts"];

@@ -90,7 +90,6 @@ export function openZone(
         outcomes,
         otherEgress: other,
       });
-      if (other) await deps.blocked.reload(); // the refusal may just have blocked the address
     });
   const endWithout = (settlements: readonly Settlement[]): Promise<void> =>
     persist(

@@ -1,0 +1,51 @@
+/** The installation that local servers begin without: table, bucket and queues, and a key for its API. */
+
+import { randomBytes } from "node:crypto";
+
+import { addApiKey } from "#shared/app/api-keys.ts";
+import { bootstrapAws, DEFAULT_VISIBILITY_MS } from "#shared/aws/bootstrap.ts";
+import { awsClients, endpointsOf } from "#shared/aws/clients.ts";
+import { openAws } from "#shared/aws/open.ts";
+import type { Clock } from "#shared/domain/clock.ts";
+import type { Config } from "#shared/domain/config.ts";
+import type { AwsSettings } from "#shared/runtime/aws-settings.ts";
+
+export interface InstallationOptions {
+  readonly aws: AwsSettings;
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+export interface Installation {
+  /** Where its table is. */
+  readonly dynamoUrl: string;
+  /** Opens all routes of the API. */
+  readonly apiKey: string;
+}
+
+/** What is there already is used as it is. */
+export async function makeInstallation({
+  aws,
+  config,
+  clock,
+  env,
+}: InstallationOptions): Promise<Installation> {
+  const endpoints = endpointsOf(env);
+  if (endpoints.dynamo === null) throw new Error("the endpoint of the local DynamoDB is not known");
+  const clients = awsClients({ endpoints });
+  const zones = [...config.zones.keys()];
+  const { historyMs } = config.queue;
+  await bootstrapAws({ clients, names: aws, zones, visibilityMs: DEFAULT_VISIBILITY_MS, stream: true });
+  const backend = await openAws({ clients, names: aws, clock, zones, historyMs });
+  try {
+    const made = await addApiKey(
+      { secrets: backend.secrets, clock, random: randomBytes },
+      { scopes: ["admin"], label: "made by start:aws-local" },
+    );
+    return { dynamoUrl: endpoints.dynamo, apiKey: made.key };
+  } finally {
+    await backend.close();
+    clients.close();
+  }
+}
