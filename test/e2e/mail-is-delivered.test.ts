@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { describe, test } from "node:test";
+import { test } from "node:test";
 
 import { createTransport } from "nodemailer";
 
 import { startFakeMx } from "../support/fake-mx.ts";
 import { fakeDns } from "../support/fake-dns.ts";
-import { queuedId, startRelay } from "../support/relay.ts";
+import { describeOverBackends } from "../support/over-backends.ts";
+import { queuedId } from "../support/relay.ts";
 import type { Relay } from "../support/relay.ts";
 
 const MX = {
@@ -23,7 +24,7 @@ async function sendBySmtp(relay: Relay, mail: object): Promise<string> {
 
 const hello = { from: "me@sender.example", to: "you@one.example", subject: "Hello", text: "It works.\n" };
 
-describe("a mail that is accepted", () => {
+describeOverBackends("a mail that is accepted", (startRelay) => {
   test("by SMTP is delivered to the MX of its recipient, with our Received line", async () => {
     await using mx = await startFakeMx();
     await using relay = await startRelay({

@@ -1,6 +1,6 @@
 /**
- * A whole relay inside the test's process: the real worker on a real LMDB folder and real sockets. Only the DNS is a table,
- * and the clock is the machine's unless the test brings another.
+ * A whole relay inside the test's process: the real worker on real sockets, and on a real LMDB folder or the local AWS. Only the DNS
+ * is a table.
  */
 
 import { randomBytes } from "node:crypto";
@@ -10,6 +10,7 @@ import { join } from "node:path";
 
 import { pino } from "pino";
 
+import type { Config } from "#shared/domain/config.ts";
 import { parseDkimKey } from "#shared/domain/dkim.ts";
 import type { MessageId, WorkerId } from "#shared/domain/ids.ts";
 import { messageIds, parseMessageId, workerId } from "#shared/domain/ids.ts";
@@ -17,8 +18,8 @@ import type { Message } from "#shared/domain/message.ts";
 import type { QueueRow } from "#shared/domain/queue-row.ts";
 import { isFinal } from "#shared/domain/queue-row.ts";
 import type { Submit } from "#shared/app/submit.ts";
-import type { EmbeddedBackend } from "#shared/embedded/open.ts";
 import { openEmbedded } from "#shared/embedded/open.ts";
+import type { Backend } from "#shared/ports/backend.ts";
 import type { Dns } from "#shared/ports/dns.ts";
 import { parseConfig } from "#shared/runtime/config.ts";
 import type { ConfigInput } from "#shared/runtime/config-schema.ts";
@@ -28,6 +29,7 @@ import { signer } from "../../sender/delivery/sign.ts";
 import { feederDoor, httpDoor } from "../../sender/front-doors.ts";
 import { observer } from "../../sender/observe.ts";
 import { EMBEDDED_TERMS } from "../../sender/store-terms.ts";
+import type { StoreTerms } from "../../sender/store-terms.ts";
 import { systemClock } from "../../sender/system-clock.ts";
 import { startWorker } from "../../sender/worker.ts";
 import type { Worker } from "../../sender/worker.ts";
@@ -35,7 +37,7 @@ import type { Worker } from "../../sender/worker.ts";
 export interface Relay extends AsyncDisposable {
   readonly smtpPort: number;
   readonly httpUrl: string;
-  readonly backend: EmbeddedBackend;
+  readonly backend: Backend;
   readonly worker: WorkerId;
   readonly submit: Submit;
   /** Message and rows as they are now. Throws when there is no such message. */
@@ -49,6 +51,8 @@ export interface RelayOptions {
   /** Over the defaults of a test: free ports, no sandbox, local targets allowed. */
   readonly config?: ConfigInput;
   readonly dns: Dns;
+  /** Default: embedded. A file that says `aws` calls `stopLocalAwsAtEnd`. */
+  readonly backend?: "embedded" | "aws";
   /** A folder of the test's own, which it removes itself; default: a new one. */
   readonly folder?: string;
   /** Log lines on stdout from this level; default: none. */
@@ -64,7 +68,8 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   const config = parseConfig(withDefaults(options.config ?? {}), { source: null, baseDir: folder });
   const clock = systemClock;
   const log = pino({ level: options.logLevel ?? "silent" });
-  const backend = await openEmbedded({ dataDir: folder, clock, historyMs: config.queue.historyMs });
+  const store = await (options.backend === "aws" ? awsStore(config) : embeddedStore(folder, config));
+  const { backend, terms } = store;
   const metrics = createMetrics({
     zones: config.zones.keys(),
     readStore: async () => ({ queued: 0, deferred: 0, blacklisted: 0 }),
@@ -76,7 +81,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   const running: Worker = await startWorker({
     config,
     backend,
-    terms: EMBEDDED_TERMS,
+    terms,
     clock,
     random: Math.random,
     newMessageId: messageIds(() => clock.now(), randomBytes),
@@ -103,6 +108,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     onError: (what, error, fields) => log.error({ err: error, ...fields }, what),
     frontDoors: [...config.smtpInterfaces.map((each) => feederDoor(each, doorDeps)), httpDoor(doorDeps)],
   });
+  const reporting = store.reportBounces?.(running.submit);
   let drained = false;
   const drain = async (graceMs: number): Promise<void> => {
     drained = true;
@@ -132,10 +138,30 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     drain,
     async [Symbol.asyncDispose]() {
       if (!drained) await running.drain(DRAIN_MS);
+      await reporting?.[Symbol.asyncDispose]();
       await backend.close();
       if (options.folder === undefined) await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Where the relay of a test keeps its mail. */
+export interface RelayStore {
+  readonly backend: Backend;
+  readonly terms: StoreTerms;
+  /** What reports bounces beside the worker; left out: the worker does. */
+  readonly reportBounces?: (submit: Submit) => AsyncDisposable;
+}
+
+async function embeddedStore(folder: string, { queue: { historyMs } }: Config): Promise<RelayStore> {
+  const backend = await openEmbedded({ dataDir: folder, clock: systemClock, historyMs });
+  return { backend, terms: EMBEDDED_TERMS };
+}
+
+/** Loaded when it is wanted: the SDK takes a while. */
+async function awsStore(config: Config): Promise<RelayStore> {
+  const { awsRelayStore } = await import("./aws-relay-store.ts");
+  return awsRelayStore(config);
 }
 
 function withDefaults(config: ConfigInput): ConfigInput {
