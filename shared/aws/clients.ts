@@ -44,8 +44,8 @@ const CONNECT_MS = 2 * SECOND;
 const DYNAMO_ANSWER_MS = 5 * SECOND;
 const SQS_ANSWER_MS = MAX_RECEIVE_WAIT_MS + 5 * SECOND;
 /** Includes sending a part of some MiB over a slow line. */
-const S3_ANSWER_MS = 60 * SECOND;
-/** Silence on a connection in the middle of a request or an answer. */
+const S3_ANSWER_MS = 30 * SECOND;
+/** Silence on a connection in the middle of a request or an answer; as long as the answer may take where that is longer. */
 const IDLE_MS = 10 * SECOND;
 /** The first try and two more: a service that refuses for longer is the caller's to wait for. */
 const MAX_ATTEMPTS = 3;

@@ -9,6 +9,7 @@ import { HeadBucketCommand } from "@aws-sdk/client-s3";
 import { DeleteMessageCommand } from "@aws-sdk/client-sqs";
 
 import { awsClients, endpointsOf } from "#shared/aws/clients.ts";
+import { SECOND } from "#shared/domain/units.ts";
 
 test("one variable leads to all services, one of a service to that, and an empty one nowhere", () => {
   const none = { dynamo: null, sqs: null, s3: null };
@@ -30,7 +31,19 @@ test("one variable leads to all services, one of a service to that, and an empty
   );
 });
 
-test("calls go to the endpoint over one kept connection each, whatever host a queue URL names", async (context) => {
+interface Ends {
+  readonly connectionTimeout?: number;
+  readonly requestTimeout?: number;
+  readonly socketTimeout?: number;
+  readonly throwOnRequestTimeout?: boolean;
+}
+
+/** The types of a client do not say that its handler is the one that we gave options for. */
+function endsOf(handler: object): Ends {
+  return (handler as { httpHandlerConfigs(): Ends }).httpHandlerConfigs();
+}
+
+test("calls go to the endpoint over kept connections, whatever host a queue URL names, and all of them end", async (context) => {
   const asked: { host: string | undefined; path: string | undefined; port: number | undefined }[] = [];
   const server = createServer((request, response) => {
     request.resume();
@@ -59,4 +72,14 @@ test("calls go to the endpoint over one kept connection each, whatever host a qu
   assert.equal(asked.length, 4);
   for (const { host } of asked) assert.equal(`http://${host}`, url);
   assert.match(asked[3]?.path ?? "", /^\/bucket/, "a bucket is a path here");
+
+  // To wait for the ends themselves would take a minute.
+  for (const { config } of [clients.dynamo, clients.sqs, clients.s3]) {
+    assert.equal(await config.maxAttempts(), 3);
+    const ends = endsOf(config.requestHandler);
+    assert.ok(ends.connectionTimeout && ends.connectionTimeout <= 2 * SECOND);
+    assert.ok(ends.requestTimeout && ends.requestTimeout <= 30 * SECOND);
+    assert.ok(ends.socketTimeout && ends.socketTimeout <= 30 * SECOND);
+    assert.equal(ends.throwOnRequestTimeout, true, "the SDK would only warn");
+  }
 });
