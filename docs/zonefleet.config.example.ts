@@ -65,6 +65,15 @@ export default defineConfig({
       ca: "tls/chain.pem",
       /** Load balancers that begin connections with a PROXY header. */
       useProxy: ["192.0.2.10", "192.0.2.128/25"],
+      /** Proxies that say by XCLIENT whose session theirs is; the account that they say has logged in is taken to have. */
+      useXClient: ["192.0.2.11"],
+      /** Filters that say by XFORWARD where a message came from. */
+      useXForward: ["192.0.2.12"],
+      /** Certificates for clients that ask for another server name. */
+      sniOptions: {
+        "smtp.example.net": { key: "tls/net-key.pem", cert: "tls/net-cert.pem" },
+        "*.example.org": { key: "tls/org-key.pem", cert: "tls/org-cert.pem" },
+      },
     },
     submissions: {
       enabled: false,
@@ -74,6 +83,12 @@ export default defineConfig({
       authentication: true,
       key: "tls/key.pem",
       cert: "tls/cert.pem",
+    },
+    local: {
+      enabled: false,
+      port: 2424,
+      /** LMTP in place of SMTP: LHLO, and after DATA a reply for each recipient. */
+      lmtp: true,
     },
   },
 
@@ -179,6 +194,23 @@ export default defineConfig({
       futureDate: false,
       xOriginatingIP: true,
     },
+    /** A server of yours that says who may log in by SMTP, in place of the accounts made with the `zonefleet` command. */
+    "core/http-auth": {
+      enabled: false,
+      url: "http://127.0.0.1:8080/auth",
+      timeout: 10 * SECOND,
+      /** How long a login that was right is not asked about again; 0: each is. */
+      cacheTTL: 30 * SECOND,
+    },
+    /** A server of yours that is told of each sender, and says which zone his mail goes by, when, or that it is refused. */
+    "core/http-config": {
+      enabled: false,
+      url: "http://127.0.0.1:8080/sender",
+      timeout: 10 * SECOND,
+      cacheTTL: 0,
+    },
+    /** Recipients of one message that comes by HTTP; the lesser of this and `api.maxRecipients` holds. */
+    "core/api-send": { enabled: false, maxRecipients: 100 },
     /** More Received lines than this are a loop. */
     "core/delivery-loop": { maxHops: 35 },
     "core/email-bounce": {

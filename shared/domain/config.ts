@@ -17,6 +17,10 @@ export interface Config {
   readonly dkim: DkimConfig;
   readonly dns: DnsConfig;
   readonly headers: HeaderConfig;
+  /** The operator's server that says who may log in, in place of our accounts; null: the accounts. */
+  readonly httpAuth: HttpServiceConfig | null;
+  /** The operator's server that is asked about each sender before his mail is taken; null: none. */
+  readonly httpConfig: HttpServiceConfig | null;
   readonly bounces: BounceConfig;
   /** Who is told of events by HTTP. */
   readonly receivers: readonly EventReceiver[];
@@ -50,17 +54,41 @@ export interface SmtpInterface {
   readonly allowInsecureAuth: boolean;
   /** IP addresses or CIDR blocks whose connections begin with a PROXY header; empty: none. */
   readonly proxyFrom: readonly string[];
+  /** IP addresses or CIDR blocks of proxies that tell by XCLIENT whose session it is, and who has logged in; empty: none. */
+  readonly xclientFrom: readonly string[];
+  /** The same for XFORWARD, which tells of one message where it came from. */
+  readonly xforwardFrom: readonly string[];
+  /** True: LMTP (RFC 2033) in place of SMTP. */
+  readonly lmtp: boolean;
   /** True: STARTTLS is offered. */
   readonly starttls: boolean;
   /** True: TLS from the first byte. */
   readonly secure: boolean;
   /** PEM texts; null: none configured. */
-  readonly tls: { readonly key: string; readonly cert: string; readonly ca: string | null } | null;
+  readonly tls: Certificate | null;
+  /** For clients that name a server (SNI) in place of `tls`, by that name in lower-case A-labels, or `*.` and a domain. */
+  readonly certificates: ReadonlyMap<string, Certificate>;
   readonly banner: string | null;
   readonly maxClients: number;
   readonly idleTimeoutMs: number;
   /** True: reverse DNS of each client is looked up for Received. */
   readonly reverseLookup: boolean;
+}
+
+/** PEM texts. */
+export interface Certificate {
+  readonly key: string;
+  readonly cert: string;
+  readonly ca: string | null;
+}
+
+/** A server of the operator's own that we ask by HTTP. */
+export interface HttpServiceConfig {
+  readonly url: string;
+  /** For one question, waiting for its turn included. */
+  readonly timeoutMs: number;
+  /** How long an answer that lets somebody pass is remembered; 0: not at all. */
+  readonly cacheMs: number;
 }
 
 export interface ApiConfig {

@@ -6,15 +6,15 @@
 
 import { hash } from "node:crypto";
 
-import { isLoopbackHost } from "../app/api-access.ts";
 import { parseDomain } from "../domain/address.ts";
-import type { Config, DomainLimits, SandboxConfig, SmtpInterface } from "../domain/config.ts";
+import type { ApiConfig, Config, DomainLimits, HttpServiceConfig, SandboxConfig } from "../domain/config.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import { bouncesOf, receiversOf } from "./config-bounces.ts";
 import { suggestion } from "./config-errors.ts";
 import type { Report } from "./config-errors.ts";
-import { dkimKeyOf, tlsOf } from "./config-files.ts";
-import type { ConfigSettings, SmtpInterfaceSettings } from "./config-schema.ts";
+import { dkimKeyOf } from "./config-files.ts";
+import { interfacesOf, OTHER_ORIGINS } from "./config-interfaces.ts";
+import type { ConfigSettings } from "./config-schema.ts";
 import { checkListeners } from "./config-listeners.ts";
 import { zonesOf } from "./config-zones.ts";
 
@@ -29,8 +29,6 @@ export interface CheckContext {
 /** ZoneMTA's ceiling: 5 connections at once to a destination unless told otherwise. */
 const DEFAULT_MAX_CONNECTIONS = 5;
 const SANDBOX = { host: "127.0.0.1", port: 2526 };
-/** What names the origin of mail that came by no SMTP interface. */
-const OTHER_ORIGINS = ["api", "bounce"];
 
 export function checkConfig(settings: ConfigSettings, context: CheckContext): Config {
   const { report } = context;
@@ -51,7 +49,7 @@ export function checkConfig(settings: ConfigSettings, context: CheckContext): Co
       maxDelayMs: settings.queue.maxDelay,
     },
     smtpInterfaces: interfacesOf(settings, context),
-    api: settings.api,
+    api: apiOf(settings),
     zones,
     domains: domainLimitsOf(settings.domainConfig, report),
     dkim: dkimOf(settings.dkim, context),
@@ -63,6 +61,8 @@ export function checkConfig(settings: ConfigSettings, context: CheckContext): Co
       preferIpv6: settings.dns.preferIPv6,
     },
     headers: headersOf(settings, report),
+    httpAuth: httpServiceOf("core/http-auth", settings, report),
+    httpConfig: httpServiceOf("core/http-config", settings, report),
     bounces: bouncesOf(settings, { ...context, hostname, zoneNamed, checkInterfaces }),
     receivers: receiversOf(settings, report),
     blacklist: { ttlMs: settings.blacklist.ttl },
@@ -82,63 +82,6 @@ function zoneName(
   if (!known.includes(name))
     report(path, `there is no zone ${JSON.stringify(text)}${suggestion(name, known)}`);
   return name;
-}
-
-function interfacesOf(settings: ConfigSettings, context: CheckContext): SmtpInterface[] {
-  return Object.entries(settings.smtpInterfaces).flatMap(([name, one]) => {
-    const path = ["smtpInterfaces", name];
-    if (OTHER_ORIGINS.includes(name))
-      context.report(path, `is the name of mail that comes another way; choose a different one`);
-    return one.enabled ? [interfaceOf(name, one, path, context)] : [];
-  });
-}
-
-function interfaceOf(
-  name: string,
-  one: SmtpInterfaceSettings,
-  path: readonly PropertyKey[],
-  { baseDir, report }: CheckContext,
-): SmtpInterface {
-  checkInterface(one, path, report);
-  return {
-    name,
-    host: one.host,
-    port: one.port,
-    maxSize: one.maxSize,
-    maxRecipients: one.maxRecipients,
-    authentication: one.authentication ?? false,
-    allowInsecureAuth: one.allowInsecureAuth,
-    proxyFrom: typeof one.useProxy === "boolean" ? [] : one.useProxy,
-    starttls: one.starttls,
-    secure: one.secure,
-    tls: tlsOf(one, baseDir, path, report),
-    banner: one.banner ?? null,
-    maxClients: one.maxClients,
-    idleTimeoutMs: one.socketTimeout,
-    reverseLookup: !one.disableReverseLookup,
-  };
-}
-
-function checkInterface(one: SmtpInterfaceSettings, path: readonly PropertyKey[], report: Report): void {
-  if (one.useProxy === true) {
-    const why = "true would believe every peer about where it comes from";
-    report([...path, "useProxy"], `expected the list of proxy addresses, such as ["192.0.2.1"]; ${why}`);
-  }
-  if (one.secure && one.starttls) {
-    report(
-      [...path, "starttls"],
-      "is of no use with secure, which is TLS from the first byte; leave out one of them",
-    );
-  }
-  if (one.authentication === undefined && !isLoopbackHost(one.host)) {
-    const why = `is not set, and others than this machine can reach ${one.host}`;
-    const ways = "true (accounts: npx zonefleet account add), or false to take mail from whoever can connect";
-    report([...path, "authentication"], `${why}; set ${ways}`);
-  }
-  if (one.authentication === true && !one.secure && !one.starttls && !one.allowInsecureAuth) {
-    const ways = "starttls or secure (with key and cert), or allowInsecureAuth";
-    report([...path, "authentication"], `nobody could log in: AUTH is not offered in clear; set ${ways}`);
-  }
 }
 
 function domainLimitsOf(settings: ConfigSettings["domainConfig"], report: Report): DomainLimits {
@@ -187,6 +130,22 @@ function headersOf(settings: ConfigSettings, report: Report): Config["headers"] 
     xOriginatingIp: plugin.xOriginatingIP,
     maxHops: settings.plugins["core/delivery-loop"].maxHops,
   };
+}
+
+function apiOf({ api, plugins }: ConfigSettings): ApiConfig {
+  const { enabled, maxRecipients } = plugins["core/api-send"];
+  return enabled ? { ...api, maxRecipients: Math.min(api.maxRecipients, maxRecipients) } : api;
+}
+
+function httpServiceOf(
+  name: "core/http-auth" | "core/http-config",
+  { plugins }: ConfigSettings,
+  report: Report,
+): HttpServiceConfig | null {
+  const { enabled, url, timeout, cacheTTL } = plugins[name];
+  if (!enabled) return null;
+  if (url === undefined) report(["plugins", name, "url"], "is missing: which server is to be asked?");
+  return { url: url ?? "", timeoutMs: timeout, cacheMs: cacheTTL };
 }
 
 function checkInterfaceNames(

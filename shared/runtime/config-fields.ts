@@ -67,6 +67,8 @@ export const bytes = z
 export const duration = z.int().min(1).max(MAX_DURATION_MS);
 /** Milliseconds of one timer. */
 export const timeout = z.int().min(1).max(MAX_TIMER_MS);
+/** Milliseconds of one timer; 0: there is none. */
+export const timeoutOrNone = z.int().min(0).max(MAX_TIMER_MS);
 
 function hostName(input: string): string | null {
   return input.startsWith("[") ? null : parseDomain(input);

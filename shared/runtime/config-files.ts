@@ -5,7 +5,7 @@ import type { KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 
-import type { DkimKeySource, SmtpInterface } from "../domain/config.ts";
+import type { Certificate, DkimKeySource } from "../domain/config.ts";
 import type { Report } from "./config-errors.ts";
 import type { ConfigSettings, SmtpInterfaceSettings } from "./config-schema.ts";
 
@@ -22,7 +22,7 @@ export function tlsOf(
   baseDir: string,
   path: Path,
   report: Report,
-): SmtpInterface["tls"] {
+): Certificate | null {
   const { key, cert, ca } = settings;
   if (key === undefined || cert === undefined) {
     const missing = key === undefined ? "key" : "cert";
@@ -34,6 +34,16 @@ export function tlsOf(
     }
     return null;
   }
+  return certificateOf({ key, cert, ca }, baseDir, path, report);
+}
+
+/** Null: it could not be read, and that is reported. */
+export function certificateOf(
+  { key, cert, ca }: { key: string; cert: string; ca?: string | undefined },
+  baseDir: string,
+  path: Path,
+  report: Report,
+): Certificate | null {
   const keyPem = readPem(key, baseDir, [...path, "key"], report);
   const certPem = readPem(cert, baseDir, [...path, "cert"], report);
   const caPem = ca === undefined ? null : readPem(ca, baseDir, [...path, "ca"], report);

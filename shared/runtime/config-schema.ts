@@ -25,6 +25,7 @@ import {
   pluginEnabled,
   port,
   timeout,
+  timeoutOrNone,
 } from "./config-fields.ts";
 
 /** ZoneMTA's ladder: 17 waits, the last attempt 48 h after the first. */
@@ -54,6 +55,12 @@ const queue = z.strictObject({
   maxDelay: duration.default(365 * DAY),
 });
 
+/** True is refused with advice in config-interfaces.ts: it would believe everybody. */
+const peers = z.union([z.boolean(), z.array(ipOrCidr)]);
+
+/** PEM, or the path of a PEM file, each. */
+const certificate = z.strictObject({ key: z.string(), cert: z.string(), ca: z.string().optional() });
+
 const smtpInterface = z.strictObject({
   enabled: z.boolean().default(true),
   host: host.default("127.0.0.1"),
@@ -65,7 +72,13 @@ const smtpInterface = z.strictObject({
   /** True: AUTH is offered in clear too. */
   allowInsecureAuth: z.boolean().default(false),
   /** Peers whose connections begin with a PROXY header. */
-  useProxy: z.union([z.boolean(), z.array(ipOrCidr)]).default(false),
+  useProxy: peers.default(false),
+  /** Peers that may say by XCLIENT whose session theirs is, and which account has logged in. */
+  useXClient: peers.default(false),
+  /** Peers that may say by XFORWARD where a message came from. */
+  useXForward: peers.default(false),
+  /** True: LMTP in place of SMTP, with a reply for each recipient after DATA. */
+  lmtp: z.boolean().default(false),
   starttls: z.boolean().default(false),
   /** True: TLS from the first byte (port 465). */
   secure: z.boolean().default(false),
@@ -73,6 +86,8 @@ const smtpInterface = z.strictObject({
   key: z.string().optional(),
   cert: z.string().optional(),
   ca: z.string().optional(),
+  /** Certificates for the server names that clients ask for (SNI): a name, or `*.` and a domain. */
+  sniOptions: z.record(z.string(), certificate).default({}),
   banner: line.optional(),
   /** Connections at once, in each process. */
   maxClients: count.default(2_000),
@@ -210,6 +225,18 @@ const emailBounce = z.strictObject({
     .default({}),
 });
 
+/** A server of the operator's own that is asked by HTTP. */
+const httpService = ({ cacheTtl }: { cacheTtl: number }) =>
+  z
+    .strictObject({
+      enabled: pluginEnabled.default(false),
+      url: httpUrl.optional(),
+      timeout: timeout.default(10 * SECOND),
+      /** How long an answer that lets somebody pass is remembered; 0: each is asked anew. */
+      cacheTTL: timeoutOrNone.default(cacheTtl),
+    })
+    .prefault({});
+
 const plugins = z.strictObject({
   "core/default-headers": z
     .strictObject({
@@ -218,6 +245,14 @@ const plugins = z.strictObject({
       futureDate: z.boolean().default(false),
       xOriginatingIP: z.boolean().default(true),
     })
+    .prefault({}),
+  /** Who may log in: `url` is asked with the name and password as HTTP Basic auth. */
+  "core/http-auth": httpService({ cacheTtl: 30 * SECOND }),
+  /** What is to happen with a sender's mail: `url` is told of each sender, and says which zone, when, or that it is refused. */
+  "core/http-config": httpService({ cacheTtl: 0 }),
+  /** Recipients of one message that comes by HTTP; where `api.maxRecipients` is less, that holds. */
+  "core/api-send": z
+    .strictObject({ enabled: pluginEnabled.default(false), maxRecipients: count.default(100) })
     .prefault({}),
   "core/delivery-loop": z.strictObject({ maxHops: z.int().min(1).max(1_000).default(35) }).prefault({}),
   "core/email-bounce": emailBounce.prefault({}),
