@@ -14,7 +14,7 @@ import { checkPorts } from "../../../sender/check-ports.ts";
 function config(ports: { feeder: number; api: number; host?: string }): Config {
   const host = ports.host ?? "127.0.0.1";
   const input = {
-    smtpInterfaces: { feeder: { host, port: ports.feeder } },
+    smtpInterfaces: { feeder: { host, port: ports.feeder, authentication: false } },
     api: { host: "127.0.0.1", port: ports.api },
   };
   return parseConfig(input, { source: null, baseDir: "/" });
