@@ -10,6 +10,7 @@ import { openEmbedded } from "#shared/embedded/open.ts";
 import type { SetAsideRecord } from "#shared/embedded/set-aside.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import type { Settings } from "#shared/runtime/config.ts";
+import { httpPost } from "#shared/runtime/http-post.ts";
 import type { Logger } from "#shared/runtime/log.ts";
 import { createMetrics } from "#shared/runtime/metrics.ts";
 import type { Metrics } from "#shared/runtime/metrics.ts";
@@ -101,6 +102,7 @@ export async function wireWorker({
       if (idle !== undefined) metrics.connectionPoolSize.inc(idle);
       if (reused !== undefined) metrics.connectionReuses.inc(reused);
     },
+    post: httpPost(),
     onError,
     frontDoors: [
       ...config.smtpInterfaces.map((each) => feederDoor(each, doorDeps)),

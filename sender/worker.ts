@@ -4,11 +4,13 @@
  */
 
 import type { Clock } from "#shared/domain/clock.ts";
-import type { Config } from "#shared/domain/config.ts";
+import type { Config, EventReceiver } from "#shared/domain/config.ts";
 import type { MessageId, WorkerId } from "#shared/domain/ids.ts";
 import { MINUTE, SECOND, later } from "#shared/domain/units.ts";
 import type { Relay } from "#shared/domain/zone.ts";
 import type { Observer } from "#shared/app/observer.ts";
+import { runNotifier } from "#shared/app/notify.ts";
+import type { Post, Trouble } from "#shared/app/notify.ts";
 import { reportBounces } from "#shared/app/report-bounces.ts";
 import { settler } from "#shared/app/settle.ts";
 import type { Submit } from "#shared/app/submit.ts";
@@ -38,6 +40,8 @@ export interface WorkerDeps {
   readonly signer: Signer;
   readonly connectOptions: Omit<ConnectOptions, "signal">;
   readonly observer: Observer;
+  /** How receivers of events are reached. */
+  readonly post: Post;
   readonly onConnections: (change: { idle?: number; reused?: number }) => void;
   readonly onError: (what: string, error: unknown, fields?: Readonly<Record<string, unknown>>) => void;
   /** The ways in: each is started with the use case that takes mail. */
@@ -164,7 +168,35 @@ function startChores(
     repeat(clock, SLOTS_TIDY_MS, stop, () => slots.tidy(), failed("giving back slots")),
     repeat(clock, terms.sweepMs, stop, sweep, failed("sweep")),
     terms.reportsBounces ? repeat(clock, REPORT_MS, stop, report, failed("bounce report")) : null,
+    terms.reportsBounces ? notifyReceivers(deps, stop) : null,
   ]);
+}
+
+/** Each by itself: one that does not answer keeps none of the others waiting. */
+function notifyReceivers(deps: WorkerDeps, stop: AbortSignal): Promise<unknown> {
+  const { config, backend, clock, worker, post } = deps;
+  const { events, configs } = backend;
+  const failed = (receiver: EventReceiver, error: unknown, fields: Readonly<Record<string, unknown>>): void =>
+    deps.onError("event receiver", error, { receiver: shownUrl(receiver.url), ...fields });
+  const notifier = (receiver: EventReceiver) => ({
+    events,
+    configs,
+    clock,
+    worker,
+    post,
+    onTrouble: ({ failures, detail, retryAt }: Trouble) =>
+      failed(receiver, new Error(detail), { failures, retryAt: new Date(retryAt).toISOString() }),
+    onGivenUp: (_: EventReceiver, events: number) =>
+      failed(receiver, new Error("events were given up: it has not taken them for too long"), { events }),
+    onError: (error: unknown) => failed(receiver, error, {}),
+  });
+  return Promise.all(config.receivers.map((receiver) => runNotifier(receiver, notifier(receiver), stop)));
+}
+
+/** Without what may be a secret. */
+function shownUrl(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return `${origin}${pathname}`;
 }
 
 async function leave({ backend, worker, onError }: WorkerDeps): Promise<void> {

@@ -23,6 +23,7 @@ import type { Backend } from "#shared/ports/backend.ts";
 import type { Dns } from "#shared/ports/dns.ts";
 import { parseConfig } from "#shared/runtime/config.ts";
 import type { ConfigInput } from "#shared/runtime/config-schema.ts";
+import { httpPost } from "#shared/runtime/http-post.ts";
 import { createMetrics } from "#shared/runtime/metrics.ts";
 import { mxResolver } from "../../sender/delivery/resolve-mx.ts";
 import { signer } from "../../sender/delivery/sign.ts";
@@ -103,6 +104,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
       now: () => clock.now(),
     }),
     connectOptions: {},
+    post: httpPost(),
     observer: observer({ log, metrics, clock }),
     onConnections: () => undefined,
     onError: (what, error, fields) => log.error({ err: error, ...fields }, what),
