@@ -4,10 +4,11 @@ import { execFileSync, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { connect, createServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+import { freePorts, stopProcess } from "#shared/runtime/local-process.ts";
 
 export interface SystemOptions {
   readonly sinkPort: number;
@@ -147,10 +148,7 @@ async function running(
     child.once("exit", () => resolve());
   });
   const stop = async (): Promise<void> => {
-    child.kill("SIGTERM");
-    const killer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
-    await ended;
-    clearTimeout(killer);
+    await stopProcess(child, STOP_TIMEOUT_MS);
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
@@ -190,13 +188,7 @@ function greets(port: number): Promise<boolean> {
   });
 }
 
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
+export async function freePort(): Promise<number> {
+  const [port] = await freePorts(1);
+  return port as number;
 }

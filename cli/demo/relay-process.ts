@@ -2,11 +2,10 @@
 
 import { spawn } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { freePorts, stopProcess } from "#shared/runtime/local-process.ts";
 import type { Doors } from "./fates.ts";
 
 export interface RelayProcess extends Doors {
@@ -56,10 +55,7 @@ export async function startRelayProcess(): Promise<RelayProcess> {
   });
   const httpUrl = `http://127.0.0.1:${httpPort}`;
   const stop = async (): Promise<void> => {
-    child.kill("SIGTERM");
-    const killer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
-    await ended;
-    clearTimeout(killer);
+    await stopProcess(child, STOP_TIMEOUT_MS);
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
@@ -90,12 +86,4 @@ async function transactionsIn(folder: string): Promise<string[][]> {
   const files = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith(".json"));
   const texts = await Promise.all(files.map((name) => readFile(join(folder, name), "utf8")));
   return texts.map((text) => (JSON.parse(text) as { recipients: string[] }).recipients);
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.once("listening", resolve))));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
