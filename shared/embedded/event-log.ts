@@ -50,12 +50,13 @@ export function embeddedEventLog({ database, tables, clock }: EventLogDeps): Emb
 
   const consumerOf = (name: string): Consumer | null => {
     const stored = consumers.get(name);
-    return stored === undefined ? null : ConsumerShape.parse(stored);
+    return stored === undefined ? null : readConsumer(stored);
   };
 
   function readByAll(): number {
     const known = [...consumers.entries({})]
-      .map(({ value }) => ConsumerShape.parse(value))
+      .map(({ value }) => readConsumer(value))
+      .filter((consumer) => consumer !== null)
       .filter(({ claimedAt }) => clock.now() - claimedAt < FORGOTTEN_MS);
     return Math.min(Number.MAX_SAFE_INTEGER, ...known.map(({ position }) => position));
   }
@@ -117,10 +118,10 @@ export function embeddedEventLog({ database, tables, clock }: EventLogDeps): Emb
       await database.write(() => {
         const claimed = [...consumers.entries({})].map(({ key, value }) => ({
           key,
-          consumer: ConsumerShape.parse(value),
+          consumer: readConsumer(value),
         }));
         for (const { key, consumer } of claimed) {
-          if (consumer.worker === worker) consumers.put(key, { ...consumer, until: 0 });
+          if (consumer?.worker === worker) consumers.put(key, { ...consumer, until: 0 });
         }
       });
     },
@@ -132,4 +133,9 @@ export function embeddedEventLog({ database, tables, clock }: EventLogDeps): Emb
       return keys.length;
     },
   };
+}
+
+/** Null: it cannot be read. Its consumer begins anew, and what follows from an event follows once more where that can be seen. */
+function readConsumer(stored: unknown): Consumer | null {
+  return ConsumerShape.safeParse(stored).data ?? null;
 }

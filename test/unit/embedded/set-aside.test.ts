@@ -185,6 +185,23 @@ test("events that cannot be read, themselves or their rows, are passed over by t
   assert.equal(store.kept().length, 3, "what was set aside stays");
 });
 
+for (const how of ["misshape", "scramble"] as const) {
+  test(`a consumer of events whose record cannot be read (${how}) begins anew`, async () => {
+    const clock = fakeClock();
+    await using store = await damageable(clock);
+    const { events, queue } = store.backend;
+    await acceptMail(store.backend, clock);
+    const claim = await events.claim("dsn", anna, clock.in(MINUTE));
+    assert.ok(claim);
+    await events.advance(claim, 1);
+    await store[how]("event-consumers", "dsn");
+    await queue.sweep();
+    await events.dropReader(anna);
+    assert.equal(await events.advance(claim, 1), false);
+    assert.equal((await events.claim("dsn", anna, clock.in(MINUTE)))?.position, 0);
+  });
+}
+
 test("a store whose records are all unreadable answers as an empty one", async () => {
   const clock = fakeClock();
   await using store = await damageable(clock);
