@@ -17,6 +17,9 @@ export interface AwsStoreOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
+/** Signals go out in tens then. A mail starts this much later at most, and its client does not wait for it. */
+const LINGER_MS = 50;
+
 type Trouble = Parameters<NonNullable<AwsOptions["onTrouble"]>>[0];
 
 export async function openAwsStore({ aws, config, clock, log, env }: AwsStoreOptions): Promise<Backend> {
@@ -27,6 +30,7 @@ export async function openAwsStore({ aws, config, clock, log, env }: AwsStoreOpt
     clock,
     zones: [...config.zones.keys()],
     historyMs: config.queue.historyMs,
+    lingerMs: LINGER_MS,
     onTrouble: (trouble) => tell(log, trouble),
   });
   return {

@@ -11,6 +11,8 @@ export interface GatherOptions<Item, Answer> {
   readonly maxCalls: number;
   /** Two items of one key never go in one call; left out: any do. */
   readonly keyOf?: (item: Item) => string;
+  /** How long an item waits for company, unless its call is full before; left out: to the end of the event turn. */
+  readonly linger?: () => Promise<void>;
   /** An answer for each item, in order. When it rejects, so do all items of the call. */
   readonly call: (items: readonly Item[]) => Promise<readonly Answer[]>;
 }
@@ -34,22 +36,24 @@ export class TooManyWaitingError extends Error {
 export function gatherer<Item, Answer>(
   options: GatherOptions<Item, Answer>,
 ): (item: Item) => Promise<Answer> {
-  const { maxItems, maxCalls, keyOf, call } = options;
+  const { maxItems, maxCalls, keyOf, linger, call } = options;
   let waiting: Waiting<Item, Answer>[] = [];
   let underWay = 0;
   let scheduled = false;
 
   function schedule(): void {
-    if (scheduled) return;
+    if (linger && waiting.length >= maxItems) start(maxItems);
+    if (scheduled || waiting.length === 0) return;
     scheduled = true;
-    setImmediate(() => {
+    void (linger ?? endOfTurn)().then(() => {
       scheduled = false;
       start();
     });
   }
 
-  function start(): void {
-    while (waiting.length > 0 && underWay < (waiting.length < maxItems ? PARTIAL_CALLS : maxCalls)) {
+  /** Calls for what waits, as long as it is so much. */
+  function start(least = 1): void {
+    while (waiting.length >= least && underWay < (waiting.length < maxItems ? PARTIAL_CALLS : maxCalls)) {
       void run(nextItems());
     }
   }
@@ -77,7 +81,8 @@ export function gatherer<Item, Answer>(
       for (const { reject } of entries) reject(error);
     } finally {
       underWay--;
-      start();
+      if (linger) schedule();
+      else start();
     }
   }
 
@@ -90,4 +95,10 @@ export function gatherer<Item, Answer>(
       schedule();
     });
   };
+}
+
+function endOfTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }

@@ -31,6 +31,8 @@ export interface AwsOptions {
   readonly historyMs?: number;
   /** For DKIM keys; left out: this process has no use for them. */
   readonly sealer?: Sealer;
+  /** How long a signal waits for others, in a process that lives on; left out: nothing is left to do when a call has resolved. */
+  readonly lingerMs?: number;
   /** For jitter: 0 to 1. */
   readonly random?: () => number;
   /** What went wrong beside the mail's way, and is set right by others later. */
@@ -47,7 +49,7 @@ export const DEFAULT_HISTORY_MS = 7 * DAY;
 // oxlint-disable-next-line typescript/require-await
 export async function openAws(options: AwsOptions): Promise<AwsBackend> {
   const { clients, names, clock, zones, historyMs = DEFAULT_HISTORY_MS, sealer = null } = options;
-  const { random = Math.random, onTrouble = () => undefined } = options;
+  const { random = Math.random, lingerMs = 0, onTrouble = () => undefined } = options;
   const { dynamo, sqs, s3 } = clients;
   const { table, bucket, queuePrefix } = names;
   const deps = { dynamo, table, clock, random };
@@ -58,7 +60,16 @@ export async function openAws(options: AwsOptions): Promise<AwsBackend> {
     readRef: (id) => queue.readBodyRef(id),
     onNotDeleted: (error) => onTrouble({ kind: "body-not-deleted", error }),
   });
-  const queue = dynamoQueueStore({ ...deps, sqs, queuePrefix, zones, bodies, historyMs, onTrouble });
+  const queue = dynamoQueueStore({
+    ...deps,
+    sqs,
+    queuePrefix,
+    zones,
+    bodies,
+    historyMs,
+    lingerMs,
+    onTrouble,
+  });
   return {
     bodies,
     queue,

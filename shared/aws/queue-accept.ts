@@ -52,7 +52,7 @@ export async function acceptMessage(
   });
   if (answer.kind === "refused") return known(context, answer.item);
   if (bodyRef !== null) context.bodies.learn(message.id, bodyRef);
-  await signalNewRows(context, rows, now);
+  await context.beside.run(() => signalNewRows(context, rows, now));
   return "accepted";
 }
 

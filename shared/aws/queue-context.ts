@@ -9,6 +9,7 @@ import { SECOND } from "../domain/units.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { WriteItem } from "./batch-statement.ts";
+import type { Beside } from "./beside.ts";
 import type { S3BodyStore } from "./body-store.ts";
 import { gatherer } from "./gather.ts";
 import { getItems, MAX_BATCH_KEYS } from "./items.ts";
@@ -48,6 +49,8 @@ export interface QueueContext extends TableDeps {
   readonly leases: LeaseBook;
   /** The signals that this process holds, in a stock or under leases, by SQS's id. */
   readonly tickets: Pick<Map<string, Ticket>, "get" | "set" | "delete">;
+  /** What callers of the queue do not wait for. */
+  readonly beside: Beside;
   readonly onTrouble: (trouble: QueueTrouble) => void;
 }
 

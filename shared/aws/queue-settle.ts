@@ -200,5 +200,5 @@ async function endLeases(context: QueueContext, leases: readonly Lease[]): Promi
     context.leases.end(lease);
     if (ticket && --ticket.open === 0) spent.push(ticket);
   }
-  await Promise.all(spent.map((ticket) => letGo(context, ticket, null)));
+  await context.beside.run(() => Promise.all(spent.map((ticket) => letGo(context, ticket, null))));
 }

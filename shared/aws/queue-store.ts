@@ -17,6 +17,7 @@ import type { MessageId } from "../domain/ids.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { QueueStore } from "../ports/queue-store.ts";
 import { itemWriter } from "./batch-statement.ts";
+import { beside } from "./beside.ts";
 import type { BodyRef } from "./body-store.ts";
 import { messageKey } from "./keys.ts";
 import { acceptMessage } from "./queue-accept.ts";
@@ -42,6 +43,8 @@ export interface DynamoQueueStoreDeps {
   readonly clock: Clock;
   /** How long messages are kept when all their rows are final. */
   readonly historyMs: number;
+  /** How long a signal waits for others, in a process that lives on; left out: nothing is left to do when a call has resolved. */
+  readonly lingerMs?: number;
   /** For jitter: 0 to 1. */
   readonly random?: () => number;
   /** What went wrong beside the mail's way. `signal-not-sent` for minutes is worth an alarm: mail waits for the sweep. */
@@ -69,7 +72,10 @@ export function dynamoQueueStore(deps: DynamoQueueStoreDeps): DynamoQueueStore {
     list: (query) => listRows(context, query),
     counts: () => countRows(context),
     sweep: () => sweeper.sweep(),
-    stop: () => taker.stop(),
+    async stop() {
+      await taker.stop();
+      await context.beside.end();
+    },
 
     async readBodyRef(id) {
       const item = await context.read(messageKey(id));
@@ -85,7 +91,8 @@ export function dynamoQueueStore(deps: DynamoQueueStoreDeps): DynamoQueueStore {
 }
 
 function contextOf(deps: DynamoQueueStoreDeps): QueueContext {
-  const { dynamo, sqs, table, queuePrefix, zones, clock, random = Math.random, onTrouble } = deps;
+  const { dynamo, sqs, table, queuePrefix, zones, clock, onTrouble } = deps;
+  const { random = Math.random, lingerMs = 0 } = deps;
   const tableDeps = { dynamo, table, clock, random };
   return {
     ...tableDeps,
@@ -94,6 +101,7 @@ function contextOf(deps: DynamoQueueStoreDeps): QueueContext {
       sqs,
       queuePrefix,
       clock,
+      lingerMs,
       onForeign: (zone, body) => onTrouble({ kind: "foreign-signal", zone, body }),
     }),
     bodies: deps.bodies,
@@ -102,6 +110,7 @@ function contextOf(deps: DynamoQueueStoreDeps): QueueContext {
     read: itemReader(tableDeps),
     leases: leaseBook(),
     tickets: ticketBook(),
+    beside: beside({ livesOn: lingerMs > 0 }),
     onTrouble,
   };
 }

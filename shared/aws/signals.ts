@@ -68,6 +68,8 @@ export interface ZoneQueuesDeps {
   /** As in `AwsNames`. */
   readonly queuePrefix: string;
   readonly clock: Clock;
+  /** How long a signal to be sent or deleted waits for others; left out: not at all. */
+  readonly lingerMs?: number;
   /** A message in a queue that is no signal of ours: it is taken away. */
   readonly onForeign: (zone: ZoneName, body: string) => void;
 }
@@ -155,14 +157,17 @@ export function zoneQueues(deps: ZoneQueuesDeps): ZoneQueues {
     const Entries = receipts.map((ReceiptHandle, i) => ({ Id: String(i), ReceiptHandle }));
     return (await sqs.send(new DeleteMessageBatchCommand({ QueueUrl, Entries }))).Failed;
   });
-  const hiders = perZone<{ receipt: string; delayMs: number }>(deps, async (QueueUrl, hidden) => {
-    const Entries = hidden.map(({ receipt, delayMs }, i) => ({
-      Id: String(i),
-      ReceiptHandle: receipt,
-      VisibilityTimeout: wholeSeconds(delayMs, MAX_HIDDEN_MS),
-    }));
-    return (await sqs.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries }))).Failed;
-  });
+  const hiders = perZone<{ receipt: string; delayMs: number }>(
+    { ...deps, lingerMs: 0 },
+    async (QueueUrl, hidden) => {
+      const Entries = hidden.map(({ receipt, delayMs }, i) => ({
+        Id: String(i),
+        ReceiptHandle: receipt,
+        VisibilityTimeout: wholeSeconds(delayMs, MAX_HIDDEN_MS),
+      }));
+      return (await sqs.send(new ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries }))).Failed;
+    },
+  );
 
   return {
     async send(signal, delayMs) {
@@ -214,7 +219,7 @@ export function zoneQueues(deps: ZoneQueuesDeps): ZoneQueues {
 
 /** Gatherers by queue. An entry that SQS failed is sent again; what is the matter with one that never came through is answered. */
 function perZone<Body>(
-  { clock }: ZoneQueuesDeps,
+  { clock, lingerMs = 0 }: Pick<ZoneQueuesDeps, "clock" | "lingerMs">,
   call: (url: string, bodies: readonly Body[]) => Promise<BatchResultErrorEntry[] | undefined>,
 ): (url: string) => (body: Body) => Promise<Error | null> {
   const gatherers = new Map<string, (body: Body) => Promise<Error | null>>();
@@ -245,6 +250,7 @@ function perZone<Body>(
     const made = gatherer<Body, Error | null>({
       maxItems: MAX_ENTRIES,
       maxCalls: MAX_CALLS,
+      ...(lingerMs > 0 ? { linger: () => clock.sleep(lingerMs) } : {}),
       call: (bodies) => sendAll(url, bodies),
     });
     gatherers.set(url, made);

@@ -53,6 +53,31 @@ describe("gathering", () => {
     assert.deepEqual(await Promise.all(asked), [2, 4, 6, 8]);
   });
 
+  test("where there is time, items wait for each other, and a call that is full goes at once", async () => {
+    const held = heldCalls();
+    const timers: (() => void)[] = [];
+    const linger = (): Promise<void> => new Promise((resolve) => timers.push(resolve));
+    const gather = gatherer<number, number>({ maxItems: 3, maxCalls: 4, linger, call: held.call });
+    const asked: Promise<number>[] = [];
+    for (const item of [1, 2]) {
+      asked.push(gather(item));
+      await turn();
+    }
+    assert.equal(held.calls.length, 0);
+    for (const item of [3, 4]) asked.push(gather(item));
+    assert.deepEqual(
+      held.calls.map(({ items }) => items),
+      [[1, 2, 3]],
+    );
+    timers.shift()?.();
+    await turn();
+    assert.deepEqual(held.calls[1]?.items, [4]);
+    for (const { end } of held.calls) end();
+    assert.deepEqual(await Promise.all(asked), [2, 4, 6, 8]);
+    await turn();
+    assert.equal(timers.length, 0, "nobody waits for nothing");
+  });
+
   test("full calls go at once, up to a number of them", async () => {
     const held = heldCalls();
     const gather = gatherer<number, number>({ maxItems: 2, maxCalls: 3, call: held.call });
