@@ -143,15 +143,19 @@ export function queueTaker(context: QueueContext): Taker {
     return polling;
   }
 
-  /** Receive what is there without waiting, until the take has enough to choose from. */
+  /**
+   * Receive what is there without waiting, until the take has enough to choose from, or has something and more of the same domains
+   * is all that comes: that is left for other senders.
+   */
   async function receiveMore(state: ZoneState, request: TakeRequest): Promise<void> {
     const wanted = Math.max(request.max, MIN_CHOICE);
-    for (let round = 0; round < MAX_ROUNDS && !stopped.signal.aborted; round++) {
-      const missing = wanted - state.stock.countRows(request, clock.now());
-      if (missing <= 0) return;
-      const receives = Math.min(RECEIVES_AT_ONCE, Math.ceil(missing / SIGNALS_PER_RECEIVE));
+    let had = state.stock.countRows(request, clock.now());
+    for (let round = 0; round < MAX_ROUNDS && had < wanted && !stopped.signal.aborted; round++) {
+      const receives = Math.min(RECEIVES_AT_ONCE, Math.ceil((wanted - had) / SIGNALS_PER_RECEIVE));
       const counts = await Promise.all(Array.from({ length: receives }, () => receive(state, request, 0)));
-      if (counts.some((count) => count === 0)) return;
+      const has = state.stock.countRows(request, clock.now());
+      if (counts.includes(0) || (has > 0 && has === had)) return;
+      had = has;
     }
   }
 
