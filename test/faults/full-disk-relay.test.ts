@@ -58,7 +58,10 @@ async function submitByHttp({ httpUrl }: RelayProcess): Promise<{ status: number
 async function ballast(disk: string, leftBytes: number): Promise<string> {
   const path = join(disk, `ballast-${leftBytes}`);
   const { bavail, bsize } = await statfs(disk);
-  await writeFile(path, Buffer.alloc(Math.max(0, bavail * bsize - leftBytes)));
+  const bytes = Buffer.alloc(Math.max(0, bavail * bsize - leftBytes));
+  await writeFile(path, bytes).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOSPC") throw error; // the relay wrote meanwhile: the disk is as full as it was to be
+  });
   return path;
 }
 

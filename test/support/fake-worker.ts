@@ -17,6 +17,8 @@ import type { LinkedWorker, WorkerStart } from "../../sender/worker-link.ts";
 import { runUnderSupervisor } from "../../sender/worker-link.ts";
 
 const SLOW_MS = 700;
+/** Longer than a process takes to start on a busy machine. */
+const SLOW_DRAIN_MS = 5_000;
 const mode = process.env["FAKE_WORKER"];
 
 await runUnderSupervisor(start, systemClock);
@@ -62,7 +64,7 @@ async function start({ assignment, recovered, totals }: WorkerStart): Promise<Li
     async drain(graceMs) {
       tell("fake drains", { graceMs });
       if (mode === "stubborn") await sleep(2 * graceMs);
-      if (mode === "slow") await sleep(SLOW_MS);
+      if (mode === "slow") await sleep(SLOW_DRAIN_MS);
       const closed = new Promise((resolve) => server.close(resolve));
       server.closeIdleConnections();
       await closed;
