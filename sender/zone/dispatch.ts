@@ -47,7 +47,7 @@ const GIVE_BACK_MS = 5 * SECOND;
 export function dispatcher(deps: DispatchDeps): Dispatch {
   return async (taken) => {
     try {
-      const leases = await withoutSuppressed(deps, taken.leases);
+      const leases = await withoutSuppressed(deps, taken);
       if (leases.length > 0) await toLane(deps, taken, leases);
     } catch (error) {
       deps.onError(error);
@@ -57,8 +57,12 @@ export function dispatcher(deps: DispatchDeps): Dispatch {
 }
 
 /** Suppression is looked up again: the list may have grown since the message was accepted. */
-async function withoutSuppressed(deps: DispatchDeps, leases: readonly Lease[]): Promise<Lease[]> {
-  const entries = await deps.suppressions.find(leases.map((lease) => lease.row.recipient));
+async function withoutSuppressed(deps: DispatchDeps, { message, leases }: Taken): Promise<Lease[]> {
+  const owner = { returnPath: message.returnPath, user: message.origin.user };
+  const entries = await deps.suppressions.find(
+    leases.map((lease) => lease.row.recipient),
+    owner,
+  );
   const settlements = leases.flatMap((lease, i): Settlement[] => {
     const entry = entries[i];
     if (!entry) return [];

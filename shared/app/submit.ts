@@ -90,7 +90,10 @@ export function submitter(deps: SubmitDeps): Submit {
       try {
         refuseUndeclaredUtf8(submission, taken);
         const message = messageOf(submission, id, startedAt, taken, recipients.length);
-        const suppressed = await deps.suppressions.find(recipients);
+        const suppressed = await deps.suppressions.find(recipients, {
+          returnPath: message.returnPath,
+          user: message.origin.user,
+        });
         const dueAt = dueTime(deps.config, submission, taken, startedAt);
         const rows = recipients.map((recipient, i) => {
           const zone = submission.dsn?.zone ?? route(routingFacts(deps.config, submission, taken, recipient));

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import { domainOf } from "#shared/domain/address.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import type { MessageId } from "#shared/domain/ids.ts";
 import { DAY, HOUR, MINUTE } from "#shared/domain/units.ts";
@@ -90,6 +91,34 @@ describe("submit", () => {
       ["suppressed", "queued"],
     );
     assert.match(rows[0]?.lastAttempt?.detail ?? "", /suppression list: unsubscribed/);
+  });
+
+  test("an entry of a sender domain, or of a user, suppresses that mail alone; the time of an entry ends", async () => {
+    await using app = await openApp();
+    const { suppressions } = app.backend;
+    const rcpt = address("rcpt@one.example");
+    const scope = { kind: "sender", domain: domainOf(address("a@sender.example")) } as const;
+    await suppressions.add({ address: rcpt, scope, reason: null });
+    await suppressions.add({
+      domain: domainOf(rcpt),
+      scope: { kind: "user", user: "shop" },
+      reason: null,
+      expiresAt: app.clock.in(HOUR),
+    });
+    const stateFor = async (from: string, user: string | null) => {
+      const base = submission();
+      const { rows } = await app.submit({
+        ...base,
+        returnPath: address(from),
+        origin: { ...base.origin, user },
+      });
+      return rows[0]?.state;
+    };
+    assert.equal(await stateFor("x@sender.example", null), "suppressed");
+    assert.equal(await stateFor("x@other.example", null), "queued");
+    assert.equal(await stateFor("x@other.example", "shop"), "suppressed");
+    await app.clock.advance(HOUR);
+    assert.equal(await stateFor("x@other.example", "shop"), "queued");
   });
 
   test("delays to the time asked for, and never by more than the configuration allows", async () => {

@@ -7,6 +7,7 @@ import { TransactionCanceledException } from "@aws-sdk/client-dynamodb";
 
 import { dynamoSuppressionStore } from "#shared/aws/suppression-store.ts";
 import type { Domain } from "#shared/domain/address.ts";
+import type { MailOwner } from "#shared/domain/suppression.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import { newInstallation, sharedLocalAws, stopLocalAwsAtEnd, storeClock } from "../../support/aws-backend.ts";
 import { address } from "../../support/builders.ts";
@@ -15,6 +16,8 @@ import { countsUnits, noLocalAws } from "../../support/local-aws.ts";
 import { sdkFaults } from "../../support/sdk-faults.ts";
 
 stopLocalAwsAtEnd();
+
+const nobody: MailOwner = { returnPath: null, user: null };
 
 async function opened() {
   const clock = fakeClock();
@@ -45,7 +48,7 @@ describe("suppressions in DynamoDB", { skip: noLocalAws() }, () => {
     const { store, faults } = await opened();
     const entry = await store.add({ address: address("rcpt150@one.example"), reason: null });
     const recipients = Array.from({ length: 250 }, (_, i) => address(`rcpt${i}@one.example`));
-    const found = await store.find(recipients);
+    const found = await store.find(recipients, nobody);
     assert.deepEqual(
       found.flatMap((one, i) => (one ? [i] : [])),
       [150],
@@ -56,7 +59,9 @@ describe("suppressions in DynamoDB", { skip: noLocalAws() }, () => {
 
   test("mails that come at the same time are looked up together", async () => {
     const { store, faults } = await opened();
-    await Promise.all(Array.from({ length: 40 }, (_, i) => store.find([address(`rcpt${i}@d${i}.example`)])));
+    await Promise.all(
+      Array.from({ length: 40 }, (_, i) => store.find([address(`rcpt${i}@d${i}.example`)], nobody)),
+    );
     assert.equal(faults.sent.get("BatchGetItem"), 1);
     if (countsUnits()) assert.equal(faults.capacity.read, 40, "half a unit for each of 80 keys");
   });
@@ -67,14 +72,17 @@ describe("suppressions in DynamoDB", { skip: noLocalAws() }, () => {
     for (let i = 0; i < 8; i++)
       entries.push(await store.add({ address: address(`rcpt${i}@one.example`), reason: null }));
     faults.leaveHalf("BatchGetItem", 3);
-    const found = await store.find(entries.map((entry) => entry.address ?? address("none@one.example")));
+    const found = await store.find(
+      entries.map((entry) => entry.address ?? address("none@one.example")),
+      nobody,
+    );
     assert.deepEqual(found, entries);
   });
 
   test("a lookup that is refused for good fails: nobody is taken to be free", async () => {
     const { store, faults } = await opened();
     faults.throttle("BatchGetItem", 3);
-    await assert.rejects(store.find([address("anna@one.example")]), {
+    await assert.rejects(store.find([address("anna@one.example")], nobody), {
       name: "ProvisionedThroughputExceededException",
     });
   });
@@ -82,15 +90,31 @@ describe("suppressions in DynamoDB", { skip: noLocalAws() }, () => {
   test("a recipient found free is not asked for again for some seconds, and then anew", async () => {
     const { store, other, faults, clock } = await opened();
     const anna = address("anna@one.example");
-    assert.deepEqual(await store.find([anna]), [null]);
+    assert.deepEqual(await store.find([anna], nobody), [null]);
     const entry = await other.add({ address: anna, reason: null });
     faults.reset();
-    assert.deepEqual(await store.find([anna]), [null]);
+    assert.deepEqual(await store.find([anna], nobody), [null]);
     assert.equal(faults.sent.get("BatchGetItem"), undefined);
     await clock.advance(5 * SECOND);
-    assert.deepEqual(await store.find([anna]), [entry]);
+    assert.deepEqual(await store.find([anna], nobody), [entry]);
     assert.equal(await other.remove(entry.id), true);
-    assert.deepEqual(await store.find([anna]), [null], "an entry is never remembered");
+    assert.deepEqual(await store.find([anna], nobody), [null], "an entry is never remembered");
+  });
+
+  test("a scope without entries costs one lookup in some seconds, and none for each recipient", async () => {
+    const { store, other, faults, clock } = await opened();
+    const owner = { returnPath: address("news@sender.example"), user: "shop" };
+    await store.find([address("anna@one.example")], owner);
+    assert.equal(faults.sent.get("BatchGetItem"), 1);
+    if (countsUnits())
+      assert.equal(faults.capacity.read, 2, "half a unit for the address, the domain and two scopes");
+    faults.reset();
+    await store.find([address("ben@two.example")], owner);
+    if (countsUnits()) assert.equal(faults.capacity.read, 1);
+    const scope = { kind: "user", user: "shop" } as const;
+    const entry = await other.add({ address: address("ben@two.example"), scope, reason: null });
+    await clock.advance(5 * SECOND);
+    assert.deepEqual(await store.find([address("ben@two.example")], owner), [entry]);
   });
 
   test("an entry added while a lookup is under way is seen by the next one", async () => {
@@ -100,11 +124,11 @@ describe("suppressions in DynamoDB", { skip: noLocalAws() }, () => {
     faults.leaveHalf("BatchGetItem"); // the first try misses a key, and the second one waits
     let tries = 0;
     faults.before("BatchGetItem", () => (++tries === 2 ? turn : undefined));
-    const early = store.find([anna]);
+    const early = store.find([anna], nobody);
     const entry = await store.add({ domain: "one.example" as Domain, reason: null });
     go();
     await early;
-    assert.deepEqual(await store.find([anna]), [entry]);
+    assert.deepEqual(await store.find([anna], nobody), [entry]);
   });
 
   test("an addition that meets another transaction is tried again", async () => {
@@ -125,7 +149,7 @@ describe("suppressions in DynamoDB", { skip: noLocalAws() }, () => {
       TransactionCanceledException,
     );
     assert.deepEqual((await store.list({ limit: 10, cursor: null })).entries, []);
-    assert.deepEqual(await store.find([address("anna@one.example")]), [null]);
+    assert.deepEqual(await store.find([address("anna@one.example")], nobody), [null]);
   });
 
   test("an addition or a removal whose answer was lost is done once, and known as one's own", async () => {
@@ -133,7 +157,7 @@ describe("suppressions in DynamoDB", { skip: noLocalAws() }, () => {
     faults.loseAnswer("TransactWriteItems");
     const entry = await store.add({ domain: "one.example" as Domain, reason: null });
     assert.deepEqual((await store.list({ limit: 10, cursor: null })).entries, [entry]);
-    assert.deepEqual(await store.find([address("anna@one.example")]), [entry]);
+    assert.deepEqual(await store.find([address("anna@one.example")], nobody), [entry]);
     faults.loseAnswer("TransactWriteItems");
     assert.equal(await store.remove(entry.id), true);
     assert.equal(await store.remove(entry.id), false);
