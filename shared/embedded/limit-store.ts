@@ -21,6 +21,8 @@ import type { BlockedEgress, LimitStore, Rate } from "../ports/limit-store.ts";
 import type { EmbeddedDatabase, Table, TableKey } from "./database.ts";
 
 const LAST_TENURE = "limits.last-tenure";
+/** The first tenure is 1. */
+const NO_TENURE = 0;
 /** Rows looked at for having lapsed, each time one is written: two, so that a table shrinks faster than it grows. */
 const SWEPT_A_WRITE = 2;
 /** How long a holder whose time is over may still come back for its slots. */
@@ -30,20 +32,30 @@ const WARMUP_KEPT_MS = 30 * DAY;
 /** LMDB takes keys of 1,978 bytes in all; what is longer goes by its hash. */
 const MAX_KEY_PART_BYTES = 400;
 
-const HolderSchema = z.object({ tenure: z.number(), until: z.number() });
-const SlotsSchema = z.array(z.object({ holder: z.string(), tenure: z.number(), count: z.number() }));
-const BudgetSchema = z.object({
-  /** When the last grant stops to count. */
-  until: z.number(),
-  grants: z.array(z.object({ at: z.number(), count: z.number() })),
-});
-const BlockedSchema = z.object({
-  address: z.string(),
-  site: z.string(),
-  until: z.number(),
-  createdAt: z.number(),
-  response: z.string(),
-});
+// A record that cannot be read counts as none: a limit may be passed for once, and no site stands still.
+const HolderSchema = z
+  .object({ tenure: z.number(), until: z.number() })
+  .catch({ tenure: NO_TENURE, until: 0 });
+const SlotsSchema = z
+  .array(z.object({ holder: z.string(), tenure: z.number(), count: z.number() }))
+  .catch([]);
+const BudgetSchema = z
+  .object({
+    /** When the last grant stops to count. */
+    until: z.number(),
+    grants: z.array(z.object({ at: z.number(), count: z.number() })),
+  })
+  .catch({ until: 0, grants: [] });
+const BlockedSchema = z
+  .object({
+    address: z.string(),
+    site: z.string(),
+    until: z.number(),
+    createdAt: z.number(),
+    response: z.string(),
+  })
+  .catch({ address: "", site: "", until: 0, createdAt: 0, response: "" });
+const WarmupSchema = z.number().catch(0);
 
 type Slots = z.infer<typeof SlotsSchema>;
 
@@ -95,7 +107,7 @@ function slotsIn({ database, clock }: { database: EmbeddedDatabase; clock: Clock
         const slots = counted();
         const granted = grantable(slots);
         if (granted === 0) return 0;
-        const tenure = there?.tenure ?? transaction.count(LAST_TENURE, 1);
+        const tenure = there?.tenure || transaction.count(LAST_TENURE, 1);
         const mine = slots.find((of) => of.holder === holder);
         const others = slots.filter((of) => of.holder !== holder);
         holderRows.put(holder, { tenure, until: Math.max(there?.until ?? 0, until) });
@@ -229,7 +241,7 @@ function warmupIn({
     async countWarmup({ address, site, day }, count) {
       const key = [day, keyPart(address), keyPart(site)];
       return database.write(() => {
-        const total = z.number().parse(rows.get(key) ?? 0) + count;
+        const total = WarmupSchema.parse(rows.get(key) ?? 0) + count;
         rows.put(key, total);
         forgetOldDays();
         return total;

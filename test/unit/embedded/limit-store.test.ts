@@ -83,6 +83,35 @@ test("rows of dead holders, spent budgets, past blocks and old days go away whil
   }
 });
 
+test("limits that cannot be read count as none, and stop nobody", async () => {
+  const clock = fakeClock();
+  await using folder = await scratch();
+  const database = openDatabase(folder.path);
+  try {
+    const store = embeddedLimitStore({ database, clock });
+    const holder = "worker" as WorkerId;
+    const block = { address: "::1", site: "mx", createdAt: clock.now(), until: clock.in(DAY), response: "" };
+    const use = async (): Promise<unknown[]> => [
+      await store.acquireSlots("mx", { holder, want: 1, limit: 1, until: clock.in(MINUTE) }),
+      (await store.takeBudget("mx", { want: 1, rate: { count: 1, perMs: DAY } })).granted,
+      await store.block(block),
+      await store.countWarmup({ address: "::1", site: "mx", day: "2026-01-02" }, 1),
+      await store.renewSlots(holder, clock.in(MINUTE)),
+    ];
+    const fresh = await use();
+    for (const table of ["slots", "holders", "budgets", "blocked", "warmup"]) {
+      const rows = database.table(`limits-${table}`);
+      await database.write(() => {
+        for (const key of [...rows.keys({})]) rows.put(key, { garbage: [7] });
+      });
+    }
+    assert.deepEqual(await store.blocked(), []);
+    assert.deepEqual(await use(), fresh);
+  } finally {
+    await database.close();
+  }
+});
+
 function rowsIn(database: EmbeddedDatabase, table: string): number {
   return [...database.table(table).keys({})].length;
 }
