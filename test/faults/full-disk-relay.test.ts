@@ -85,13 +85,18 @@ test(
 
       const acknowledged = new Map<string, string>();
       const refusals: string[] = [];
-      for (let number = 0; refusals.length < 5 && number < ENOUGH; number++) {
-        const recipient = `r${number}@probe.test`;
-        const reply = await submit(relay, recipient, MAIL_BYTES);
-        const [, id] = /^250 2\.0\.0 .*queued as (\w+)/.exec(reply) ?? [];
-        if (id === undefined) refusals.push(reply);
-        else acknowledged.set(recipient, id);
-      }
+      /** Until the relay has refused so many more; what it takes on the way it has to deliver. */
+      const fill = async (name: string, bytes: number, wanted: number): Promise<void> => {
+        const enough = refusals.length + wanted;
+        for (let number = 0; refusals.length < enough && number < ENOUGH; number++) {
+          const recipient = `${name}${number}@probe.test`;
+          const reply = await submit(relay, recipient, bytes);
+          const [, id] = /^250 2\.0\.0 .*queued as (\w+)/.exec(reply) ?? [];
+          if (id === undefined) refusals.push(reply);
+          else acknowledged.set(recipient, id);
+        }
+      };
+      await fill("r", MAIL_BYTES, 5);
       t.diagnostic(`${acknowledged.size} mails taken, then: ${[...new Set(refusals)].join(" | ")}`);
       assert.equal(refusals.length, 5);
       for (const reply of refusals) assert.match(reply, NO_SPACE);
@@ -101,11 +106,8 @@ test(
         "and a mail that would be a file",
       );
       files.push(await ballast(disk, 0));
-      assert.match(
-        await submit(relay, "small@probe.test", KIB),
-        NO_SPACE,
-        "and when the reserve is gone too",
-      );
+      await fill("small", KIB, 1); // pages that are free inside the store may still take some
+      assert.match(refusals.at(-1) ?? "", NO_SPACE, "and when the reserve is gone too");
       const http = await submitByHttp(relay);
       assert.equal(http.status, 503, http.text);
       t.diagnostic(`by HTTP: ${http.text}`);
