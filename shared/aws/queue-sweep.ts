@@ -101,10 +101,11 @@ async function feedDue(context: QueueContext, partition: string): Promise<number
   const sorts = await sortsBetween(context, BY_TIME, { partition, behind: "", to, limit: MAX_FED });
   // A signal is under way to those that are signalled: they are ours only when it did not help.
   const due = sorts.map(readDueSort).filter(({ dueAt, signalled }) => !signalled || dueAt <= now);
-  const { accepted } = await readRows(
+  const { accepted, orphans } = await readRows(
     context,
     due.map(({ id }) => id),
   );
+  await giveUpOrphans(context, orphans, now);
   const rows = accepted.map(({ row }) => row).filter(({ state }) => state === "deferred");
   return await signalAndMark(context, rows, (row) => ({
     set: { st: "q", fd: now, ...inZoneIndex(row, "q") },

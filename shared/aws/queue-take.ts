@@ -207,7 +207,15 @@ export function queueTaker(context: QueueContext): Taker {
   }
 
   return {
-    take,
+    async take(request) {
+      try {
+        return await take(request);
+      } catch (error) {
+        if (stopped.signal.aborted) return []; // its receive was cut off
+        throw error;
+      }
+    },
+
     async stop() {
       stopped.abort();
       const now = clock.now();

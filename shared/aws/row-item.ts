@@ -18,10 +18,9 @@ import * as z from "zod";
 
 import type { Address } from "../domain/address.ts";
 import { domainOf } from "../domain/address.ts";
-import { rowIdOf } from "../domain/ids.ts";
 import type { MessageId, WorkerId } from "../domain/ids.ts";
 import type { Message } from "../domain/message.ts";
-import type { AttemptRecord, OpenState, QueueRow, RowState } from "../domain/queue-row.ts";
+import type { AttemptRecord, QueueRow, RowState } from "../domain/queue-row.ts";
 import { printReply } from "../domain/smtp-reply.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
@@ -313,15 +312,6 @@ export function keyOf(item: Item): ItemKey {
 export function textOf(attribute: AttributeValue | undefined): string {
   if (attribute?.S === undefined) throw new StoredItemError("an entry of an index has no sort key");
   return attribute.S;
-}
-
-export function isOpenState(state: RowState): state is OpenState {
-  return state === "queued" || state === "leased" || state === "deferred" || state === "held";
-}
-
-/** The row id of a message's first row, in whose item the message lies. */
-export function firstRowId(id: MessageId): QueueRow["id"] {
-  return rowIdOf(id, 1);
 }
 
 function withoutNulls(values: Values): Record<string, Value> {

@@ -32,9 +32,10 @@ interface Mail {
   readonly rows: readonly QueueRow[];
 }
 
-function mailOf(clock: FakeClock, recipients = 1): Mail {
+function mailOf(clock: FakeClock, recipients = 1, fields: Partial<QueueRow> = {}): Mail {
   const mail = message({ acceptedAt: clock.now(), recipientCount: recipients });
-  return { message: mail, rows: Array.from({ length: recipients }, (_, i) => queueRow(mail, i + 1)) };
+  const rows = Array.from({ length: recipients }, (_, i) => queueRow(mail, i + 1, fields));
+  return { message: mail, rows };
 }
 
 async function acceptSome(queue: QueueStore, clock: FakeClock, count: number): Promise<Mail[]> {
@@ -215,6 +216,16 @@ describe("an accept that ends between its rows and its message", { skip }, () =>
     assert.equal(await aws.queue.get(mail.message.id), null);
     await assert.rejects(aws.queue.accept(mail.message, mail.rows), { name: "GivenUpError" });
   });
+
+  test("is given up when its rows come due, if they are to be sent later", async () => {
+    const clock = fakeClock();
+    await using aws = await faultyAwsQueue(clock);
+    const mail = mailOf(clock, 3, { state: "deferred", dueAt: clock.in(2 * HOUR) });
+    await cutOff(aws, mail);
+    await clock.advance(2 * HOUR);
+    assert.equal((await aws.queue.sweep()).fed, 0);
+    assert.deepEqual(await aws.queue.counts(), []);
+  });
 });
 
 describe("SQS fails", { skip }, () => {
@@ -280,6 +291,16 @@ describe("SQS fails", { skip }, () => {
     assert.deepEqual(await aws.queue.renew(leases, clock.in(HOUR)), [true, true, true]);
     assert.deepEqual(await deliver(aws.queue, taken), [true, true, true]);
     assert.deepEqual(await statesOf(aws, mails), ["delivered", "delivered", "delivered"]);
+  });
+
+  test("a take that a stop cuts off ends empty", async () => {
+    const clock = fakeClock();
+    await using aws = await faultyAwsQueue(clock);
+    const waiting = aws.queue.take(takeRequest({ waitMs: HOUR }));
+    await aws.queue.take(takeRequest()); // by now the first one polls
+    await aws.queue.stop();
+    assert.deepEqual(await waiting, []);
+    assert.deepEqual(await aws.queue.take(takeRequest()), []);
   });
 
   test("a message in the queue that is no signal is taken away and told of", async () => {
