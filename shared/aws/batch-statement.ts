@@ -143,9 +143,14 @@ async function send(
     );
     return writes.map((_, i) => Responses[i]?.Error ?? null);
   } catch (error) {
-    if (hasName(error, "UnknownOperationException")) return null;
+    if (isUnknownCall(error)) return null;
     throw error;
   }
+}
+
+/** Some local servers answer a call that they do not have with a page, which the SDK cannot read as JSON. */
+function isUnknownCall(error: unknown): boolean {
+  return hasName(error, "UnknownOperationException") || error instanceof SyntaxError;
 }
 
 function isThrottle(error: unknown): boolean {
