@@ -208,7 +208,7 @@ function configOf({ smtpPort, httpPort, sinkPort }: Record<"smtpPort" | "httpPor
       default: {
         host: "127.0.0.1",
         port: sinkPort,
-        connections: 20,
+        connections: 50,
         connectionCache: { ttl: 5_000, reuseCount: 1_000_000 },
       },
     },

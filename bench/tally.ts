@@ -3,7 +3,7 @@
 import type { AwsAnswer, AwsRequest } from "../test/support/aws-proxy.ts";
 
 export interface Tally {
-  /** Requests by operation, failed ones too. */
+  /** Requests by operation, failed ones too; not those of Lambda itself, which reads the table's stream at no price. */
   readonly calls: ReadonlyMap<string, number>;
   readonly writeUnits: number;
   readonly readUnits: number;
@@ -24,6 +24,7 @@ export interface Counter {
 }
 
 const SQS_CHUNK_BYTES = 65_536;
+const LAMBDAS_OWN = new Set(["DescribeTable", "DescribeStream", "GetShardIterator", "GetRecords"]);
 const READS = new Set(["GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"]);
 
 export function counter(): Counter {
@@ -41,6 +42,7 @@ export function counter(): Counter {
   return {
     count(request, answer) {
       const { service, operation, method } = request;
+      if (LAMBDAS_OWN.has(operation)) return;
       calls.set(operation, (calls.get(operation) ?? 0) + 1);
       if (service === "sqs") countSqs(request, answer);
       const isPut = method === "PUT" || (method === "POST" && operation !== "DeleteObjects");

@@ -9,7 +9,7 @@ import { join } from "node:path";
 
 import type { DynamoDBBatchResponse } from "aws-lambda";
 
-import { SECOND } from "#shared/domain/units.ts";
+import { MINUTE, SECOND } from "#shared/domain/units.ts";
 import { loadConfig } from "#shared/runtime/config.ts";
 import { createLog } from "#shared/runtime/log.ts";
 
@@ -21,8 +21,8 @@ import { loadLambdas, MAX_GATEWAY_BYTES } from "./lambdas.ts";
 import { readTableStream } from "./table-stream.ts";
 import { makeInstallation } from "./wire.ts";
 
-/** On AWS every minute: here nobody has that patience. */
-const SWEEP_MS = 5 * SECOND;
+/** As the stacks schedule it. */
+const SWEEP_MS = MINUTE;
 const DRAIN_MS = 5 * SECOND;
 
 const clock = systemClock;
