@@ -21,7 +21,7 @@ import { beside } from "./beside.ts";
 import type { BodyRef } from "./body-store.ts";
 import { messageKey } from "./keys.ts";
 import { acceptMessage } from "./queue-accept.ts";
-import { itemReader, leaseBook, ticketBook } from "./queue-context.ts";
+import { inTurns, itemReader, leaseBook, messageOf, ticketBook } from "./queue-context.ts";
 import type { QueueBodies, QueueContext, QueueTrouble } from "./queue-context.ts";
 import { historyEnd, readMessage } from "./queue-finish.ts";
 import { countRows, listRows } from "./queue-list.ts";
@@ -81,6 +81,8 @@ export function dynamoQueueStore(deps: DynamoQueueStoreDeps): DynamoQueueStore {
       const item = await context.read(messageKey(id));
       return item && bodyRefOfItem(item);
     },
+
+    messages: (ids) => inTurns(ids, async (id) => messageOf(context, await context.read(messageKey(id)))),
 
     async get(id) {
       const stored = await readMessage(context, id);

@@ -68,13 +68,14 @@ async function deliverAll(aws: FaultyAwsQueue, record = delivered): Promise<numb
 }
 
 describe("what mail costs", { skip: noLocalAws() }, () => {
-  test("mail to one recipient takes 5 write units from accept to its delivery at the first try", async () => {
+  test("mail to one recipient takes 5 write units and 1 read unit from accept to its delivery at the first try", async () => {
     const clock = fakeClock();
     await using aws = await faultyAwsQueue(clock);
     const mail = ordinaryMail({ acceptedAt: clock.now() });
     await aws.queue.accept(mail, [queueRow(mail, 1, { recipient: address("a.customer@gmail.example") })]);
     assert.equal(await deliverAll(aws), 1);
     assert.equal(aws.faults.capacity.write, 5);
+    assert.equal(aws.faults.capacity.read, 1);
   });
 
   test("an item of more than 1 KiB takes a unit more for each of its three writes, and nothing else changes", async () => {
