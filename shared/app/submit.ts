@@ -25,6 +25,7 @@ import { later, MINUTE } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { BodyStore } from "../ports/body-store.ts";
 import type { QueueStore } from "../ports/queue-store.ts";
+import type { SenderSettings } from "../ports/sender-directory.ts";
 import type { SuppressionStore } from "../ports/suppression-store.ts";
 import type { Observer } from "./observer.ts";
 
@@ -43,6 +44,8 @@ export interface Submission {
   readonly smtputf8: boolean;
   /** Not to be tried before; null: at once. */
   readonly notBefore: EpochMs | null;
+  /** What the operator's directory says of the sender. */
+  readonly settings?: SenderSettings;
   /** The id to accept it under, chosen so that a second try is seen as the first one again; left out: a new one. */
   readonly id?: MessageId;
   /** Our own report on a failed delivery, with the id that makes a second try to submit it harmless. */
@@ -164,6 +167,7 @@ function messageOf(
     messageIdHeader: taken.messageIdHeader,
     from: taken.from,
     subject: taken.subject,
+    fbl: submission.settings?.fbl ?? taken.fbl,
     recipientCount,
     smtputf8:
       submission.smtputf8 && (taken.smtputf8Headers || (returnPath !== null && needsSmtputf8(returnPath))),
@@ -171,10 +175,12 @@ function messageOf(
   };
 }
 
-/** The latest of what was asked for: now, `notBefore`, and a Date header that lies ahead; never past `queue.maxDelayMs`. */
+/** The latest of what was asked for: now, `notBefore`, the operator's own, and a Date header that lies ahead; never past `queue.maxDelayMs`. */
 function dueTime(config: Config, submission: Submission, taken: IntakeResult, now: EpochMs): EpochMs {
   const wishes: number[] = [now];
-  if (submission.notBefore !== null) wishes.push(submission.notBefore);
+  for (const asked of [submission.notBefore, submission.settings?.notBefore ?? null]) {
+    if (asked !== null) wishes.push(asked);
+  }
   if (config.headers.futureDate && taken.date !== null && taken.date > now + FUTURE_DATE_FROM_MS)
     wishes.push(taken.date);
   return Math.min(Math.max(...wishes), later(now, config.queue.maxDelayMs)) as EpochMs;
@@ -184,6 +190,7 @@ function routingFacts(config: Config, submission: Submission, taken: IntakeResul
   const mayRoute = config.headers.allowRoutingHeaders.includes(submission.origin.interface);
   return {
     headerZone: mayRoute ? lastValue(taken.headers, "x-sending-zone") : null,
+    directoryZone: submission.settings?.zone ?? null,
     headers: taken.headers,
     returnPathDomain: submission.returnPath ? domainOf(submission.returnPath) : null,
     recipientDomain: domainOf(recipient),

@@ -5,7 +5,7 @@
  *   row      r recipient   n zone   st state   c createdAt   u dueAt   a attempts   f firstDeferredAt   t lease token
  *            lb leased by  lu leased until (0: not)   la last attempt   fi finishedAt   v return path of its message
  *            fd when the sweep last fed it   ot when an operator last moved it
- *   message  v return path   at acceptedAt   b body   o origin   i Message-ID   m From   h subject   rc recipients   x8 smtputf8
+ *   message  v return path   at acceptedAt   b body   o origin   i Message-ID   m From   h subject   fb X-Fbl   rc recipients   x8 smtputf8
  *            p purpose   r2 where its body is   mz rows in more than one zone   ns recipients suppressed from the start
  *   both     z s w d keys of indexes   ttl   k mark of the last write   g: given up, and never a message
  *
@@ -115,6 +115,7 @@ const MessageShape = z.looseObject({
   i: text,
   m: textOrNull,
   h: textOrNull,
+  fb: text.optional(),
   rc: count,
   x8: z.boolean(),
   p: z.enum(["submitted", "dsn"]),
@@ -144,6 +145,7 @@ export function messageOfItem(item: Item): Message | null {
     messageIdHeader: stored.i,
     from: stored.m as Address | null,
     subject: stored.h,
+    fbl: stored.fb ?? null,
     recipientCount: stored.rc,
     smtputf8: stored.x8,
     purpose: stored.p,
@@ -204,6 +206,7 @@ export function attributesOfMessage(message: Message, bodyRef: string | null): V
     i: message.messageIdHeader,
     m: message.from,
     h: message.subject,
+    ...(message.fbl === null ? {} : { fb: message.fbl }),
     rc: message.recipientCount,
     x8: message.smtputf8,
     p: message.purpose,

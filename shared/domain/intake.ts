@@ -66,6 +66,8 @@ export interface IntakeResult {
   readonly from: Address | null;
   /** Decoded and cut to `MAX_SUBJECT_CHARS`; null: no Subject. */
   readonly subject: string | null;
+  /** Value of X-Fbl, cut to `MAX_FBL_CHARS`; null: none. */
+  readonly fbl: string | null;
   /** The Date that came; null: none, or not a time after 1970 began. */
   readonly date: EpochMs | null;
   /** True: a header that is stored is not ASCII (RFC 6532). */
@@ -73,6 +75,7 @@ export interface IntakeResult {
 }
 
 export const MAX_SUBJECT_CHARS = 128;
+export const MAX_FBL_CHARS = 320;
 /** A From longer than this is not read: a list of thousands would take its time, and is nobody's name. */
 const MAX_FROM_BYTES = 8 * KIB;
 /** Message records are small: a longer Message-ID is kept cut, and the header itself stays whole. */
@@ -209,6 +212,7 @@ function rewriteHeaders(
     messageIdHeader: messageIdHeader.slice(0, MAX_MESSAGE_ID_CHARS),
     from: readFrom(headers),
     subject: readSubject(headers),
+    fbl: firstValue(headers, "x-fbl")?.slice(0, MAX_FBL_CHARS) || null,
     date,
     smtputf8Headers: !isAscii(block),
   };

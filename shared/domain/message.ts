@@ -17,6 +17,8 @@ export interface Message {
   readonly from: Address | null;
   /** Decoded and cut, for lists and DSN; null: no Subject. */
   readonly subject: string | null;
+  /** Value of X-Fbl, by which a sender of many knows what a report is of; null: none. */
+  readonly fbl: string | null;
   readonly recipientCount: number;
   /** True: it can only be sent to a peer with SMTPUTF8 (RFC 6531): a header or the return path is not ASCII. */
   readonly smtputf8: boolean;

@@ -1,6 +1,6 @@
 /**
- * Which zone a recipient's mail goes by, in ZoneMTA's order: the zone that a permitted X-Sending-Zone names, a routing header
- * (the lowest in the message wins), the domain of the return path, the recipient's domain, the client's IP, the default zone.
+ * Which zone a recipient's mail goes by, in ZoneMTA's order: the zone that a permitted X-Sending-Zone names, the one that the
+ * operator's directory names for the sender, a routing header (the lowest in the message wins), the domain of the return path, the recipient's domain, the client's IP, the default zone.
  * Domains and addresses match exactly: `example.com` does not speak for `mail.example.com`.
  */
 
@@ -13,6 +13,8 @@ import type { Zone, ZoneName, ZoneRoutes } from "./zone.ts";
 export interface RoutingFacts {
   /** Value of X-Sending-Zone when the origin may choose its zone; null: it may not, or did not. */
   readonly headerZone: string | null;
+  /** What the operator's directory says of the sender; null: nothing. */
+  readonly directoryZone: string | null;
   readonly headers: HeaderList;
   /** Null: an empty return path. */
   readonly returnPathDomain: Domain | null;
@@ -32,8 +34,9 @@ export function zoneRouter(
   const bySender = table(zones, (routes) => routes.senderDomains);
   const byRecipient = table(zones, (routes) => routes.recipientDomains);
   const byOrigin = table(zones, (routes) => routes.originAddresses);
-  return ({ headerZone, headers, returnPathDomain, recipientDomain, originIp }) =>
+  return ({ headerZone, directoryZone, headers, returnPathDomain, recipientDomain, originIp }) =>
     namedZone(zones, headerZone) ??
+    namedZone(zones, directoryZone) ??
     zoneByHeader(byHeader, headers) ??
     lookUp(bySender, returnPathDomain) ??
     lookUp(byRecipient, recipientDomain) ??

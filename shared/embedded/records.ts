@@ -92,6 +92,7 @@ const MessageShape = z.looseObject({
   messageIdHeader: text,
   from: textOrNull,
   subject: textOrNull,
+  fbl: textOrNull,
   recipientCount: count,
   smtputf8: z.boolean(),
   purpose: z.enum(["submitted", "dsn"]),

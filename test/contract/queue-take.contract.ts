@@ -46,6 +46,15 @@ export function queueTakeContract(backendName: string, open: OpenBackend): void 
       assert.deepEqual(await backend.queue.get(accepted.id), { message: accepted, rows });
     });
 
+    test("what the sender calls his campaign comes back with the message", async () => {
+      const clock = fakeClock();
+      await using opened = await open(clock);
+      const { backend } = opened;
+      const accepted = message({ acceptedAt: clock.now(), fbl: "campaign-7" });
+      await backend.queue.accept(accepted, [queueRow(accepted, 1)]);
+      assert.deepEqual((await backend.queue.get(accepted.id))?.message, accepted);
+    });
+
     test("a message that was never accepted is null", async () => {
       await using opened = await open(fakeClock());
       assert.equal(await opened.backend.queue.get(message().id), null);

@@ -44,6 +44,7 @@ export function message(fields: Partial<Message> = {}): Message {
     messageIdHeader: "<id@sender.example>",
     from: address("sender@sender.example"),
     subject: "hello",
+    fbl: null,
     recipientCount: 1,
     smtputf8: false,
     purpose: "submitted",

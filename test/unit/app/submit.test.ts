@@ -2,10 +2,15 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { domainOf } from "#shared/domain/address.ts";
+import { parseDomain } from "#shared/domain/address.ts";
+import type { Domain } from "#shared/domain/address.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import type { MessageId } from "#shared/domain/ids.ts";
+import { MAX_FBL_CHARS } from "#shared/domain/intake.ts";
+import { NO_ROUTE } from "#shared/domain/outcome.ts";
 import { DAY, HOUR, MINUTE } from "#shared/domain/units.ts";
 import type { Backend } from "#shared/ports/backend.ts";
+import type { SenderSettings } from "#shared/ports/sender-directory.ts";
 import { openApp, submission } from "../../support/app.ts";
 import { bodyOf } from "../../support/backend.ts";
 import { address, newMessageId } from "../../support/builders.ts";
@@ -165,6 +170,76 @@ describe("submit", () => {
     };
     assert.equal(await zoneOf("api"), "bulk");
     assert.equal(await zoneOf("feeder"), "default");
+  });
+
+  test("reaches a zone whatever capitals its name is written in, and never one that nobody serves", async () => {
+    await using app = await openApp({ zones: { Bulk: {} } });
+    const { origin } = submission();
+    const zoneOf = async (header: string | null, directory: string | null): Promise<string | undefined> => {
+      const text = `${header === null ? "" : `X-Sending-Zone: ${header}\r\n`}Subject: x\r\n\r\nx\r\n`;
+      const settings = { zone: directory, notBefore: null, fbl: null };
+      const { messageId } = await app.submit(
+        submission({ text, origin: { ...origin, interface: "api" }, settings }),
+      );
+      return (await app.backend.queue.get(messageId))?.rows[0]?.zone;
+    };
+    assert.equal(await zoneOf(" BULK ", null), "bulk");
+    assert.equal(await zoneOf(null, "Bulk"), "bulk");
+    assert.equal(await zoneOf("bluk", null), "default");
+    assert.equal(await zoneOf(null, "bluk"), "default");
+    assert.equal(await zoneOf("bounces", "bulk"), "bounces", "who may choose has the last word");
+  });
+
+  test("waits for what the operator's directory says, a year at most, and the year is not held against the mail", async () => {
+    await using app = await openApp();
+    const { clock } = app;
+    const settings = { zone: null, notBefore: clock.in(500 * DAY), fbl: null };
+    const { messageId } = await app.submit(submission({ notBefore: clock.in(HOUR), settings }));
+    const rowNow = async () => (await app.backend.queue.get(messageId))?.rows[0];
+    assert.equal((await rowNow())?.dueAt, clock.in(365 * DAY));
+    await clock.advance(365 * DAY);
+    const outcome = {
+      kind: "deferred",
+      cause: "connect",
+      reply: null,
+      detail: "down",
+      route: NO_ROUTE,
+    } as const;
+    await app.settleAll(await app.take(), outcome);
+    assert.equal((await rowNow())?.state, "deferred", "five days in the queue are five days of trying");
+  });
+
+  test("keeps X-Fbl with the message, the operator's before the client's", async () => {
+    await using app = await openApp();
+    const text = "X-Fbl: campaign-7\r\nSubject: x\r\n\r\nx\r\n";
+    const fblOf = async (
+      settings: SenderSettings | null,
+      from = text,
+    ): Promise<string | null | undefined> => {
+      const { messageId } = await app.submit(submission({ text: from, ...(settings && { settings }) }));
+      return (await app.backend.queue.get(messageId))?.message.fbl;
+    };
+    assert.equal(await fblOf(null), "campaign-7");
+    assert.equal(await fblOf({ zone: null, notBefore: null, fbl: "ours" }), "ours");
+    assert.equal(await fblOf(null, "X-Fbl: \r\n\r\nx\r\n"), null);
+    assert.equal((await fblOf(null, `X-Fbl: ${"y".repeat(900)}\r\n\r\nx\r\n`))?.length, MAX_FBL_CHARS);
+  });
+
+  test("finds a suppressed recipient however his domain is spelt, also when his local part is not ASCII", async () => {
+    await using app = await openApp();
+    await app.backend.suppressions.add({ domain: parseDomain("xn--jgeva-dua.ee") as Domain, reason: null });
+    await app.backend.suppressions.add({ address: address("õun@apple.example"), reason: null });
+    const suppressed = [
+      "jõgeva@jõgeva.ee",
+      "x@JÕGEVA.ee",
+      "õ@xn--jgeva-dua.ee",
+      "ÕUN@Apple.EXAMPLE",
+      "o\u0303un@apple.example",
+    ];
+    const recipients = [...suppressed, "oun@apple.example"].map(address);
+    const { rows } = await app.submit(submission({ recipients, smtputf8: true }));
+    const free = rows.filter(({ state }) => state !== "suppressed").map(({ recipient }) => recipient);
+    assert.deepEqual(free, ["oun@apple.example"]);
   });
 
   test("accepts the report of the same events once", async () => {
