@@ -20,8 +20,12 @@ export interface LeaseKeeper {
   run(stop: AbortSignal): Promise<void>;
 }
 
-/** A lease nearer to its end than this is not worth starting: a clock may differ by as much from the clock of the store. */
+/**
+ * A lease nearer to its end than this is not worth starting: a clock may differ by as much from the clock of the store. Of a short
+ * lease it is a part, for one that is renewed in thirds has always more than that left.
+ */
 const START_MARGIN_MS = 10 * SECOND;
+const START_MARGIN_SHARE = 1 / 4;
 const RENEW_BATCH = 500;
 
 export function leaseKeeper(deps: {
@@ -32,6 +36,7 @@ export function leaseKeeper(deps: {
 }): LeaseKeeper {
   const held = new Map<RowId, { lease: Lease; until: EpochMs }>();
   const { queue, clock, leaseMs } = deps;
+  const startMarginMs = Math.min(START_MARGIN_MS, leaseMs * START_MARGIN_SHARE);
 
   async function renewAll(): Promise<void> {
     const entries = [...held.values()];
@@ -60,7 +65,7 @@ export function leaseKeeper(deps: {
     },
     mayStart(lease) {
       const entry = held.get(lease.row.id);
-      return entry?.lease === lease && entry.until > later(clock.now(), START_MARGIN_MS);
+      return entry?.lease === lease && entry.until > later(clock.now(), startMarginMs);
     },
     async run(stop) {
       while (!stop.aborted) {

@@ -1,15 +1,20 @@
 /**
- * The store of a relay in a test's process, on the local AWS: an installation of its own, and what the Lambda of events does, done
- * by a reader of the table's stream.
+ * The store of a relay in a test's process, on the local AWS: an installation of its own or one that it shares with others, and
+ * what the Lambda of events does, done by a reader of the table's stream.
  */
 
 import { bootstrapAws, DEFAULT_VISIBILITY_MS } from "#shared/aws/bootstrap.ts";
+import { awsClients, endpointsOf } from "#shared/aws/clients.ts";
+import type { AwsClients } from "#shared/aws/clients.ts";
 import { eventsOfRecord } from "#shared/aws/event-stream.ts";
 import type { StreamRecord } from "#shared/aws/event-stream.ts";
+import type { AwsNames } from "#shared/aws/names.ts";
 import { openAws } from "#shared/aws/open.ts";
 import { reportEvents } from "#shared/app/report-bounces.ts";
 import type { Submit } from "#shared/app/submit.ts";
+import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
+import type { ZoneName } from "#shared/domain/zone.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import { readTableStream } from "../../sender/aws-local/table-stream.ts";
 import { AWS_TERMS } from "../../sender/store-terms.ts";
@@ -17,68 +22,100 @@ import { systemClock } from "../../sender/system-clock.ts";
 import { sharedLocalAws } from "./aws-backend.ts";
 import type { RelayStore } from "./relay.ts";
 
-export async function awsRelayStore(config: Config): Promise<RelayStore> {
+export interface AwsInstallation {
+  readonly names: AwsNames;
+  /** Variables that lead to it. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+const DEFAULT_ZONES = ["default", "bounces"] as ZoneName[];
+/** As of a sender, so that what is tested is what runs (sender/aws/wire.ts). */
+const LINGER_MS = 50;
+
+/** A new one on the local AWS of this file. */
+export async function newAwsInstallation({
+  zones = DEFAULT_ZONES,
+  stream = false,
+}: { zones?: readonly ZoneName[]; stream?: boolean } = {}): Promise<AwsInstallation> {
   const aws = await sharedLocalAws();
   const names = aws.newNames();
+  const { clients, env } = aws;
+  await bootstrapAws({ clients, names, zones, visibilityMs: DEFAULT_VISIBILITY_MS, stream });
+  return { names, env };
+}
+
+export function clientsOf(env: Readonly<Record<string, string>>): AwsClients {
+  const { AWS_REGION: region = "", AWS_ACCESS_KEY_ID = "", AWS_SECRET_ACCESS_KEY = "" } = env;
+  const credentials = { accessKeyId: AWS_ACCESS_KEY_ID, secretAccessKey: AWS_SECRET_ACCESS_KEY };
+  return awsClients({ endpoints: endpointsOf(env), region, credentials });
+}
+
+export async function awsRelayStore(
+  config: Config,
+  options: { installation?: AwsInstallation; clock?: Clock },
+): Promise<RelayStore> {
+  const { clock = systemClock } = options;
   const zones = [...config.zones.keys()];
-  const clients = aws.newClients();
+  const installation = options.installation ?? (await newAwsInstallation({ zones, stream: true }));
+  const backend = await openAwsBackend(installation, { config, clock });
+  const reportBounces = (submit: Submit): AsyncDisposable =>
+    bounceReporter({ installation, config, backend, submit });
+  return { backend, terms: AWS_TERMS, ...(options.installation ? {} : { reportBounces }) };
+}
+
+/** Closes its clients with itself. */
+export async function openAwsBackend(
+  { names, env }: AwsInstallation,
+  { config, clock }: { config: Config; clock: Clock },
+): Promise<Backend> {
+  const clients = clientsOf(env);
+  const zones = [...config.zones.keys()];
   const { historyMs } = config.queue;
-  await bootstrapAws({ clients, names, zones, visibilityMs: DEFAULT_VISIBILITY_MS, stream: true });
-  const backend = await openAws({ clients, names, clock: systemClock, zones, historyMs });
-  const endpoint = aws.env["AWS_ENDPOINT_URL_DYNAMODB"] ?? aws.env["AWS_ENDPOINT_URL"] ?? "";
+  const backend = await openAws({ clients, names, clock, zones, historyMs, lingerMs: LINGER_MS });
   return {
-    backend: {
-      ...backend,
-      async close() {
-        await backend.close();
-        clients.close();
-      },
+    ...backend,
+    async close() {
+      await backend.close();
+      clients.close();
     },
-    terms: AWS_TERMS,
-    reportBounces: (submit) => bounceReporter({ endpoint, table: names.table, config, backend, submit }),
   };
 }
 
 interface ReporterOptions {
-  readonly endpoint: string;
-  readonly table: string;
+  readonly installation: AwsInstallation;
   readonly config: Config;
   readonly backend: Backend;
   readonly submit: Submit;
 }
 
-function bounceReporter({ endpoint, table, config, backend, submit }: ReporterOptions): AsyncDisposable {
+function bounceReporter({ installation, config, backend, submit }: ReporterOptions): AsyncDisposable {
   const stop = new AbortController();
-  const observer = {
-    accepted: () => undefined,
-    notAccepted: () => undefined,
-    settled: () => undefined,
-    settledLate: () => undefined,
-    bounceSent: () => undefined,
-  };
   const fail = (error: unknown): void => {
     if (!stop.signal.aborted) process.emitWarning(String(error));
   };
+  const { queue, bodies } = backend;
+  const reporting = {
+    config,
+    queue,
+    bodies,
+    submit,
+    clock: systemClock,
+    observer: {
+      accepted: () => undefined,
+      notAccepted: () => undefined,
+      settled: () => undefined,
+      settledLate: () => undefined,
+      bounceSent: () => undefined,
+    },
+    onUnreportable: (_: unknown, error: unknown) => fail(error),
+  };
   const reading = readTableStream({
-    endpoint,
-    table,
+    endpoint: endpointsOf(installation.env).dynamo ?? "",
+    table: installation.names.table,
     clock: systemClock,
     stop: stop.signal,
     async consume(records) {
-      const events = (records as readonly StreamRecord[]).flatMap(eventsOfRecord);
-      const { queue, bodies } = backend;
-      await reportEvents(
-        {
-          config,
-          queue,
-          bodies,
-          submit,
-          clock: systemClock,
-          observer,
-          onUnreportable: (_, error) => fail(error),
-        },
-        events,
-      );
+      await reportEvents(reporting, (records as readonly StreamRecord[]).flatMap(eventsOfRecord));
       return null;
     },
     onError: fail,

@@ -10,6 +10,7 @@ import { join } from "node:path";
 
 import { pino } from "pino";
 
+import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
 import { parseDkimKey } from "#shared/domain/dkim.ts";
 import type { MessageId, WorkerId } from "#shared/domain/ids.ts";
@@ -32,6 +33,7 @@ import { observer } from "../../sender/observe.ts";
 import { EMBEDDED_TERMS } from "../../sender/store-terms.ts";
 import type { StoreTerms } from "../../sender/store-terms.ts";
 import { systemClock } from "../../sender/system-clock.ts";
+import type { AwsInstallation } from "./aws-relay-store.ts";
 import { startWorker } from "../../sender/worker.ts";
 import type { Worker } from "../../sender/worker.ts";
 
@@ -54,6 +56,10 @@ export interface RelayOptions {
   readonly dns: Dns;
   /** Default: embedded. A file that says `aws` calls `stopLocalAwsAtEnd`. */
   readonly backend?: "embedded" | "aws";
+  /** Which one on AWS, so that relays share it; default: a new one, whose bounces are reported. */
+  readonly installation?: AwsInstallation;
+  /** Default: that of the machine. */
+  readonly clock?: Clock;
   /** A folder of the test's own, which it removes itself; default: a new one. */
   readonly folder?: string;
   /** Log lines on stdout from this level; default: none. */
@@ -67,13 +73,15 @@ const DRAIN_MS = 5_000;
 export async function startRelay(options: RelayOptions): Promise<Relay> {
   const folder = options.folder ?? (await mkdtemp(join(tmpdir(), "zonefleet-test-")));
   const config = parseConfig(withDefaults(options.config ?? {}), { source: null, baseDir: folder });
-  const clock = systemClock;
+  const { clock = systemClock } = options;
   const log = pino({ level: options.logLevel ?? "silent" });
-  const store = await (options.backend === "aws" ? awsStore(config) : embeddedStore(folder, config));
+  const store = await (options.backend === "aws"
+    ? awsStore(config, options)
+    : embeddedStore(folder, config, clock));
   const { backend, terms } = store;
   const metrics = createMetrics({
     zones: config.zones.keys(),
-    readStore: async () => ({ queued: 0, deferred: 0, blacklisted: 0 }),
+    readStore: async () => ({ queued: 0, deferred: 0, blacklisted: 0, slowed: 0 }),
     totals: async () => null,
     onError: (error) => log.error({ err: error }),
   });
@@ -105,6 +113,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     }),
     connectOptions: {},
     post: httpPost(),
+    onSlower: () => undefined,
     observer: observer({ log, metrics, clock }),
     onConnections: () => undefined,
     onError: (what, error, fields) => log.error({ err: error, ...fields }, what),
@@ -155,15 +164,19 @@ export interface RelayStore {
   readonly reportBounces?: (submit: Submit) => AsyncDisposable;
 }
 
-async function embeddedStore(folder: string, { queue: { historyMs } }: Config): Promise<RelayStore> {
-  const backend = await openEmbedded({ dataDir: folder, clock: systemClock, historyMs });
+async function embeddedStore(
+  folder: string,
+  { queue: { historyMs } }: Config,
+  clock: Clock,
+): Promise<RelayStore> {
+  const backend = await openEmbedded({ dataDir: folder, clock, historyMs });
   return { backend, terms: EMBEDDED_TERMS };
 }
 
 /** Loaded when it is wanted: the SDK takes a while. */
-async function awsStore(config: Config): Promise<RelayStore> {
+async function awsStore(config: Config, options: RelayOptions): Promise<RelayStore> {
   const { awsRelayStore } = await import("./aws-relay-store.ts");
-  return awsRelayStore(config);
+  return awsRelayStore(config, options);
 }
 
 function withDefaults(config: ConfigInput): ConfigInput {
