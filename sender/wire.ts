@@ -3,6 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { hostname as systemHostname, networkInterfaces } from "node:os";
 
+import { readStore } from "#shared/app/health.ts";
 import { parseDkimKey } from "#shared/domain/dkim.ts";
 import { messageIds } from "#shared/domain/ids.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
@@ -103,6 +104,11 @@ export async function wireWorker({
       if (reused !== undefined) metrics.connectionReuses.inc(reused);
     },
     post: httpPost(),
+    onSlower: ({ zone, site, step, until, response }) => {
+      metrics.slowdowns.inc({ zone });
+      const fields = { component: "zone", zone, site, step, until: new Date(until).toISOString(), response };
+      log.warn(fields, "site slowed down");
+    },
     onError,
     frontDoors: [
       ...config.smtpInterfaces.map((each) => feederDoor(each, doorDeps)),
@@ -143,15 +149,6 @@ async function openStore({ aws, dataDir, config }: Settings, log: Logger): Promi
 function tellSetAside(log: Logger): (record: SetAsideRecord) => void {
   return ({ table, key, error }) =>
     log.error({ component: "store", table, key, error }, "record set aside: it cannot be read");
-}
-
-async function readStore({ queue, limits }: Backend) {
-  const counts = await queue.counts();
-  return {
-    queued: counts.reduce((sum, { queued, leased }) => sum + queued + leased, 0),
-    deferred: counts.reduce((sum, { deferred }) => sum + deferred, 0),
-    blacklisted: (await limits.blocked()).length,
-  };
 }
 
 /** Where mail for us would come in: an MX list that names one of these leads back here. */

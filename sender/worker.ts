@@ -6,6 +6,8 @@
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Config, EventReceiver } from "#shared/domain/config.ts";
 import type { MessageId, WorkerId } from "#shared/domain/ids.ts";
+import { bounceRules } from "#shared/domain/own-bounce-rules.ts";
+import type { BounceRules, OwnBounceRule } from "#shared/domain/own-bounce-rules.ts";
 import { MINUTE, SECOND, later } from "#shared/domain/units.ts";
 import type { Relay } from "#shared/domain/zone.ts";
 import type { Observer } from "#shared/app/observer.ts";
@@ -16,6 +18,7 @@ import { settler } from "#shared/app/settle.ts";
 import type { Submit } from "#shared/app/submit.ts";
 import { submitter } from "#shared/app/submit.ts";
 import type { Backend } from "#shared/ports/backend.ts";
+import type { SlowedSite } from "#shared/ports/limit-store.ts";
 import type { ResolveMx } from "./delivery/resolve-mx.ts";
 import type { Signer } from "./delivery/sign.ts";
 import type { ConnectOptions } from "./delivery/connect.ts";
@@ -23,6 +26,7 @@ import { blockedEgressView } from "./zone/blocked-egress.ts";
 import { connectionSlots } from "./zone/connection-slots.ts";
 import type { ConnectionSlots } from "./zone/connection-slots.ts";
 import { openZone } from "./zone/open-zone.ts";
+import { slowedSites } from "./zone/slowed-sites.ts";
 import { repeat } from "./repeat.ts";
 import type { StoreTerms } from "./store-terms.ts";
 
@@ -43,6 +47,8 @@ export interface WorkerDeps {
   /** How receivers of events are reached. */
   readonly post: Post;
   readonly onConnections: (change: { idle?: number; reused?: number }) => void;
+  /** A zone sends more slowly to a site, which asked for it. */
+  readonly onSlower: (entry: SlowedSite) => void;
   readonly onError: (what: string, error: unknown, fields?: Readonly<Record<string, unknown>>) => void;
   /** The ways in: each is started with the use case that takes mail. */
   readonly frontDoors: readonly ((submit: Submit) => Promise<FrontDoor>)[];
@@ -61,6 +67,8 @@ export interface FrontDoor {
 export interface Worker {
   readonly frontDoors: readonly FrontDoor[];
   readonly submit: Submit;
+  /** From now on replies are judged by these rules first: what a reload of the operator's file ends in. */
+  replaceBounceRules(own: readonly OwnBounceRule[]): void;
   /** Resolves when all is finished, after `graceMs` at the latest and then with what was in flight cut off. */
   drain(graceMs: number): Promise<void>;
 }
@@ -69,7 +77,8 @@ const HEARTBEAT_MS = 20 * SECOND;
 /** A worker that has not been heard of for this long is dead. */
 const HEARTBEAT_TTL_MS = MINUTE;
 const REPORT_MS = SECOND / 2;
-const BLOCKED_MS = 3 * SECOND;
+/** How often what all processes share is read again. */
+const VIEW_MS = 3 * SECOND;
 const SLOTS_TIDY_MS = 2 * SECOND;
 /** Of the grace, what is kept for cutting off and writing what is left. */
 const CUT_MS = 2 * SECOND;
@@ -78,6 +87,7 @@ export async function startWorker(deps: WorkerDeps): Promise<Worker> {
   const { backend, clock, terms, worker } = deps;
   const submit = submitter({ ...deps, ...backend });
   const slots = connectionSlots({ ...deps, limits: backend.limits, holder: worker, terms: terms.slots });
+  const rules = bounceRules(deps.config.bounces.rules);
   const stop = new AbortController();
   const grace = new AbortController();
   const chores = startChores(deps, { submit, slots }, stop.signal);
@@ -89,10 +99,11 @@ export async function startWorker(deps: WorkerDeps): Promise<Worker> {
     await Promise.all([...frontDoors.map((door) => door.drain(0)), chores]);
     throw error;
   }
-  const zones = startZones(deps, slots, { stop: stop.signal, grace: grace.signal });
+  const zones = startZones(deps, { slots, rules }, { stop: stop.signal, grace: grace.signal });
   return {
     frontDoors,
     submit,
+    replaceBounceRules: (own) => rules.replace(own),
     async drain(graceMs) {
       stop.abort(); // before the doors: a delivery begun while they wait for a slow client would have no time left
       const cut = clock.sleep(Math.max(0, graceMs - CUT_MS), grace.signal).then(() => grace.abort());
@@ -109,27 +120,36 @@ export async function startWorker(deps: WorkerDeps): Promise<Worker> {
 
 function startZones(
   deps: WorkerDeps,
-  slots: ConnectionSlots,
+  { slots, rules }: { slots: ConnectionSlots; rules: BounceRules },
   { stop, grace }: { stop: AbortSignal; grace: AbortSignal },
 ): Promise<unknown> {
   const { config, backend, clock } = deps;
   const blocked = blockedEgressView({ limits: backend.limits, clock });
-  const settle = settler({ ...deps, queue: backend.queue, limits: blocked });
+  const slowed = slowedSites({
+    limits: backend.limits,
+    clock,
+    onSlower: deps.onSlower,
+  });
+  const settle = settler({
+    ...deps,
+    queue: backend.queue,
+    limits: blocked,
+    classify: rules.classify,
+    slowDown: (complaint) => slowed.slowDown(complaint),
+  });
   const sandbox: Relay | null = config.sandbox.enabled
     ? { host: config.sandbox.host, port: config.sandbox.port, auth: null, secure: false }
     : null;
-  const shared = { ...deps, settle, slots, blocked, sandbox };
-  const refreshing = repeat(
-    clock,
-    BLOCKED_MS,
-    stop,
-    () => blocked.refresh(),
-    (error) => deps.onError("blocked addresses", error),
-  );
+  const shared = { ...deps, settle, slots, blocked, slowed, sandbox };
+  const failed = (what: string) => (error: unknown) => deps.onError(what, error);
+  const refreshing = [
+    repeat(clock, VIEW_MS, stop, () => blocked.refresh(), failed("blocked addresses")),
+    repeat(clock, VIEW_MS, stop, () => slowed.refresh(), failed("slowed sites")),
+  ];
   const running = [...config.zones.values()]
     .filter((zone) => !zone.disabled)
     .map((zone) => openZone(zone, shared, { stop, grace }));
-  return Promise.all([...running, refreshing]);
+  return Promise.all([...running, ...refreshing]);
 }
 
 /** What goes on beside the mail: heartbeat, housekeeping, reports. Each goes on after an error. */

@@ -25,6 +25,8 @@ export interface ConnectionSlots {
   release(key: SlotKey): Promise<void>;
   /** True: there are more connections here than slots, for others may have some that lapsed. Let one that ends be the last. */
   isOver(key: SlotKey): boolean;
+  /** Give back the slots of a site whose limit has gone down: connections end with the mail they carry, and new ones ask anew. */
+  surrender(key: Pick<SlotKey, "zone" | "site">): void;
   /** Stay the holder of all that is held; to be called many times in `SLOT_MS`. */
   renew(): Promise<void>;
   /** Give back what has not been used since the last time. */
@@ -79,6 +81,8 @@ export function connectionSlots(deps: ConnectionSlotsDeps): ConnectionSlots {
 
     isOver: (key) => [siteKey(key), zoneKey(key)].some((each) => slices.get(each)?.isOver === true),
 
+    surrender: (key) => slices.get(siteKey(key))?.surrender(),
+
     async renew() {
       const until = lease.next();
       if (!(await limits.renewSlots(holder, until))) lose();
@@ -94,7 +98,7 @@ export function connectionSlots(deps: ConnectionSlotsDeps): ConnectionSlots {
   };
 }
 
-function siteKey({ zone, site }: SlotKey): string {
+function siteKey({ zone, site }: Pick<SlotKey, "zone" | "site">): string {
   return `site ${zone} ${site}`;
 }
 

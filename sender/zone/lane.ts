@@ -9,12 +9,15 @@
  * L4 A site that cannot be reached is probed by one job at a time; the others are put off without counting as tried.
  * L5 Of each connection the outcome of one mail at most is not written: the next may begin, and ends when that is. So a process
  *    that is killed leaves one mail for each open connection that may come twice, however fast the peer takes them.
+ * L6 A site that asked for less mail gets it (domain/pace.ts): what this process has of its slots goes back, so that all processes
+ *    together come down to fewer connections, and each job needs a permit of the rate that they share.
  */
 
 import type { Domain } from "#shared/domain/address.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
 import type { Lease } from "#shared/domain/queue-row.ts";
+import { connectionsAt } from "#shared/domain/pace.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import { later, MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { Zone } from "#shared/domain/zone.ts";
@@ -23,13 +26,16 @@ import type { Delivered } from "../delivery/deliver.ts";
 import type { Job } from "../delivery/job.ts";
 import type { SmtpSession } from "../delivery/smtp-client.ts";
 import type { ConnectionSlots, SlotKey } from "./connection-slots.ts";
+import { permitsOf } from "./permits.ts";
+import type { SitePace } from "./slowed-sites.ts";
 
 export interface LaneDeps {
   readonly zone: Zone;
   readonly site: string;
   /** Connections at once, all processes together. */
   readonly siteLimit: number;
-  readonly slots: Pick<ConnectionSlots, "acquire" | "release" | "isOver">;
+  readonly slots: Pick<ConnectionSlots, "acquire" | "release" | "isOver" | "surrender">;
+  readonly pace: SitePace;
   readonly clock: Clock;
   readonly random: () => number;
   /** The peer may not take the mail before what `beforeDot` gives at that time has resolved; null: it may. */
@@ -88,7 +94,7 @@ const DOWN_MEMORY_MS = 5 * MINUTE;
 const MAX_DOMAINS = 10_000;
 
 export function openLane(deps: LaneDeps): Lane {
-  const { zone, site, siteLimit, clock } = deps;
+  const { zone, site, siteLimit, clock, pace } = deps;
   const slotKey: SlotKey = { zone: zone.name, zoneLimit: zone.connections, site, siteLimit };
   const maxJobs = JOBS_ANYWAY + JOBS_PER_CONNECTION * siteLimit;
   const domains = new Set<Domain>();
@@ -102,8 +108,12 @@ export function openLane(deps: LaneDeps): Lane {
   let draining = false;
   let full = false;
   let down: { failures: number; until: EpochMs; detail: string } | null = null;
+  /** L6: as the slots here are held by. */
+  let step = 0;
+  const permits = permitsOf({ pace, clock, onPermit: pump, onError: deps.onError });
 
   function pump(): void {
+    notePace();
     if (draining || isStarved()) return void giveBackWaiting().catch(deps.onError);
     if (down && clock.now() < down.until) return putOffWaiting(down);
     while (waiting.length > 0 && mayStartMore()) {
@@ -116,7 +126,15 @@ export function openLane(deps: LaneDeps): Lane {
   /** L4: while the site is down, and then until a probe has come through, there is one job at most. */
   function mayStartMore(): boolean {
     if (draining) return false;
-    return !down || (clock.now() >= down.until && inFlight + acquiring === 0);
+    const isUp = !down || (clock.now() >= down.until && inFlight + acquiring === 0);
+    return isUp && permits.has(acquiring); // a connection that is being opened will need one
+  }
+
+  /** L6. */
+  function notePace(): void {
+    const before = step;
+    step = pace.step;
+    if (step > before) deps.slots.surrender(slotKey);
   }
 
   /** L3: nothing here can carry a job. */
@@ -140,7 +158,7 @@ export function openLane(deps: LaneDeps): Lane {
   /** False: no more connections can be opened now. */
   function openAnother(): boolean {
     if (acquiring >= waiting.length) return false;
-    if (pausing || connections.size + acquiring >= siteLimit) {
+    if (pausing || connections.size + acquiring >= connectionsAt(pace.step, siteLimit)) {
       retireIdle();
       return false;
     }
@@ -150,7 +168,7 @@ export function openLane(deps: LaneDeps): Lane {
 
   async function acquireAndRun(): Promise<void> {
     acquiring++;
-    const answer = await deps.slots.acquire(slotKey).catch((error: unknown) => {
+    const answer = await deps.slots.acquire(slotKeyNow()).catch((error: unknown) => {
       deps.onError(error);
       return null; // the store does not answer: no new connections until it does
     });
@@ -161,6 +179,10 @@ export function openLane(deps: LaneDeps): Lane {
     connections.add(connection);
     if (job) run(job, connection);
     else retire(connection);
+  }
+
+  function slotKeyNow(): SlotKey {
+    return { ...slotKey, siteLimit: connectionsAt(pace.step, siteLimit) };
   }
 
   /** Ask again when there may be one; null: the store gave no answer. */
@@ -189,6 +211,7 @@ export function openLane(deps: LaneDeps): Lane {
     connection.idleSince = null;
     connection.egressKey = job.egressKey;
     inFlight++;
+    permits.use();
     noteRoom();
     void carry(job, connection).catch(deps.onError);
   }
@@ -237,6 +260,7 @@ export function openLane(deps: LaneDeps): Lane {
 
   /** Of the slots of this process some may be another's by now. */
   function isOver(): boolean {
+    notePace();
     return deps.slots.isOver(slotKey);
   }
 
@@ -315,6 +339,7 @@ export function openLane(deps: LaneDeps): Lane {
       return (
         waiting.length + inFlight + acquiring + connections.size === 0 &&
         !pausing &&
+        !permits.isAsking &&
         (!down || clock.now() >= later(down.until, DOWN_MEMORY_MS))
       );
     },
@@ -341,6 +366,7 @@ export function openLane(deps: LaneDeps): Lane {
     },
     async drain() {
       draining = true;
+      permits.stop();
       while (retireIdle());
       await giveBackWaiting();
     },

@@ -30,6 +30,7 @@ import { openLane } from "./lane.ts";
 import { lanesOf } from "./lanes.ts";
 import { leaseKeeper } from "./lease-keeper.ts";
 import { runZone } from "./run-zone.ts";
+import type { SlowedSites } from "./slowed-sites.ts";
 
 export interface SenderDeps {
   readonly config: Config;
@@ -40,8 +41,9 @@ export interface SenderDeps {
   readonly resolve: ResolveMx;
   readonly signer: Signer;
   readonly settle: Settle;
-  readonly slots: Pick<ConnectionSlots, "acquire" | "release" | "isOver">;
+  readonly slots: Pick<ConnectionSlots, "acquire" | "release" | "isOver" | "surrender">;
   readonly blocked: BlockedEgressView;
+  readonly slowed: SlowedSites;
   readonly observer: Observer;
   readonly connectOptions: Omit<ConnectOptions, "signal">;
   readonly sandbox: Relay | null;
@@ -112,6 +114,7 @@ export function openZone(
         site: first.site,
         siteLimit: siteLimit(config, zone, first),
         slots: deps.slots,
+        pace: deps.slowed.paceOf(zone.name, first.site),
         clock,
         random: deps.random,
         deliver: (job, reused, beforeDot) => deliver(job, reused, delivery, { signal: grace, beforeDot }),

@@ -5,7 +5,9 @@
  * 1. Connections here never have more slots than the store has granted, and none is given out of a lease that may be over.
  * 2. One question at a time goes to the store, for all that wait; after a refusal none does until a time that everybody is told.
  * 3. What nobody here has used between two calls of `tidy` goes back.
- * 4. After a lease that was over nothing counts as held: slots are given back, as far as nobody took them, and asked for anew.
+ * 4. After a limit went down (`surrender`) each slot in use goes back to the store with its connection, so that all processes come
+ *    down to the new limit together; none goes back before, for the peer still counts the connection.
+ * 5. After a lease that was over nothing counts as held: slots are given back, as far as nobody took them, and asked for anew.
  */
 
 import type { Clock } from "#shared/domain/clock.ts";
@@ -52,7 +54,9 @@ export interface SlotSlice {
   tidy(): Promise<void>;
   /** Others may have what is held here. */
   lose(): void;
-  /** True: more is in use than is held. */
+  /** The limit has gone down: give back what is spare now, and what is in use as its connections end. */
+  surrender(): void;
+  /** True: more is in use than is held, or than may be. */
   readonly isOver: boolean;
   /** True: it holds nothing and knows of no refusal, so that it can be forgotten. */
   readonly isEmpty: boolean;
@@ -80,6 +84,8 @@ export function slotSlice(key: string, deps: SliceDeps): SlotSlice {
   let spareSinceTidy = 0;
   /** Given up here, and not yet in the store. */
   let returned = 0;
+  /** In use and surrendered. */
+  let surrendered = 0;
   let refusals = 0;
   let askAt = 0 as EpochMs;
 
@@ -165,7 +171,9 @@ export function slotSlice(key: string, deps: SliceDeps): SlotSlice {
 
     async putBack() {
       used--;
-      if (keepsSpare) return;
+      const isKept = keepsSpare && surrendered === 0;
+      surrendered = Math.max(0, surrendered - 1);
+      if (isKept) return;
       give(spare());
       await flush();
     },
@@ -178,8 +186,13 @@ export function slotSlice(key: string, deps: SliceDeps): SlotSlice {
 
     lose: () => give(held),
 
+    surrender() {
+      give(spare());
+      surrendered = used;
+    },
+
     get isOver() {
-      return used > held;
+      return used > held || surrendered > 0;
     },
 
     get isEmpty() {

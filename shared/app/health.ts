@@ -36,12 +36,13 @@ export async function readStore({
   limits,
 }: {
   queue: Pick<QueueStore, "counts">;
-  limits: Pick<LimitStore, "blocked">;
-}): Promise<{ queued: number; deferred: number; blacklisted: number }> {
+  limits: Pick<LimitStore, "blocked" | "slowed">;
+}): Promise<{ queued: number; deferred: number; blacklisted: number; slowed: number }> {
   const counts = await queue.counts();
   return {
     queued: counts.reduce((sum, { queued, leased }) => sum + queued + leased, 0),
     deferred: counts.reduce((sum, { deferred }) => sum + deferred, 0),
     blacklisted: (await limits.blocked()).length,
+    slowed: (await limits.slowed()).length,
   };
 }

@@ -4,17 +4,17 @@
  */
 
 import type { BounceAction, BounceCategory } from "../domain/bounce-rule.ts";
-import { classify } from "../domain/bounce-class.ts";
 import type { Clock } from "../domain/clock.ts";
 import type { Config } from "../domain/config.ts";
 import type { DeferCause, Outcome } from "../domain/outcome.ts";
 import { NO_ROUTE } from "../domain/outcome.ts";
 import { printReply } from "../domain/smtp-reply.ts";
 import type { AttemptRecord, Lease } from "../domain/queue-row.ts";
+import type { Classify } from "../domain/own-bounce-rules.ts";
 import { becomesLate, nextAttempt } from "../domain/retry.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { later } from "../domain/units.ts";
-import type { Zone } from "../domain/zone.ts";
+import type { Zone, ZoneName } from "../domain/zone.ts";
 import type { LimitStore } from "../ports/limit-store.ts";
 import type { QueueStore, Settlement } from "../ports/queue-store.ts";
 import type { Observer } from "./observer.ts";
@@ -23,9 +23,20 @@ export interface SettleDeps {
   readonly config: Config;
   readonly queue: QueueStore;
   readonly limits: Pick<LimitStore, "block">;
+  /** What a reply means, the operator's rules first. */
+  readonly classify: Classify;
+  /** Send more slowly to a site that asks for it. */
+  readonly slowDown: (complaint: Complaint) => Promise<void>;
   readonly clock: Clock;
   readonly random: () => number;
   readonly observer: Observer;
+}
+
+/** A reply that asks for less mail. */
+export interface Complaint {
+  readonly zone: ZoneName;
+  readonly site: string;
+  readonly response: string;
 }
 
 /** One attempt at some rows of one message. */
@@ -47,6 +58,7 @@ export function settler(deps: SettleDeps): Settle {
   return async (attempt) => {
     const verdicts = verdictsOn(deps, attempt);
     await blockRefusedEgress(deps, attempt, verdicts);
+    await slowDownSite(deps, attempt);
     await write(deps, verdicts);
   };
 }
@@ -79,7 +91,10 @@ async function write(
 }
 
 /** What the reply means, or for a failure with no reply to read, what its cause means. */
-function meaning(outcome: Outcome): {
+function meaning(
+  classify: Classify,
+  outcome: Outcome,
+): {
   action: BounceAction;
   category: BounceCategory | null;
   status: string;
@@ -130,7 +145,7 @@ function verdictOf(
   outcome: Outcome,
 ): Settlement {
   const now = attempt.endedAt;
-  const { action, category, status } = meaning(outcome);
+  const { action, category, status } = meaning(deps.classify, outcome);
   const record: AttemptRecord = {
     at: now,
     durationMs: now - attempt.startedAt,
@@ -239,4 +254,12 @@ async function blockRefusedEgress(
     until: later(now, deps.config.blacklist.ttlMs),
     response: refused.attempt.detail,
   });
+}
+
+/** Said once for all recipients: one complaint is one step, however many of them heard it. */
+async function slowDownSite(deps: SettleDeps, { zone, site, outcomes }: Attempt): Promise<void> {
+  const complaint = outcomes
+    .map((outcome) => (outcome.kind !== "delivered" && outcome.cause === "reply" ? outcome.reply : null))
+    .find((reply) => reply !== null && deps.classify(reply).action === "slowdown");
+  if (complaint) await deps.slowDown({ zone: zone.name, site, response: printReply(complaint) });
 }

@@ -3,6 +3,7 @@
  * how much of its warm-up an egress address has had:
  *
  *   l#b, <digest of address and site>               a blocked pair; one partition, for every sender reads all of them
+ *   l#p, <digest of zone and site>                  a slowed site; one partition, as above
  *   l#w#<day>#<digest of address and site>, s       count of a day
  *
  * What has lapsed goes by the TTL, and until then is not seen.
@@ -13,7 +14,7 @@ import * as z from "zod";
 
 import { DAY } from "../domain/units.ts";
 import type { EpochMs } from "../domain/units.ts";
-import type { BlockedEgress, LimitStore } from "../ports/limit-store.ts";
+import type { BlockedEgress, LimitStore, SlowedSite } from "../ports/limit-store.ts";
 import { newMark, writtenAt } from "./conditions.ts";
 import type { TableDeps, Value } from "./items.ts";
 import { expiresAt, getItem, itemsOf, marshal, unmarshal } from "./items.ts";
@@ -24,6 +25,7 @@ import { digestOf, limitKey } from "./limit-keys.ts";
 import { slotsIn } from "./limit-slots.ts";
 
 const BLOCKED = `${KINDS.limit}b`;
+const SLOWED = `${KINDS.limit}p`;
 /** Only today's counts matter; the days before are for an operator who looks. */
 const WARMUP_KEPT_MS = 30 * DAY;
 const KEPT_MS = DAY;
@@ -35,10 +37,19 @@ const BlockedSchema = z.object({
   createdAt: z.number(),
   response: z.string(),
 });
+const SlowedSchema = z.object({
+  zone: z.string(),
+  site: z.string(),
+  step: z.number(),
+  raisedAt: z.number(),
+  complainedAt: z.number(),
+  until: z.number(),
+  response: z.string(),
+});
 const WarmupSchema = z.object({ sent: z.number(), mark: z.string() });
 
 export function dynamoLimitStore(deps: TableDeps): LimitStore {
-  return { ...slotsIn(deps), ...budgetsIn(deps), ...blockedIn(deps), ...warmupIn(deps) };
+  return { ...slotsIn(deps), ...budgetsIn(deps), ...blockedIn(deps), ...slowedIn(deps), ...warmupIn(deps) };
 }
 
 function blockedIn(deps: TableDeps): Pick<LimitStore, "block" | "unblock" | "blocked"> {
@@ -76,6 +87,28 @@ function blockedIn(deps: TableDeps): Pick<LimitStore, "block" | "unblock" | "blo
 function blockedOf(item: Readonly<Record<string, Value>>): BlockedEgress {
   const { until, createdAt, ...rest } = BlockedSchema.parse(item);
   return { ...rest, until: until as EpochMs, createdAt: createdAt as EpochMs };
+}
+
+function slowedIn(deps: TableDeps): Pick<LimitStore, "slow" | "slowed"> {
+  const { dynamo, table, clock } = deps;
+  return {
+    /** 1 write unit for each KiB of what the peer said. */
+    async slow({ zone, site, step, raisedAt, complainedAt, until, response }) {
+      const key = { PK: SLOWED, SK: digestOf([zone, site]) };
+      const entry = { zone, site, step, raisedAt, complainedAt, until, response };
+      const Item = marshal({ ...key, ...entry, ...expiresAt(until, KEPT_MS) });
+      await dynamo.send(new PutItemCommand({ TableName: table, Item }));
+    },
+
+    /** 1 read unit for each 4 KiB. */
+    async slowed() {
+      const now = clock.now();
+      const entries = (await Array.fromAsync(itemsOf(deps, SLOWED))).map(
+        (item) => SlowedSchema.parse(item) as SlowedSite,
+      );
+      return entries.filter(({ until }) => until > now);
+    },
+  };
 }
 
 function warmupIn(deps: TableDeps): Pick<LimitStore, "countWarmup"> {

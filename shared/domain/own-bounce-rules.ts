@@ -45,6 +45,23 @@ export function classifierWith(own: readonly OwnBounceRule[]): Classify {
   };
 }
 
+/** The rules in use, which an operator may change while mail is sent. */
+export interface BounceRules {
+  readonly classify: Classify;
+  /** From the next reply on. Throws a `PatternError`, and then the old rules stay. */
+  replace(own: readonly OwnBounceRule[]): void;
+}
+
+export function bounceRules(own: readonly OwnBounceRule[]): BounceRules {
+  let current = classifierWith(own);
+  return {
+    classify: (reply) => current(reply),
+    replace(next) {
+      current = classifierWith(next);
+    },
+  };
+}
+
 function fits({ codes, enhanced }: OwnBounceRule, reply: SmtpReply): boolean {
   if (codes && !codes.includes(reply.code)) return false;
   return !enhanced || (reply.enhanced !== null && enhanced.includes(reply.enhanced));

@@ -17,7 +17,7 @@ import type { Clock } from "../domain/clock.ts";
 import type { Grant, WindowAnswer } from "../domain/rate-window.ts";
 import { takeFromWindow } from "../domain/rate-window.ts";
 import { DAY } from "../domain/units.ts";
-import type { BlockedEgress, LimitStore, Rate } from "../ports/limit-store.ts";
+import type { BlockedEgress, LimitStore, Rate, SlowedSite } from "../ports/limit-store.ts";
 import type { EmbeddedDatabase, Table, TableKey } from "./database.ts";
 
 const LAST_TENURE = "limits.last-tenure";
@@ -57,10 +57,20 @@ const BlockedSchema = z
   .catch({ address: "", site: "", until: 0, createdAt: 0, response: "" });
 const WarmupSchema = z.number().catch(0);
 
+const SlowedSchema = z.object({
+  zone: z.string(),
+  site: z.string(),
+  step: z.number(),
+  raisedAt: z.number(),
+  complainedAt: z.number(),
+  until: z.number(),
+  response: z.string(),
+});
+
 type Slots = z.infer<typeof SlotsSchema>;
 
 export function embeddedLimitStore(deps: { database: EmbeddedDatabase; clock: Clock }): LimitStore {
-  return { ...slotsIn(deps), ...budgetsIn(deps), ...blockedIn(deps), ...warmupIn(deps) };
+  return { ...slotsIn(deps), ...budgetsIn(deps), ...blockedIn(deps), ...slowedIn(deps), ...warmupIn(deps) };
 }
 
 type SlotMethods = Pick<LimitStore, "acquireSlots" | "releaseSlots" | "renewSlots" | "dropHolder">;
@@ -216,6 +226,32 @@ function blockedIn({ database, clock }: { database: EmbeddedDatabase; clock: Clo
       const now = clock.now();
       return [...rows.entries({})]
         .map(({ value }) => BlockedSchema.parse(value) as BlockedEgress)
+        .filter((entry) => entry.until > now);
+    },
+  };
+}
+
+function slowedIn({
+  database,
+  clock,
+}: {
+  database: EmbeddedDatabase;
+  clock: Clock;
+}): Pick<LimitStore, "slow" | "slowed"> {
+  const rows = database.table("limits-slowed");
+  const sweep = sweepSome(rows, (row) => SlowedSchema.parse(row).until <= clock.now());
+  return {
+    async slow({ zone, site, step, raisedAt, complainedAt, until, response }) {
+      await database.write(() => {
+        sweep();
+        rows.put([zone, keyPart(site)], { zone, site, step, raisedAt, complainedAt, until, response });
+      });
+    },
+
+    async slowed() {
+      const now = clock.now();
+      return [...rows.entries({})]
+        .map(({ value }) => SlowedSchema.parse(value) as SlowedSite)
         .filter((entry) => entry.until > now);
     },
   };

@@ -1,10 +1,13 @@
 /**
- * Budgets that all processes and senders share: connection slots, rates, blocked egress addresses, warm-up counts.
+ * Budgets that all processes and senders share: connection slots, rates, blocked egress addresses, slowed sites, warm-up
+ * counts.
  * The sum of what is handed out never exceeds a limit; what a dead holder had comes back when its time is over.
  */
 
 import type { WorkerId } from "../domain/ids.ts";
+import type { Pace } from "../domain/pace.ts";
 import type { EpochMs } from "../domain/units.ts";
+import type { ZoneName } from "../domain/zone.ts";
 
 /** Messages a period, such as 100 a minute. */
 export interface Rate {
@@ -19,6 +22,16 @@ export interface BlockedEgress {
   readonly until: EpochMs;
   readonly createdAt: EpochMs;
   /** What the peer said. */
+  readonly response: string;
+}
+
+/** A site to which a zone sends more slowly for a while: domain/pace.ts says how much, and until when. */
+export interface SlowedSite extends Pace {
+  readonly zone: ZoneName;
+  readonly site: string;
+  /** When it is as fast as ever. */
+  readonly until: EpochMs;
+  /** What the peer said last. */
   readonly response: string;
 }
 
@@ -48,6 +61,11 @@ export interface LimitStore {
   unblock(address: string, site: string): Promise<boolean>;
   /** Those whose time is not over. */
   blocked(): Promise<BlockedEgress[]>;
+
+  /** Takes the place of what was there for the zone and the site. */
+  slow(entry: SlowedSite): Promise<void>;
+  /** Those whose time is not over. */
+  slowed(): Promise<SlowedSite[]>;
 
   /** Add to the count of mails of an egress address to a site on a day (`2026-11-20`, UTC) and give the new count. */
   countWarmup(key: { address: string; site: string; day: string }, count: number): Promise<number>;

@@ -26,6 +26,8 @@ export interface StoreReading {
   readonly deferred: number;
   /** Pairs of egress address and site that may not talk now. */
   readonly blacklisted: number;
+  /** Sites that a zone sends to more slowly now. */
+  readonly slowed: number;
 }
 
 export interface Metrics extends Instruments {
@@ -93,6 +95,13 @@ function instrumentsIn(registry: Registry) {
       help: "Bounce messages (DSN) generated",
       registers,
     }),
+    /** Steps down to a slower pace that sites asked for. Alert: a zone's rate stays up for an hour; its mail is not welcome. */
+    slowdowns: new Counter({
+      name: "zonefleet_slowdowns",
+      help: "Times that a zone was slowed down for a destination that asked for it",
+      labelNames: ["zone"] as const,
+      registers,
+    }),
     /** Transactions on a connection that was open already. No alert; a low share of all means slow delivery. */
     connectionReuses: new Counter({
       name: "zonefleet_connection_reuses",
@@ -129,15 +138,19 @@ function instrumentsIn(registry: Registry) {
   };
 }
 
-function startAtZero({ deliveryStatus, messagePush }: Instruments, zones: Iterable<ZoneName>): void {
+function startAtZero(
+  { deliveryStatus, messagePush, slowdowns }: Instruments,
+  zones: Iterable<ZoneName>,
+): void {
   for (const zone of zones) {
     for (const status of ["delivered", "rejected", "deferred"]) deliveryStatus.inc({ status, zone }, 0);
+    slowdowns.inc({ zone }, 0);
   }
   for (const result of ["success", "fail"]) messagePush.inc({ result }, 0);
 }
 
 /** In a registry of its own for each scrape: two scrapes at once do not write each other's values. */
-function storeText({ queued, deferred, blacklisted }: StoreReading): Promise<string> {
+function storeText({ queued, deferred, blacklisted, slowed }: StoreReading): Promise<string> {
   const registry = new Registry();
   /** Alert: `queued` grows over 15 minutes (mail does not move), `deferred` is over a day's usual. */
   const size = new Gauge({
@@ -155,6 +168,13 @@ function storeText({ queued, deferred, blacklisted }: StoreReading): Promise<str
     registers: [registry],
   });
   blocked.set(blacklisted);
+  /** No alert: it is what keeps the mail going. What is slow and why is in the log. */
+  const slow = new Gauge({
+    name: "zonefleet_slowed",
+    help: "Pairs of zone and destination with a slower pace now",
+    registers: [registry],
+  });
+  slow.set(slowed);
   return registry.metrics();
 }
 

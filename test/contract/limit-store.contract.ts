@@ -8,6 +8,7 @@ import fc from "fast-check";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
 import { DAY, MINUTE, SECOND } from "#shared/domain/units.ts";
+import type { ZoneName } from "#shared/domain/zone.ts";
 import type { LimitStore } from "#shared/ports/limit-store.ts";
 import { anna, ben } from "../support/builders.ts";
 import type { FakeClock } from "../support/fake-clock.ts";
@@ -290,6 +291,34 @@ function blockContract(open: OpenLimitStore): void {
     assert.equal(await store.unblock("192.0.2.2", MX), true);
     assert.equal(await store.unblock("192.0.2.2", MX), false);
     assert.deepEqual(await store.blocked(), []);
+  });
+
+  test("a site of a zone is slowed until its time, as said last", async () => {
+    const clock = fakeClock();
+    await using opened = await open(clock);
+    const { store } = opened;
+    const entry = {
+      zone: "a" as ZoneName,
+      site: MX,
+      step: 1,
+      raisedAt: clock.now(),
+      complainedAt: clock.now(),
+      until: clock.in(MINUTE),
+      response: "421 4.7.0 slow down",
+    };
+    const longer = { ...entry, zone: "b" as ZoneName, step: 3, until: clock.in(3 * MINUTE) };
+    await store.slow(entry);
+    await store.slow({ ...longer, until: clock.in(2 * MINUTE) });
+    await store.slow(longer);
+    const found = await store.slowed();
+    assert.deepEqual(
+      found.toSorted((one, other) => one.step - other.step),
+      [entry, longer],
+    );
+    await clock.advance(MINUTE);
+    assert.deepEqual(await store.slowed(), [longer]);
+    await clock.advance(2 * MINUTE);
+    assert.deepEqual(await store.slowed(), []);
   });
 
   test("warm-up counts add up by address, site and day", async () => {

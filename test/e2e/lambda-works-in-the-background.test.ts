@@ -7,6 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { GetItemCommand } from "@aws-sdk/client-dynamodb";
 
 import { addApiKey } from "#shared/app/api-keys.ts";
+import { classify } from "#shared/domain/bounce-class.ts";
 import { settler } from "#shared/app/settle.ts";
 import { messageKey } from "#shared/aws/keys.ts";
 import type { AwsBackend } from "#shared/aws/open.ts";
@@ -81,7 +82,15 @@ describe("Lambdas in the background", { skip }, () => {
     const request = takeRequest({ zone: zone.name, waitMs: 10 * SECOND });
     const [taken] = await backend.queue.take(request);
     assert.ok(taken);
-    const settle = settler({ ...backend, config, clock: systemClock, random: () => 0, observer });
+    const settle = settler({
+      ...backend,
+      config,
+      clock: systemClock,
+      random: () => 0,
+      observer,
+      classify,
+      slowDown: async () => undefined,
+    });
     await settle({
       zone,
       site: "mx.example.net",

@@ -2,12 +2,14 @@
 
 import type { Config } from "#shared/domain/config.ts";
 import type { Message } from "#shared/domain/message.ts";
+import { classifierWith } from "#shared/domain/own-bounce-rules.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
 import type { AttemptRecord, QueueRow, Settled } from "#shared/domain/queue-row.ts";
 import type { Zone, ZoneName } from "#shared/domain/zone.ts";
 import type { Observer } from "#shared/app/observer.ts";
 import { reportBounces } from "#shared/app/report-bounces.ts";
 import { settler } from "#shared/app/settle.ts";
+import type { Complaint } from "#shared/app/settle.ts";
 import type { Submission, Submit } from "#shared/app/submit.ts";
 import { submitter } from "#shared/app/submit.ts";
 import type { Backend } from "#shared/ports/backend.ts";
@@ -25,6 +27,7 @@ export interface Told {
   readonly settled: { row: QueueRow; attempt: AttemptRecord; settled: Settled }[];
   readonly late: QueueRow[];
   readonly bounces: Message[];
+  readonly complaints: Complaint[];
 }
 
 export interface App extends AsyncDisposable {
@@ -55,7 +58,15 @@ export async function openApp(
   const config = parseConfig(input, { source: null, baseDir: "/" });
   const { told, observer } = listener();
   const submit = submitter({ ...backend, config, clock, newMessageId, observer });
-  const settle = settler({ ...backend, config, clock, random, observer });
+  const settle = settler({
+    ...backend,
+    config,
+    clock,
+    random,
+    observer,
+    classify: classifierWith(config.bounces.rules),
+    slowDown: async (complaint) => void told.complaints.push(complaint),
+  });
   const { events, queue, bodies } = backend;
   return {
     clock,
@@ -88,7 +99,7 @@ export async function openApp(
 }
 
 function listener(): { told: Told; observer: Observer } {
-  const told: Told = { accepted: [], notAccepted: [], settled: [], late: [], bounces: [] };
+  const told: Told = { accepted: [], notAccepted: [], settled: [], late: [], bounces: [], complaints: [] };
   const observer: Observer = {
     accepted: (message) => void told.accepted.push(message),
     notAccepted: (error) => void told.notAccepted.push(error),

@@ -36,7 +36,7 @@ async function start({ assignment, recovered, totals }: WorkerStart): Promise<Li
   if (recovery) recovered();
   const metrics = createMetrics({
     zones: [],
-    readStore: () => Promise.resolve({ queued: 5, deferred: 0, blacklisted: 0 }),
+    readStore: () => Promise.resolve({ queued: 5, deferred: 0, blacklisted: 0, slowed: 0 }),
     totals,
     onError: (error) => tell("fake error", { error: String(error) }),
   });

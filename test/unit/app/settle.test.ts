@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 
 import type { Outcome, Route } from "#shared/domain/outcome.ts";
@@ -127,5 +130,59 @@ describe("settle", () => {
     assert.equal(app.told.late.length, 1);
     await app.settleAll(current, said(250, "ok"));
     assert.equal((await app.backend.queue.get(messageId))?.rows[0]?.state, "delivered");
+  });
+});
+
+describe("a reply that asks for less mail", () => {
+  const slowDown = said(421, "4.7.0 Too many connections from your IP, slow down");
+
+  test("is one complaint of the site to the zone, however many recipients heard it, and is tried again by the ladder", async () => {
+    await using app = await openApp();
+    const recipients = ["a@one.example", "b@one.example"].map(address);
+    const { messageId } = await app.submit(submission({ recipients }));
+    await app.settleAll(await app.take(), slowDown, { site: "mx.one.example" });
+    assert.deepEqual(app.told.complaints, [
+      {
+        zone: "default",
+        site: "mx.one.example",
+        response: "421 4.7.0 Too many connections from your IP, slow down",
+      },
+    ]);
+    const rows = (await app.backend.queue.get(messageId))?.rows ?? [];
+    assert.deepEqual(
+      rows.map(({ state, dueAt }) => [state, dueAt]),
+      rows.map(() => ["deferred", app.clock.in(5 * MINUTE)]),
+    );
+  });
+
+  test("is none when it only says later, refuses for good, or when nobody spoke", async () => {
+    await using app = await openApp();
+    for (const outcome of [
+      said(451, "4.3.0 later"),
+      said(550, "5.1.1 gone"),
+      deferred("connect", "no connection"),
+    ])
+      await tried(app, outcome);
+    assert.deepEqual(app.told.complaints, []);
+  });
+});
+
+describe("own bounce rules", () => {
+  test("decide what becomes of a row before ours do", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "zonefleet-settle-"));
+    try {
+      const bouncesFile = join(folder, "own.txt");
+      await writeFile(bouncesFile, "no such user,defer,policy,They come back\nslow,slowdown,policy,Slowly\n");
+      await using app = await openApp({ bouncesFile });
+      const row = await tried(app, said(550, "5.1.1 No such user"));
+      assert.deepEqual(
+        [row.state, row.lastAttempt?.category, row.lastAttempt?.status],
+        ["deferred", "policy", "4.1.1"],
+      );
+      await tried(app, said(450, "slow, please"));
+      assert.equal(app.told.complaints.length, 1);
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 });

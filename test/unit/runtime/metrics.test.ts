@@ -12,7 +12,7 @@ const zone = "default" as ZoneName;
 function metrics(deps: Partial<MetricsDeps> = {}): Metrics {
   return createMetrics({
     zones: [zone],
-    readStore: () => Promise.resolve({ queued: 5, deferred: 6, blacklisted: 7 }),
+    readStore: () => Promise.resolve({ queued: 5, deferred: 6, blacklisted: 7, slowed: 8 }),
     totals: () => Promise.resolve(null),
     onError: (error) => assert.fail(String(error)),
     ...deps,
@@ -38,6 +38,7 @@ test("a scrape has every documented name from the start", async () => {
     'message_push{result="success"}',
     'message_push{result="fail"}',
     "message_drop",
+    'slowdowns{zone="default"}',
     "bounce_generation",
     "connection_reuses",
     "connection_pool_size",
@@ -50,6 +51,7 @@ test("a scrape has every documented name from the start", async () => {
   assert.equal(valueOf(text, 'zonefleet_queue_size{type="queued"}'), 5);
   assert.equal(valueOf(text, 'zonefleet_queue_size{type="deferred"}'), 6);
   assert.equal(valueOf(text, "zonefleet_blacklisted"), 7);
+  assert.equal(valueOf(text, "zonefleet_slowed"), 8);
 });
 
 test("counters, histograms and pool sizes are summed over processes, and a new snapshot replaces the old", async () => {

@@ -76,6 +76,48 @@ for (const [kind, terms] of [
       assert.equal(granted(answers.flat()), 5);
     });
 
+    test("come down to a lower limit together, and are never more than the old one on the way", async () => {
+      const clock = fakeClock();
+      await using store = await embeddedBackend(clock);
+      const { limits } = store.backend;
+      const [one, two] = [anna, ben].map((holder) => processOf(limits, clock, holder, terms)) as [
+        Process,
+        Process,
+      ];
+      const narrow = site("mx", { siteLimit: 2 });
+      const open = new Map([
+        [one, granted(await acquireMany(one, 3, site("mx")))],
+        [two, granted(await acquireMany(two, 2, site("mx")))],
+      ]);
+      const total = (): number => [...open.values()].reduce((sum, count) => sum + count, 0);
+      const close = async (process: Process): Promise<void> => {
+        open.set(process, (open.get(process) as number) - 1);
+        await process.slots.release(narrow);
+      };
+      const ask = async (process: Process): Promise<void> => {
+        const { granted: isGranted } = await process.slots.acquire(narrow);
+        if (isGranted) open.set(process, (open.get(process) as number) + 1);
+      };
+      assert.equal(total(), 5);
+      for (const process of [one, two]) process.slots.surrender(narrow);
+      for (let round = 0; round < 8; round++) {
+        for (const process of [one, two]) {
+          if (process.slots.isOver(narrow)) await close(process);
+          await process.slots.tidy();
+          await clock.advance(10 * SECOND);
+          await process.slots.renew();
+          const before = total();
+          await ask(process);
+          assert.ok(total() <= Math.max(before, 2), "a connection is opened only under the new limit");
+        }
+      }
+      assert.equal(total(), 2);
+      assert.deepEqual(
+        [one, two].map(({ slots }) => slots.isOver(narrow)),
+        [false, false],
+      );
+    });
+
     test("count for the zone whatever the site, and a site's slot is not kept for a zone that is full", async () => {
       const clock = fakeClock();
       await using store = await embeddedBackend(clock);

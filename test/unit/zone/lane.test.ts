@@ -49,6 +49,11 @@ function harness({ siteLimit = 2, slotsFree = 100 } = {}) {
     room: 0,
     lost: new Set<Lease>(),
     isOver: false,
+    surrendered: 0,
+    step: 0,
+    permits: 0,
+    permitsAsked: 0,
+    permitsFail: false,
     storeFails: false,
     storeIsBack: Promise.resolve(),
   };
@@ -68,6 +73,21 @@ function harness({ siteLimit = 2, slotsFree = 100 } = {}) {
       },
       release: async () => void state.slotsFree++,
       isOver: () => state.isOver,
+      surrender: () => {
+        state.surrendered++;
+        state.isOver = true;
+      },
+    },
+    pace: {
+      get step() {
+        return state.step;
+      },
+      takePermit: async () => {
+        state.permitsAsked++;
+        if (state.permitsFail) throw new Error("the store does not answer");
+        if (state.permits > 0 && state.permits-- > 0) return { granted: true, retryAt: clock.now() };
+        return { granted: false, retryAt: clock.in(MINUTE) };
+      },
     },
     deliver: (job, reused, beforeDot) =>
       new Promise((resolve) => {
@@ -455,5 +475,84 @@ describe("a lane", () => {
     assert.equal(state.settled.length, 1);
     assert.equal(open.closed, true);
     assert.equal(lane.isEmpty, true);
+  });
+});
+
+describe("a lane whose site asked for less mail", () => {
+  test("gives its slots back once for each step, and opens half as many connections at each", async () => {
+    const { lane, running, state } = harness({ siteLimit: 4 });
+    state.step = 1;
+    state.permits = 100;
+    for (let i = 0; i < 6; i++) lane.add(job());
+    for (let i = 0; i < 6; i++) await turn();
+    assert.deepEqual([running.length, state.surrendered], [2, 1]);
+    state.isOver = false;
+    state.step = 2;
+    await running[0]?.end();
+    for (let i = 0; i < 6; i++) await turn();
+    assert.deepEqual([running.length, state.surrendered], [1, 2]);
+    state.isOver = false;
+    state.step = 0;
+    lane.tidy();
+    for (let i = 0; i < 6; i++) await turn();
+    assert.deepEqual([running.length, state.surrendered], [4, 2], "and all when it has recovered");
+  });
+
+  test("begins no mail without a permit, and asks for the next when there may be one", async () => {
+    const { lane, running, state, clock } = harness({ siteLimit: 4 });
+    state.step = 1;
+    state.permits = 1;
+    for (let i = 0; i < 3; i++) lane.add(job());
+    for (let i = 0; i < 6; i++) await turn();
+    assert.equal(running.length, 1);
+    const asked = state.permitsAsked;
+    await running[0]?.end();
+    lane.tidy();
+    for (let i = 0; i < 6; i++) await turn();
+    assert.deepEqual([running.length, state.permitsAsked], [0, asked], "it waits for the time it was told");
+    state.permits = 1;
+    await clock.advance(MINUTE);
+    for (let i = 0; i < 6; i++) await turn();
+    assert.equal(running.length, 1);
+    await running[0]?.end();
+    await lane.drain();
+  });
+
+  test("needs none when the site has recovered meanwhile", async () => {
+    const { lane, running, state } = harness({ siteLimit: 4 });
+    state.step = 1;
+    lane.add(job());
+    for (let i = 0; i < 3; i++) await turn();
+    assert.equal(running.length, 0);
+    state.step = 0;
+    lane.tidy();
+    for (let i = 0; i < 3; i++) await turn();
+    assert.equal(running.length, 1);
+  });
+
+  test("gives back what waits when it is drained, and waits for no permit then", async () => {
+    const { lane, givenBack, state, clock } = harness();
+    state.step = 1;
+    const one = job();
+    lane.add(one);
+    await turn();
+    assert.equal(clock.sleepers, 1);
+    await lane.drain();
+    await turn();
+    assert.deepEqual([givenBack, clock.sleepers, lane.isEmpty], [one.leases, 0, true]);
+  });
+
+  test("goes on when the store that has the permits comes back", async () => {
+    const { lane, running, state, clock, errors } = harness();
+    state.step = 1;
+    state.permitsFail = true;
+    lane.add(job());
+    await turn();
+    assert.equal(errors.length, 1);
+    state.permitsFail = false;
+    state.permits = 1;
+    await clock.advance(2 * SECOND);
+    for (let i = 0; i < 3; i++) await turn();
+    assert.equal(running.length, 1);
   });
 });
