@@ -74,13 +74,16 @@ interface Group {
   readonly events: MailEvent[];
 }
 
-/** Events of one message that stand together in the log: those of one transaction, as a rule. */
+/**
+ * Events of one message and one write, which are in the log together or not at all and have one time: who reads them again
+ * after a crash finds the same groups, and so the same ids, whatever has come after them.
+ */
 function groups(events: readonly MailEvent[]): Group[] {
   const byReport = new Map<string, Group>();
   for (const event of events) {
     const kind = kindOf(event);
     if (kind === null || event.returnPath === null) continue;
-    const key = `${kind} ${event.messageId} ${event.zone}`;
+    const key = `${kind} ${event.messageId} ${event.zone} ${event.at}`;
     const group = byReport.get(key);
     if (group) group.events.push(event);
     else byReport.set(key, { kind, zone: event.zone, events: [event] });

@@ -102,8 +102,9 @@ describe("reports on bounces", () => {
     assert.equal(app.told.bounces.length, 1);
   });
 
-  test("are made once, also when the reader dies before it has said that it is done", async () => {
-    await using app = await openApp({}, (backend) => {
+  /** An app whose first reader of events dies before it has said that it is done. */
+  const openAppWithDeath = () =>
+    openApp({ queue: { deferTimes: [1_000] } }, (backend) => {
       let first = true;
       const { events } = backend;
       return {
@@ -118,11 +119,32 @@ describe("reports on bounces", () => {
         },
       };
     });
+
+  test("are made once, also when the reader dies before it has said that it is done", async () => {
+    await using app = await openAppWithDeath();
     await app.submit(submission({ text: text("") }));
     await app.settleAll(await app.take(), refused);
     await assert.rejects(app.report(), /killed here/);
     await app.report();
     assert.equal((await app.take("bounces")).length, 1);
     assert.equal(await app.report(), 0, "nothing is left to read");
+  });
+
+  test("name no recipient twice when more of the message bounced before the events are read again", async () => {
+    await using app = await openAppWithDeath();
+    const recipients = ["a@one.example", "b@one.example"].map(address);
+    await app.submit(submission({ recipients, text: text("") }));
+    const [taken] = await app.take();
+    const [first, second] = taken?.leases ?? [];
+    assert.ok(taken && first && second);
+    await app.settleAll([{ ...taken, leases: [first] }], refused);
+    await assert.rejects(app.report(), /killed here/);
+    await app.clock.advance(5);
+    await app.settleAll([{ ...taken, leases: [second] }], refused);
+    await app.report();
+    const reports = await app.take("bounces");
+    const texts = await Promise.all(reports.map(({ message }) => bodyOf(app.backend, message.id)));
+    const named = texts.flatMap((body) => body?.toString().match(/^Final-Recipient: .*$/gm) ?? []);
+    assert.equal(named.length, 2, named.join());
   });
 });
