@@ -214,11 +214,42 @@ export default defineConfig({
     /** More Received lines than this are a loop. */
     "core/delivery-loop": { maxHops: 35 },
     "core/email-bounce": {
+      /** False: no DSN. */
+      enabled: true,
       /** From of a DSN. */
       mailerDaemon: { name: "Mail Delivery Subsystem", address: "mailer-daemon@[HOSTNAME]" },
       sendingZone: "bounces",
       /** Interfaces whose mail gets no DSN. */
       disableInterfaces: [],
+      /** The sender is told once that mail is late, at the first deferral so long after the first one. */
+      delayEmail: { enabled: true, after: 3 * HOUR },
+      /** What is other for mail of a zone. */
+      zoneConfig: {
+        bulk: {
+          mailerDaemon: { name: "Newsletter", address: "bounces@news.example.com" },
+          sendingZone: "bounces",
+        },
+        relayed: { disabled: true },
+      },
     },
+    /** Each bounce as a form POST with ZoneMTA's fields. */
+    "core/http-bounce": { enabled: false, url: "http://localhost:8080/bounce" },
   },
+
+  /**
+   * Own rules for replies, asked before the built-in ones; checked at the start. ZoneMTA's lines of `regex,action,category,message`,
+   * or a `.json` list of { pattern, codes, enhanced, action, category, message, status }.
+   */
+  // bouncesFile: "bounces.txt",
+
+  /** Who is told of events by HTTP, each as JSON { events: […] }, until the answer is 2xx or 24 hours are over. */
+  webhooks: [
+    {
+      url: "https://app.example.com/mail-events",
+      /** Left out: all. */
+      types: ["delivery", "deferral", "bounce", "expiry", "suppression", "drop"],
+      /** Signs each request: X-ZoneFleet-Signature: t=<seconds>,v1=<hex HMAC-SHA256 of "<seconds>.<body>">. */
+      secret: "change me",
+    },
+  ],
 });
