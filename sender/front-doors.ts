@@ -7,6 +7,7 @@ import type { Backend } from "#shared/ports/backend.ts";
 import type { Logger } from "#shared/runtime/log.ts";
 import { METRICS_CONTENT_TYPE } from "#shared/runtime/metrics.ts";
 import type { Metrics } from "#shared/runtime/metrics.ts";
+import { httpSenderDirectory } from "#shared/runtime/http-sender-directory.ts";
 import { checkApiExposure } from "#shared/app/api-access.ts";
 import { apiHandlers } from "../lambdas/api.ts";
 import { startApiServer } from "./api-server.ts";
@@ -34,6 +35,8 @@ export function feederDoor(settings: SmtpInterface, deps: DoorDeps): OpenDoor {
       hostname: config.hostname,
       submit,
       secrets: backend.secrets,
+      httpAuth: config.httpAuth,
+      senders: config.httpConfig && httpSenderDirectory(config.httpConfig, { clock }),
       clock,
       log,
       metrics: NO_METRICS,

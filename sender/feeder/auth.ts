@@ -93,6 +93,14 @@ export function credentialCheck({
   };
 }
 
+/** The login of an account, for a proxy that has checked the password itself. Throws as `CheckCredentials` does. */
+export function accountLogins(secrets: SecretStore): (user: string) => Promise<Login | null> {
+  return async (user) => {
+    const stored = user.length > MAX_CREDENTIAL_LENGTH ? null : await secrets.get("account", user);
+    return stored === null ? null : { user, senders: accountIn(stored).senders };
+  };
+}
+
 function accountIn(stored: string): Account {
   const account = parseAccount(stored);
   if (account === null) throw new Error("the stored password of an SMTP account cannot be read: set it anew");

@@ -10,33 +10,33 @@
 
 /* oxlint-disable eslint/no-underscore-dangle -- the names are those of smtp-server */
 
-import type { Socket } from "node:net";
-
-import { SMTPConnection } from "smtp-server/lib/smtp-connection.js";
-import type { SMTPConnectionOptions } from "smtp-server/lib/smtp-connection.js";
-import type { SMTPServer } from "smtp-server";
-
 import type { Submitted } from "#shared/app/submit.ts";
 import { maySendAs } from "#shared/domain/account.ts";
 import type { Address } from "#shared/domain/address.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import type { Origin } from "#shared/domain/message.ts";
-import type { Login } from "./auth.ts";
-import type { FeederContext } from "./context.ts";
+import type { SenderSettings } from "#shared/ports/sender-directory.ts";
 import { MessageBody } from "./message-body.ts";
 import { EndlessMessage, MessageParser } from "./message-parser.ts";
+import { originOf } from "./origin.ts";
 import { readMail, readRcpt } from "./parameters.ts";
+import type { Mail } from "./parameters.ts";
+import type { Done } from "./proxied-session.ts";
+import { ProxiedSession } from "./proxied-session.ts";
 import type { Reply } from "./reply.ts";
 import { isMistake, replyLines, replyToFailure } from "./reply.ts";
+import { settingsFor } from "./sender-settings.ts";
 import { cipherOf } from "./tls.ts";
-
-type Done = () => void;
 
 interface Transaction {
   readonly returnPath: Address | null;
   readonly smtputf8: boolean;
   /** In the order of the envelope, each once. */
   readonly recipients: Set<Address>;
+  /** What the operator's directory said of the sender; null: there is none. */
+  readonly settings: SenderSettings | null;
+  /** RCPT commands that were accepted, those for one recipient too. */
+  accepted: number;
   /** True: a RCPT was refused. */
   refused: boolean;
 }
@@ -46,24 +46,13 @@ const HELO_NAME = /^[A-Za-z0-9._:[\]+-]{1,255}$/;
 
 const SHUTTING_DOWN = "4.3.2 Shutting down, try again later";
 
-export class FeederConnection extends SMTPConnection {
-  readonly #context: FeederContext;
+export class FeederConnection extends ProxiedSession {
   #esmtp = false;
   #transaction: Transaction | null = null;
   /** The message that is being read or stored. */
   #body: MessageBody | null = null;
   /** Undefined: not looked up since the socket last changed. */
   #cipher: string | null | undefined = undefined;
-
-  constructor(
-    context: FeederContext,
-    server: SMTPServer,
-    socket: Socket,
-    options: SMTPConnectionOptions | null | undefined,
-  ) {
-    super(server, socket, options);
-    this.#context = context;
-  }
 
   // The connection
 
@@ -74,7 +63,7 @@ export class FeederConnection extends SMTPConnection {
    */
   override init(): void {
     this._setListeners(() => {
-      const { maxClients } = this.#context.interface;
+      const { maxClients } = this.context.interface;
       if (this._server.connections.size > maxClients) {
         this.send(421, "4.3.2 Too many connections, try again later");
       } else {
@@ -95,7 +84,7 @@ export class FeederConnection extends SMTPConnection {
   override send(code: number, text?: string | readonly string[] | null, context?: string | false): void {
     const lines = replyLines(code, text ?? "", context !== false);
     if (code >= 400)
-      this.#context.log.debug({ ...this.#fields(), reply: lines.trimEnd() }, "smtp command refused");
+      this.context.log.debug({ ...this.fields(), reply: lines.trimEnd() }, "smtp command refused");
     // while a TLS handshake runs this would go out in clear, into the middle of it
     if (!this._upgrading && this._socket.writable) this._socket.write(lines, "latin1");
     if (code === 421) this.close();
@@ -118,6 +107,10 @@ export class FeederConnection extends SMTPConnection {
     if (this._closing || this._handlerPending) super._onTimeout();
     else if (this.#body !== null && (this.#body.ended || this.#body.full)) this._armTimeout();
     else this.send(421, "4.4.2 Idle for too long, closing");
+  }
+
+  protected override inTransaction(): boolean {
+    return this.#transaction !== null;
   }
 
   override _createParser(): MessageParser {
@@ -165,7 +158,7 @@ export class FeederConnection extends SMTPConnection {
   #greet(verb: string, command: Buffer): boolean {
     const [, name = "", ...more] = command.toString("latin1").trim().split(/\s+/);
     if (more.length > 0 || !HELO_NAME.test(name)) {
-      this.send(501, `Syntax: ${verb} hostname`, false);
+      this.send(501, `Syntax: ${this.context.interface.lmtp ? "LHLO" : verb} hostname`, false);
       return false;
     }
     this.hostNameAppearsAs = name.toLowerCase();
@@ -174,17 +167,17 @@ export class FeederConnection extends SMTPConnection {
   }
 
   #extensions(): string[] {
-    const { interface: settings } = this.#context;
+    const { interface: settings } = this.context;
     const list = ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", `SIZE ${settings.maxSize}`];
     if (settings.starttls && !this.secure) list.push("STARTTLS");
     const mayAuth = settings.authentication && (this.secure || settings.allowInsecureAuth);
-    if (mayAuth && this.#user() === null) list.push("AUTH PLAIN LOGIN");
-    return list;
+    if (mayAuth && this.user() === null) list.push("AUTH PLAIN LOGIN");
+    return [...list, ...this.proxyExtensions()];
   }
 
   override handler_STARTTLS(command: Buffer, done: Done): void {
-    if (!this.secure && !this.#context.interface.starttls)
-      return this.#answer(done, 502, "5.5.1 STARTTLS is not offered");
+    if (!this.secure && !this.context.interface.starttls)
+      return this.answer(done, 502, "5.5.1 STARTTLS is not offered");
     // a client that has gone, or goes in the handshake, would be waited for until the idle timeout
     if (this._socket.readableEnded) return this.close();
     this._socket.allowHalfOpen = false;
@@ -193,42 +186,62 @@ export class FeederConnection extends SMTPConnection {
   }
 
   override handler_AUTH(command: Buffer, done: Done): void {
-    const { authentication, allowInsecureAuth } = this.#context.interface;
-    if (!authentication) return this.#answer(done, 502, "5.5.1 AUTH is not offered");
-    if (!this.secure && !allowInsecureAuth) return this.#answer(done, 538, "5.7.11 AUTH is for TLS only");
-    if (this.#transaction) return this.#answer(done, 503, "5.5.1 Not in a mail transaction");
+    const { authentication, allowInsecureAuth } = this.context.interface;
+    if (!authentication) return this.answer(done, 502, "5.5.1 AUTH is not offered");
+    if (!this.secure && !allowInsecureAuth) return this.answer(done, 538, "5.7.11 AUTH is for TLS only");
+    if (this.#transaction) return this.answer(done, 503, "5.5.1 Not in a mail transaction");
     super.handler_AUTH(command, done);
   }
 
   /** EXPN is a known command that we refuse; smtp-server does not know it. */
   handler_EXPN(_command: Buffer, done: Done): void {
-    this.#answer(done, 502, "5.5.1 EXPN is not offered");
+    this.answer(done, 502, "5.5.1 EXPN is not offered");
   }
 
   // The transaction
 
   override handler_MAIL(command: Buffer, done: Done): void {
-    if (this.#transaction) return this.#answer(done, 503, "5.5.1 A mail transaction is open already");
-    const mail = readMail(command.toString(), { maxBytes: this.#context.interface.maxSize });
-    if (!mail.ok) return this.#answer(done, mail.reply.code, mail.reply.text);
-    const { returnPath, smtputf8 } = mail;
-    if (!maySendAs(this.#login()?.senders ?? null, returnPath)) {
-      return this.#answer(done, 553, "5.7.1 This login may not send from that address");
+    if (this.#transaction) return this.answer(done, 503, "5.5.1 A mail transaction is open already");
+    const mail = readMail(command.toString(), { maxBytes: this.context.interface.maxSize });
+    if (!mail.ok) return this.answer(done, mail.reply.code, mail.reply.text);
+    if (!maySendAs(this.login()?.senders ?? null, mail.returnPath)) {
+      return this.answer(done, 553, "5.7.1 This login may not send from that address");
     }
-    this.#transaction = { returnPath, smtputf8, recipients: new Set(), refused: false };
-    this.#answer(done, 250, "2.1.0 Sender OK");
+    if (this.context.senders === null) this.#begin(mail, null, done);
+    else void this.#beginAsTold(mail, done);
+  }
+
+  /** Ask the operator's directory about the sender first. Never rejects. */
+  async #beginAsTold(mail: Mail, done: Done): Promise<void> {
+    const { returnPath } = mail;
+    const told = await settingsFor({ returnPath, origin: this.#origin() }, this.context, this.fields());
+    if (told.ok) this.#begin(mail, told.settings, done);
+    else this.answer(done, told.reply.code, told.reply.text);
+  }
+
+  #begin({ returnPath, smtputf8 }: Mail, settings: SenderSettings | null, done: Done): void {
+    this.#transaction = {
+      returnPath,
+      smtputf8,
+      settings,
+      recipients: new Set(),
+      accepted: 0,
+      refused: false,
+    };
+    this.answer(done, 250, "2.1.0 Sender OK");
   }
 
   override handler_RCPT(command: Buffer, done: Done): void {
     const transaction = this.#transaction;
-    if (!transaction) return this.#answer(done, 503, "5.5.1 Say MAIL first");
-    const { hostname, interface: settings } = this.#context;
+    if (!transaction) return this.answer(done, 503, "5.5.1 Say MAIL first");
+    const { hostname, interface: settings } = this.context;
     const rcpt = readRcpt(command.toString(), { smtputf8: transaction.smtputf8, hostname });
     const reply = rcpt.ok
       ? this.#addRecipient(transaction, rcpt.recipient, settings.maxRecipients)
       : rcpt.reply;
     if (reply.code >= 400) transaction.refused = true;
-    this.#answer(done, reply.code, reply.text);
+    else transaction.accepted += 1;
+    this.answer(done, reply.code, reply.text);
   }
 
   #addRecipient({ recipients }: Transaction, recipient: Address, maxRecipients: number): Reply {
@@ -244,23 +257,25 @@ export class FeederConnection extends SMTPConnection {
     const parser = this._parser;
     if (!(parser instanceof MessageParser)) return done(); // the connection is closed
     if (command.length > "DATA".length && command.toString("latin1").trim().length > "DATA".length) {
-      return this.#answer(done, 501, "5.5.4 DATA takes no parameters");
+      return this.answer(done, 501, "5.5.4 DATA takes no parameters");
     }
-    if (!transaction) return this.#answer(done, 503, "5.5.1 Say MAIL first");
+    if (!transaction) return this.answer(done, 503, "5.5.1 Say MAIL first");
     if (transaction.recipients.size === 0) {
-      if (transaction.refused) return this.#answer(done, 554, "5.5.1 No valid recipients");
-      return this.#answer(done, 503, "5.5.1 Say RCPT first");
+      // LMTP has one code for it (RFC 2033 §4.2)
+      if (transaction.refused && !this.context.interface.lmtp)
+        return this.answer(done, 554, "5.5.1 No valid recipients");
+      return this.answer(done, 503, "5.5.1 Say RCPT first");
     }
-    const body = new MessageBody(this.#context.interface.maxSize);
+    const body = new MessageBody(this.context.interface.maxSize);
     this.#body = body;
     parser.receive(body);
-    this.#answer(done, 354, "End data with <CR><LF>.<CR><LF>");
+    this.answer(done, 354, "End data with <CR><LF>.<CR><LF>");
     void this.#finish(transaction, body);
   }
 
   /** Submit the message while it comes in, then answer it. Never rejects. */
   async #finish(transaction: Transaction, body: MessageBody): Promise<void> {
-    const startedAt = this.#context.clock.now();
+    const startedAt = this.context.clock.now();
     let submitted: Submitted | null = null;
     let failure: unknown = null;
     try {
@@ -275,14 +290,19 @@ export class FeederConnection extends SMTPConnection {
     await body.untilEnded();
     this.#body = null;
     this.#transaction = null;
+    this.forwarded = null;
     this._unrecognizedCommands = 0;
-    this.send(reply.code, reply.text);
-    if (this.#context.draining()) this.drain();
+    const replies = this.context.interface.lmtp ? transaction.accepted : 1;
+    for (let i = 0; i < replies; i++) this.send(reply.code, reply.text);
+    if (this.context.draining()) this.drain();
     if (this._parser instanceof MessageParser) this._parser.proceed();
   }
 
-  #submit({ returnPath, smtputf8, recipients }: Transaction, source: MessageBody): Promise<Submitted> {
-    const { submit, interface: settings } = this.#context;
+  #submit(
+    { returnPath, smtputf8, recipients, settings: told }: Transaction,
+    source: MessageBody,
+  ): Promise<Submitted> {
+    const { submit, interface: settings } = this.context;
     return submit({
       returnPath,
       recipients: [...recipients],
@@ -292,6 +312,7 @@ export class FeederConnection extends SMTPConnection {
       maxBytes: settings.maxSize,
       smtputf8,
       notBefore: null,
+      ...(told && { settings: told }),
     });
   }
 
@@ -299,71 +320,40 @@ export class FeederConnection extends SMTPConnection {
     { messageId, rows }: Submitted,
     { bytes, startedAt }: { bytes: number; startedAt: number },
   ): Reply {
-    const { log, metrics, clock } = this.#context;
+    const { log, metrics, clock } = this.context;
     const durationMs = clock.now() - startedAt;
     metrics.accepted({ bytes, recipients: rows.length, durationMs });
-    log.info(
-      { ...this.#fields(), messageId, recipients: rows.length, bytes, durationMs },
-      "message accepted",
-    );
+    log.info({ ...this.fields(), messageId, recipients: rows.length, bytes, durationMs }, "message accepted");
     return { code: 250, text: `2.0.0 Message queued as ${messageId}` };
   }
 
   #notAccepted(error: unknown): Reply {
-    const { log, metrics } = this.#context;
+    const { log, metrics } = this.context;
     const reply = replyToFailure(error);
     metrics.refused(reply.code);
-    const fields = { ...this.#fields(), code: reply.code };
+    const fields = { ...this.fields(), code: reply.code };
     if (isMistake(error)) log.info({ ...fields, reason: (error as Error).message }, "message refused");
     else log.error({ ...fields, err: error }, "message could not be stored");
     return reply;
   }
 
   #origin(): Origin {
-    const literal = typeof this.clientHostname === "string" && this.clientHostname.startsWith("[");
-    return {
-      interface: this.#context.interface.name,
-      protocol: this.#protocol(),
+    return originOf({
+      interface: this.context.interface,
+      esmtp: this.#esmtp,
+      secure: this.secure,
       ip: this.remoteAddress || null,
-      host: literal ? null : this.clientHostname || null,
-      helo: this.hostNameAppearsAs || null,
-      user: this.#user(),
+      host: this.clientHostname,
+      helo: this.hostNameAppearsAs,
+      user: this.user(),
       tls: this.#tls(),
-    };
-  }
-
-  /** RFC 3848 has names for ESMTP with TLS and AUTH, none for a client that said HELO. */
-  #protocol(): Origin["protocol"] {
-    if (!this.#esmtp) return "SMTP";
-    return `ESMTP${this.secure ? "S" : ""}${this.#user() === null ? "" : "A"}`;
-  }
-
-  #user(): string | null {
-    return this.#login()?.user ?? null;
-  }
-
-  /** What auth-handler.ts gave. */
-  #login(): Login | null {
-    return (this.session.user as Login | undefined) ?? null;
+      forwarded: this.forwarded,
+    });
   }
 
   #tls(): string | null {
     if (!this.secure) return null;
     if (this.#cipher === undefined) this.#cipher = cipherOf(this._socket);
     return this.#cipher;
-  }
-
-  #fields(): Record<string, unknown> {
-    return {
-      sessionId: this.id,
-      interface: this.#context.interface.name,
-      ip: this.remoteAddress,
-      user: this.#user(),
-    };
-  }
-
-  #answer(done: Done, code: number, text: string): void {
-    this.send(code, text);
-    done();
   }
 }

@@ -3,11 +3,22 @@
 import type { Submit } from "#shared/app/submit.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { SmtpInterface } from "#shared/domain/config.ts";
+import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
+import type { Login } from "./auth.ts";
 
 export interface FeederContext {
   readonly interface: SmtpInterface;
   readonly hostname: string;
   readonly submit: Submit;
+  /** Asked about each sender at MAIL; null: nobody is. */
+  readonly senders: SenderDirectory | null;
+  /** Peers whose XCLIENT and XFORWARD are taken. */
+  readonly believes: {
+    readonly xclient: (peer: string) => boolean;
+    readonly xforward: (peer: string) => boolean;
+  };
+  /** The login of an account whose password somebody else has checked; null: there is no such account. */
+  readonly accountLogin: (user: string) => Promise<Login | null>;
   readonly clock: Clock;
   readonly log: FeederLog;
   readonly metrics: FeederMetrics;

@@ -17,12 +17,15 @@ import type { SMTPServerOptions } from "smtp-server";
 
 import type { Submit } from "#shared/app/submit.ts";
 import type { Clock } from "#shared/domain/clock.ts";
-import type { SmtpInterface } from "#shared/domain/config.ts";
+import type { HttpServiceConfig, SmtpInterface } from "#shared/domain/config.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
+import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
 import { authHandler } from "./auth-handler.ts";
-import { credentialCheck } from "./auth.ts";
+import { accountLogins, credentialCheck } from "./auth.ts";
+import type { CheckCredentials } from "./auth.ts";
 import { FeederConnection } from "./connection.ts";
 import type { FeederContext, FeederLog, FeederMetrics } from "./context.ts";
+import { httpCredentialCheck } from "./http-auth.ts";
 import { proxyPeers, readProxiedClient } from "./proxied-socket.ts";
 import { tlsOptions } from "./tls.ts";
 
@@ -35,6 +38,10 @@ export interface FeederOptions {
   readonly submit: Submit;
   /** Holds the accounts. */
   readonly secrets: SecretStore;
+  /** Says who may log in, in place of the accounts; null: the accounts. */
+  readonly httpAuth: HttpServiceConfig | null;
+  /** Asked about each sender; null: nobody is. */
+  readonly senders: SenderDirectory | null;
   readonly clock: Clock;
   readonly log: FeederLog;
   readonly metrics: FeederMetrics;
@@ -53,9 +60,15 @@ export interface Feeder {
 
 /** Resolves when it listens. Rejects when it cannot, naming interface and address. */
 export async function startFeeder(options: FeederOptions): Promise<Feeder> {
-  const { interface: settings, clock } = options;
+  const { interface: settings, clock, httpAuth, secrets } = options;
   let draining = false;
-  const context: FeederContext = { ...options, draining: () => draining };
+  const context: FeederContext = {
+    ...options,
+    believes: { xclient: proxyPeers(settings.xclientFrom), xforward: proxyPeers(settings.xforwardFrom) },
+    // whose accounts are elsewhere has none here to go by
+    accountLogin: httpAuth === null ? accountLogins(secrets) : () => Promise.resolve(null),
+    draining: () => draining,
+  };
   const server = new FeederServer(context, smtpServerOptions(options, context));
   const { address, port } = await listen(server, settings, options.reusePort);
 
@@ -177,10 +190,26 @@ function untilClosed(session: FeederConnection): Promise<void> {
   });
 }
 
-function smtpServerOptions(
-  { interface: settings, name, hostname, secrets, clock }: FeederOptions,
-  context: FeederContext,
-): SMTPServerOptions {
+function credentialCheckOf({ httpAuth, secrets, clock }: FeederOptions): CheckCredentials {
+  const key = randomBytes(32);
+  return httpAuth === null
+    ? credentialCheck({ secrets, clock, key })
+    : httpCredentialCheck(httpAuth, { clock, key });
+}
+
+/** XCLIENT and XFORWARD are commands only where somebody may say them. */
+function disabledCommands({ xclientFrom, xforwardFrom }: SmtpInterface): string[] {
+  return [
+    ...(xclientFrom.length > 0 ? [] : ["XCLIENT"]),
+    ...(xforwardFrom.length > 0 ? [] : ["XFORWARD"]),
+    "WIZ",
+    "SHELL",
+    "KILL",
+  ];
+}
+
+function smtpServerOptions(options: FeederOptions, context: FeederContext): SMTPServerOptions {
+  const { interface: settings, name, hostname } = options;
   return {
     ...tlsOptions(settings),
     name: hostname,
@@ -188,7 +217,8 @@ function smtpServerOptions(
     secure: settings.secure,
     hideSTARTTLS: !settings.starttls,
     hideENHANCEDSTATUSCODES: false,
-    disabledCommands: ["XCLIENT", "XFORWARD", "WIZ", "SHELL", "KILL"],
+    lmtp: settings.lmtp,
+    disabledCommands: disabledCommands(settings),
     authOptional: !settings.authentication,
     authRequiredMessage: "5.7.0 Authentication required",
     authMethods: ["PLAIN", "LOGIN"],
@@ -200,7 +230,7 @@ function smtpServerOptions(
     logger: false,
     onConnect: (_session, callback) => callback(),
     onSecure: (_socket, _session, callback) => callback(),
-    onAuth: authHandler(context, credentialCheck({ secrets, clock, key: randomBytes(32) })),
+    onAuth: authHandler(context, credentialCheckOf(options)),
   };
 }
 

@@ -1,10 +1,11 @@
 /** TLS of an SMTP interface: what the listener is set up with, and how a session's cipher is written down. */
 
-import { TLSSocket } from "node:tls";
+import { createSecureContext, TLSSocket } from "node:tls";
 import type { Socket } from "node:net";
-import type { TlsOptions } from "node:tls";
+import type { SecureContext, SecureContextOptions, TlsOptions } from "node:tls";
 
-import type { SmtpInterface } from "#shared/domain/config.ts";
+import { parseDomain } from "#shared/domain/address.ts";
+import type { Certificate, SmtpInterface } from "#shared/domain/config.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 
 /** RFC 8996, RFC 9325: nothing older. */
@@ -14,7 +15,7 @@ const MIN_VERSION = "TLSv1.2";
  * Empty when the interface has no TLS. smtp-server would put in a certificate whose key is public, so that TLS without one of
  * our own is refused here.
  */
-export function tlsOptions({ name, tls, secure, starttls }: SmtpInterface): TlsOptions {
+export function tlsOptions({ name, tls, certificates, secure, starttls }: SmtpInterface): TlsOptions {
   if (!secure && !starttls) return {};
   if (!tls) {
     throw new DomainError(
@@ -24,10 +25,25 @@ export function tlsOptions({ name, tls, secure, starttls }: SmtpInterface): TlsO
     );
   }
   return {
-    key: tls.key,
-    cert: tls.cert,
-    ...(tls.ca === null ? {} : { ca: tls.ca }),
-    minVersion: MIN_VERSION,
+    ...contextOptions(tls),
+    ...(certificates.size > 0 && { SNICallback: contextByName(certificates) }),
+  };
+}
+
+function contextOptions({ key, cert, ca }: Certificate): SecureContextOptions {
+  return { key, cert, ...(ca === null ? {} : { ca }), minVersion: MIN_VERSION };
+}
+
+/** By the server's name, else by its domain with a star (RFC 6125 §6.4.3: of one label). No answer: the interface's own. */
+function contextByName(
+  certificates: ReadonlyMap<string, Certificate>,
+): NonNullable<TlsOptions["SNICallback"]> {
+  const contexts = new Map<string, SecureContext>();
+  for (const [name, certificate] of certificates)
+    contexts.set(name, createSecureContext(contextOptions(certificate)));
+  return (asked, callback) => {
+    const name: string = parseDomain(asked) ?? "";
+    callback(null, contexts.get(name) ?? contexts.get(`*${name.slice(name.indexOf("."))}`));
   };
 }
 

@@ -4,11 +4,12 @@ import { createHash } from "node:crypto";
 
 import type { Submission, Submit, Submitted } from "#shared/app/submit.ts";
 import type { Clock } from "#shared/domain/clock.ts";
-import type { SmtpInterface } from "#shared/domain/config.ts";
+import type { HttpServiceConfig, SmtpInterface } from "#shared/domain/config.ts";
 import { rowIdOf } from "#shared/domain/ids.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import { MIB, MINUTE } from "#shared/domain/units.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
+import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
 import type { FeederLog, FeederMetrics } from "../../sender/feeder/context.ts";
 import { startFeeder } from "../../sender/feeder/server.ts";
 import type { Feeder } from "../../sender/feeder/server.ts";
@@ -138,6 +139,8 @@ export interface TestFeederOptions {
   readonly settings?: Partial<SmtpInterface>;
   readonly submit?: Submit;
   readonly secrets?: SecretStore;
+  readonly httpAuth?: HttpServiceConfig;
+  readonly senders?: SenderDirectory;
   readonly clock?: Clock;
   readonly log?: FeederLog;
   readonly metrics?: Partial<FeederMetrics>;
@@ -152,6 +155,8 @@ export async function testFeeder(options: TestFeederOptions = {}): Promise<Feede
     hostname: "mx.test",
     submit: options.submit ?? collectingSubmit().submit,
     secrets: options.secrets ?? memorySecrets(),
+    httpAuth: options.httpAuth ?? null,
+    senders: options.senders ?? null,
     clock: options.clock ?? hastyClock,
     log: options.log ?? collectingLog().log,
     metrics: { ...NO_METRICS, ...options.metrics },

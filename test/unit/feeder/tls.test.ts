@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { randomBytes, X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import { connect } from "node:net";
 import { describe, test } from "node:test";
+import { connect as connectTls } from "node:tls";
 
 import { putAccount } from "#shared/app/accounts.ts";
 import { collectingSubmit, memorySecrets, testFeeder } from "../../support/feeder-harness.ts";
 import { SmtpTalker } from "../../support/smtp-talker.ts";
-import { TEST_CERT, TEST_KEY } from "../../support/test-certificate.ts";
+import { OTHER_CERT, OTHER_KEY, TEST_CERT, TEST_KEY } from "../../support/test-certificate.ts";
 
 const tls = { key: TEST_KEY, cert: TEST_CERT, ca: null };
 const starttls = { tls, starttls: true };
@@ -145,3 +148,52 @@ describe("an interface that is to speak TLS", () => {
     }
   });
 });
+
+describe("a server name that the client asks for", () => {
+  const OTHER = { key: OTHER_KEY, cert: OTHER_CERT, ca: null };
+  const certificates = new Map([
+    ["smtp.other.example", OTHER],
+    ["*.star.example", OTHER],
+    ["xn--jgeva-dua.ee", OTHER],
+  ]);
+  const asked: [name: string, cert: string][] = [
+    ["smtp.other.example", OTHER_CERT],
+    ["SMTP.Other.Example", OTHER_CERT],
+    ["a.star.example", OTHER_CERT],
+    ["a.b.star.example", TEST_CERT],
+    ["star.example", TEST_CERT],
+    ["xn--jgeva-dua.ee", OTHER_CERT],
+    ["localhost", TEST_CERT],
+    ["", TEST_CERT],
+  ];
+
+  for (const [servername, cert] of asked) {
+    test(`gets its certificate, or the interface's own: ${servername || "none"}`, async () => {
+      for (const mode of [{ secure: true }, { starttls: true }]) {
+        await using feeder = await testFeeder({ settings: { tls, certificates, ...mode } });
+        assert.deepEqual(await certificateOf(feeder.port, servername, mode), new X509Certificate(cert).raw);
+      }
+    });
+  }
+});
+
+/** The certificate in DER that the server shows to who asks for `servername`. */
+async function certificateOf(
+  port: number,
+  servername: string,
+  { starttls = false }: { starttls?: boolean },
+): Promise<Buffer> {
+  const socket = connect({ port, host: "127.0.0.1" });
+  if (starttls) {
+    await once(socket, "data");
+    socket.write("EHLO client.example\r\n");
+    await once(socket, "data");
+    socket.write("STARTTLS\r\n");
+    await once(socket, "data");
+  }
+  const secured = connectTls({ socket, servername, rejectUnauthorized: false });
+  await once(secured, "secureConnect");
+  const { raw } = secured.getPeerCertificate();
+  secured.destroy();
+  return raw;
+}
