@@ -18,7 +18,7 @@ import { suppressionHandlers } from "./suppression.ts";
 import { zoneHandlers } from "./zones.ts";
 
 export interface ApiDeps {
-  readonly config: Pick<Config, "api" | "queue" | "zones">;
+  readonly config: Pick<Config, "api" | "queue" | "zones" | "httpConfig">;
   readonly backend: Pick<
     Backend,
     "bodies" | "events" | "idempotency" | "limits" | "queue" | "secrets" | "suppressions" | "uploads"

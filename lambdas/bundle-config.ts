@@ -32,6 +32,7 @@ function withoutSecrets(config: Config): Config {
     ...config,
     dkim: { ...config.dkim, keys: [] },
     smtpInterfaces: [],
+    httpAuth: null,
     zones: new Map([...config.zones].map(([name, zone]) => [name, withoutCredentials(zone)])),
   };
 }

@@ -18,6 +18,7 @@ import type { Config } from "#shared/domain/config.ts";
 import type { MessageId } from "#shared/domain/ids.ts";
 import { messageIds } from "#shared/domain/ids.ts";
 import type { Backend } from "#shared/ports/backend.ts";
+import { httpSenderDirectory } from "#shared/runtime/http-sender-directory.ts";
 
 import type { EndpointDeps } from "./endpoint.ts";
 import { endpoint } from "./endpoint.ts";
@@ -26,7 +27,7 @@ import { bodyOf, callerKey, jsonResult, readJson } from "./http.ts";
 import { HttpError } from "./http-error.ts";
 
 export interface SendHandlerDeps extends EndpointDeps {
-  readonly config: Pick<Config, "api" | "queue">;
+  readonly config: Pick<Config, "api" | "queue" | "httpConfig">;
   readonly backend: Pick<Backend, "idempotency" | "queue" | "uploads">;
   readonly submit: Submit;
   /** What a request's body may have when that is less than a mail may; what is larger is to be uploaded. Left out: as much. */
@@ -86,12 +87,18 @@ export function sendHandlers(deps: SendHandlerDeps): Record<"send" | "sendRaw" |
 }
 
 function useCasesOf({ config, backend, submit, clock, log, maxBodyBytes }: SendHandlerDeps): UseCases {
-  const { api, queue } = config;
+  const { api, queue, httpConfig } = config;
   const { maxSize } = api;
   const told = (what: string) => (messageId: MessageId, error: unknown) =>
     log.error({ component: "api", messageId, err: error }, what);
   return {
-    send: sendUseCases({ submit, clock, api, maxDelayMs: queue.maxDelayMs }),
+    send: sendUseCases({
+      submit,
+      clock,
+      api,
+      maxDelayMs: queue.maxDelayMs,
+      senders: httpConfig && httpSenderDirectory(httpConfig, { clock }),
+    }),
     once: sendOnce({
       store: backend.idempotency,
       queue: backend.queue,

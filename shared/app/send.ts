@@ -9,6 +9,7 @@ import { allValues } from "../domain/headers.ts";
 import type { MessageId } from "../domain/ids.ts";
 import { parseIp } from "../domain/ip.ts";
 import type { Origin } from "../domain/message.ts";
+import type { SenderDirectory, SenderFacts, SenderSettings } from "../ports/sender-directory.ts";
 import { mailboxesOf, readAddressText, readOneAddress } from "./address-fields.ts";
 import type { Submit, Submitted } from "./submit.ts";
 import { peekHeaders } from "./peek-headers.ts";
@@ -20,6 +21,8 @@ export interface SendDeps {
   readonly clock: Clock;
   readonly api: Pick<ApiConfig, "maildrop" | "maxSize" | "maxRecipients">;
   readonly maxDelayMs: number;
+  /** Asked about the sender of each mail; null: nobody is. */
+  readonly senders: SenderDirectory | null;
 }
 
 /** Who handed the mail in. */
@@ -92,8 +95,10 @@ async function submitFrom(
       "to",
     );
   }
+  const returnPath = envelope.from.address;
+  const settings = deps.senders && (await settingsOf(deps.senders, { returnPath, origin }));
   return deps.submit({
-    returnPath: envelope.from.address,
+    returnPath,
     recipients: envelope.to,
     origin,
     source,
@@ -101,8 +106,17 @@ async function submitFrom(
     maxBytes: deps.api.maxSize,
     smtputf8: true,
     notBefore: composed.notBefore,
+    ...(settings && { settings }),
     ...(id === undefined ? {} : { id }),
   });
+}
+
+/** Throws forbidden when the sender is refused for good; for now, or when the directory fails, it is a fault: nothing was stored. */
+async function settingsOf(senders: SenderDirectory, sender: SenderFacts): Promise<SenderSettings> {
+  const answer = await senders.lookUp(sender);
+  if (answer.kind === "settings") return answer.settings;
+  if (answer.code >= 500) throw new DomainError("forbidden", answer.text, "from");
+  throw new Error(`the operator's directory refuses the sender for now: ${answer.code} ${answer.text}`);
 }
 
 interface CompleteEnvelope {
