@@ -99,11 +99,10 @@ export const CODE_RULES: readonly BounceRule[] = [
   ),
   // Microsoft's own, from 4.3xx on
   enhanced(["4.310"], ["status-no-dns-domain", "recipient", "The recipient's domain does not exist."]),
-  enhanced(details(4, 311, 399), [
-    "status-behind",
-    "network",
-    "The host behind the receiving server could not be found or reached.",
-  ]),
+  enhanced(
+    [...details(4, 311, 399), ...details(4, 300, 309)],
+    ["status-behind", "network", "The host behind the receiving server could not be found or reached."],
+  ),
   // X.5: the protocol
   enhanced(
     ["5.3"],
@@ -125,11 +124,11 @@ export const CODE_RULES: readonly BounceRule[] = [
   // X.7: security and policy
   enhanced(["7.2"], ["status-list-forbidden", "block", "The sender may not write to this mailing list."]),
   enhanced(
-    ["7.3", "7.4", "7.5", "7.6", "7.7"],
+    ["7.3", "7.4", "7.5", "7.6", "7.7", ...details(7, 317, 325)],
     ["status-security", "policy", "The receiving server asks for a security feature."],
   ),
   enhanced(
-    ["7.8", "7.9", "7.11", "7.12", "7.13", "7.14"],
+    ["7.8", "7.9", "7.11", "7.12", "7.13", "7.14", "7.57"],
     ["status-credentials", "auth", "The receiving server did not accept our login."],
   ),
   enhanced(

@@ -135,6 +135,15 @@ const SINGLE_WORDS: readonly BounceRule[] = [
   ),
   text(
     {
+      id: "login-words",
+      category: "auth",
+      status: "7.0",
+      message: "The receiving server asks for a login first.",
+    },
+    `auth required | auth is required | authentication required | authentication is required | not authenticated | without authentication`,
+  ),
+  text(
+    {
       id: "block-words",
       category: "block",
       status: "7.1",

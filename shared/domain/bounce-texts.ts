@@ -107,7 +107,7 @@ const DANGER: readonly BounceRule[] = [
       message: "A domain in the message has a bad name with the receiving server.",
     },
     `dbl spamhaus | spamhaus dbl | spamhaus org query dbl | spamhaus org query domain | url .. listed | your domain .. blacklist*
-     your domain .. blocklist* | your domain .. listed | your domain .. blocked | uribl | surbl | url .. blacklist* | url .. blocked | uri .. blacklist* | blacklisted url | listed url
+     your domain .. blocklist* | your domain .. listed | your domain .. blocked | banned url | blocked url | uribl | surbl | url .. blacklist* | url .. blocked | uri .. blacklist* | blacklisted url | listed url
      reputation of the sending domain | reputation of .. domain in | domain .. bad reputation | domain reputation
      link .. blocked | hvu b1 | hvu b2 | spammy url`,
   ),
@@ -171,7 +171,7 @@ const AUTHENTICATION: readonly BounceRule[] = [
     },
     `reverse dns | reverse lookup | reverse hostname | reverse host | reverse name | reverse mapping | reverse address | reverse record
      rdns | ptr record | ptr records | ptr resource | dns ptr | no ptr | missing ptr | invalid ptr | ptr lookup | rtr rd | dns nr
-     cannot find your hostname | fcrdns | forward confirmed | iprev | cannot resolve your address`,
+     cannot find your hostname | fcrdns | name does not match ip | forward confirmed | iprev | cannot resolve your address`,
   ),
   text(
     {
@@ -243,7 +243,7 @@ const REPUTATION: readonly BounceRule[] = [
      blocked for abuse | block for spam | permanent failure for one or more recipients .. blocked
      your ip .. blocked | your ip .. rejected | your ip .. denied | your ip .. listed | your ip .. banned | your ip address .. block*
      ip .. is blocked | ip .. has been blocked | ip address .. blocked | ip address .. rejected | ip blocked | ip denied | ip rejected
-     ip .. not allowed | ip address is not | from your ip | your host .. blocked | your server .. blocked | your network .. blocked
+     ip .. not allowed | ip address is not | from your ip | from this ip | adresse ip .. blacklist* | adresse ip .. bloquee | your host .. blocked | your server .. blocked | your network .. blocked
      your mail server .. blocked | mail server .. has been blocked | host .. has been blocked | connection .. blacklist*
      dynamic ip | dynamic address | dynamically assigned | dialup | dial up | residential | dynamic pool`,
   ),
@@ -257,7 +257,8 @@ const RECIPIENT: readonly BounceRule[] = [
       status: "2.2",
       message: "The recipient's mailbox is full.",
     },
-    `mailbox full | mailbox is full | mailbox .. is full | mailbox .. full | inbox is full | inbox full | inbox .. full | account is full
+    `postfach voll | postfach ist voll | zuviele mails | boite .. pleine | boîte .. pleine | buzón lleno | buzon lleno | casella piena
+     mailbox full | mailbox is full | mailbox .. is full | mailbox .. full | inbox is full | inbox full | inbox .. full | account is full
      over quota | overquota | overquotatemp | overquotaperm | over the quota | over its quota | over disk quota | quota exceed* | quota full
      quota limit | quota has been exceeded | quota is exceeded | exceeds .. quota | exceeded .. quota | disk quota
      storage quota | mailbox quota | out of storage | storage space | storage allocation | exceeded storage | mailbox size
@@ -279,7 +280,7 @@ const RECIPIENT: readonly BounceRule[] = [
      recipient address .. unknown | recipient invalid | recipient .. invalid | recipient no longer | recipient does not | not a valid recipient
      recipient not exist | recipients not exist
      invalid recipient | invalid recipients | invalid mailbox | invalid user | invalid address | invalid account | invalid final delivery
-     bad destination | bad recipient | bad address | bad mailbox | incorrect recipient | illegal recipient
+     bad destination | bad recipient | bad address | bad email address | bad mailbox | incorrect recipient | illegal recipient
      user not found | user does not | user doesn t | user .. does not exist | user .. doesn t exist | user not exist | user .. not found
      user not known | not a known user | user is not found | user invalid | user no longer
      mailbox not found | mailbox does not | mailbox doesn t | mailbox .. does not exist | mailbox .. not found | mailbox unknown
@@ -290,6 +291,8 @@ const RECIPIENT: readonly BounceRule[] = [
      address no longer | address not known | address is not valid | address is invalid | address not present | address .. not found
      unrouteable address | unroutable address | unroutable mail | undeliverable address | not our customer | not our user
      addressee unknown | not listed in .. directory | not found in directory | can t find any user
+     unbekannter empfänger | unbekannter empfaenger | empfänger unbekannt | empfaenger unbekannt | benutzer unbekannt
+     utilisateur inconnu | destinataire inconnu | adresse inconnue | usuario desconocido | usuario no existe | utente sconosciuto
      resolver adr | recipient cannot be verified | user has moved | recipient has moved | delivery to the following recipient* .. does not exist | recipient address rejected access denied | recipient addresses rejected access denied`,
   ),
   text(
@@ -305,7 +308,7 @@ const RECIPIENT: readonly BounceRule[] = [
      account .. inactive | account suspended | account .. suspended | account .. deactivated | account closed | account .. locked
      account expired | account is not active | account not active | account .. discontinued | account .. terminated | account blocked
      account that you tried to reach is disabled | account that you tried to reach is inactive | disabled user | disableduser
-     disabled recipient | user disabled | user is disabled | user suspended | user .. suspended | user inactive | user terminated | account terminated | user is inactive
+     disabled recipient | user disabled | user is disabled | user suspended | user .. suspended | deactivated mailbox | mailbox deactivated | user inactive | user terminated | account terminated | user is inactive
      inactive user | inactive account | inactive mailbox | inactive recipient | address .. inactive | user .. disabled | no longer active
      no longer available | no longer valid | no longer in use | no longer exists | no longer works | no longer accept*
      not accepting mail | not accepting messages | not accept mail | does not accept mail | does not accept email | doesn t accept mail
@@ -356,7 +359,7 @@ const SIZE_AND_LOOPS: readonly BounceRule[] = [
       message: "The receiving servers pass the mail in a circle.",
     },
     `mail loop | mail loops | loops back | routing loop | loop detected | too many hops | hop count | hops exceeded | delivery loop
-     too many received | message looping`,
+     too many received | message looping | is looping`,
   ),
 ];
 
