@@ -21,7 +21,15 @@ export interface ApiDeps {
   readonly config: Pick<Config, "api" | "queue" | "zones" | "httpConfig">;
   readonly backend: Pick<
     Backend,
-    "bodies" | "events" | "idempotency" | "limits" | "queue" | "secrets" | "suppressions" | "uploads"
+    | "bodies"
+    | "events"
+    | "fleet"
+    | "idempotency"
+    | "limits"
+    | "queue"
+    | "secrets"
+    | "suppressions"
+    | "uploads"
   >;
   readonly submit: Submit;
   readonly metrics: Metrics;

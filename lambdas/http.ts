@@ -73,14 +73,31 @@ export function tooLarge(maxBytes: number, advice = ""): DomainError {
 
 /** The request's body as JSON. Throws invalid-body for what is none. */
 export async function readJson(event: ApiEvent, maxBytes: number, advice = ""): Promise<unknown> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of bodyOf(event, maxBytes, advice)) chunks.push(chunk);
+  const body = await wholeOf(event, maxBytes, advice);
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks)));
+    return JSON.parse(utf8Of(body));
   } catch (error) {
     const why = error instanceof SyntaxError ? error.message : "it is not UTF-8";
     throw new DomainError("invalid-body", `the body is not JSON: ${why}`);
   }
+}
+
+/** The request's body as text. Throws invalid-body for what is not UTF-8. */
+export async function readText(event: ApiEvent, maxBytes: number): Promise<string> {
+  const body = await wholeOf(event, maxBytes, "");
+  try {
+    return utf8Of(body);
+  } catch {
+    throw new DomainError("invalid-body", "the body is not UTF-8");
+  }
+}
+
+async function wholeOf(event: ApiEvent, maxBytes: number, advice: string): Promise<Buffer> {
+  return Buffer.concat(await Array.fromAsync(bodyOf(event, maxBytes, advice)));
+}
+
+function utf8Of(bytes: Buffer): string {
+  return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
 }
 
 /** Throws 415 for a content type that is not among `accepted`; none given counts as the first. */

@@ -1,18 +1,26 @@
-/** The queue as its operator sees and changes it: `/counter`, `/queued`, `/message`, `/fetch`, `/events`. */
+/** The queue as its operator sees and changes it: `/counter`, `/queued`, `/queue`, `/message`, `/fetch`, `/events`. */
 
+import { listMatching, operateMatching, OPERATIONS } from "#shared/app/bulk.ts";
 import type { Operated } from "#shared/app/operate.ts";
 import { operateRows } from "#shared/app/operate.ts";
 import type { QueryDeps } from "#shared/app/query.ts";
 import { countRows, fetchBody, listEvents, listQueued, viewMessage } from "#shared/app/query.ts";
+import { parseInput } from "#shared/app/parse-input.ts";
+import { BulkBody } from "#shared/app/route-schemas.ts";
 import { routes } from "#shared/app/routes.ts";
+import { KIB } from "#shared/domain/units.ts";
 
 import type { EndpointDeps } from "./endpoint.ts";
 import { endpoint } from "./endpoint.ts";
 import type { ApiHandler, ApiResult } from "./http.ts";
-import { jsonResult, streamResult } from "./http.ts";
+import { jsonResult, readJson, streamResult } from "./http.ts";
 import { HttpError } from "./http-error.ts";
 
-type QueueRoute = "counter" | "queued" | "message" | "sendNow" | "drop" | "fetch" | "events";
+/** Conditions. */
+const MAX_BODY_BYTES = 16 * KIB;
+
+type QueueRoute =
+  "counter" | "queued" | "queue" | "operate" | "message" | "sendNow" | "drop" | "fetch" | "events";
 
 export function queueHandlers(deps: EndpointDeps, queries: QueryDeps): Record<QueueRoute, ApiHandler> {
   return {
@@ -31,13 +39,23 @@ export function queueHandlers(deps: EndpointDeps, queries: QueryDeps): Record<Qu
         }),
       ),
     ),
+    queue: endpoint(routes.queue, deps, async ({ query }) =>
+      jsonResult(200, await listMatching({ ...queries, clock: deps.clock }, query)),
+    ),
+    operate: endpoint(routes.operate, deps, async ({ params, event }) => {
+      const request = parseInput(BulkBody, await readJson(event, MAX_BODY_BYTES));
+      return jsonResult(
+        200,
+        await operateMatching({ ...queries, clock: deps.clock }, params.operation, request),
+      );
+    }),
     message: endpoint(routes.message, deps, async ({ params }) => {
       const view = await viewMessage(queries, params.id, params.seq);
       if (!view) throw noSuchMessage();
       return jsonResult(200, view);
     }),
-    sendNow: endpoint(routes.sendNow, deps, async ({ params }) =>
-      changed(await operateRows(queries.queue, "retry-now", params)),
+    sendNow: endpoint(routes.sendNow, deps, async ({ params, query }) =>
+      changed(await operateRows(queries.queue, OPERATIONS[query.action], params)),
     ),
     drop: endpoint(routes.drop, deps, async ({ params }) =>
       changed(await operateRows(queries.queue, "drop", params)),

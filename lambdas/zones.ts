@@ -1,22 +1,35 @@
-/** `/zones` and `/blacklist`: through what mail goes out, and where it cannot just now. */
+/** `/zones`, `/blacklist`, `/skipdomains` and `/internals`: through what mail goes out, and where it cannot just now. */
 
-import type { QueryDeps } from "#shared/app/query.ts";
+import type { InspectDeps } from "#shared/app/inspect.ts";
+import { internals, listSkipped, unblock } from "#shared/app/inspect.ts";
 import { listBlocked, listZones } from "#shared/app/query.ts";
 import { routes } from "#shared/app/routes.ts";
 
 import type { EndpointDeps } from "./endpoint.ts";
 import { endpoint } from "./endpoint.ts";
 import type { ApiHandler } from "./http.ts";
-import { jsonResult } from "./http.ts";
+import { jsonResult, textResult } from "./http.ts";
+
+type ZoneRoute = "zones" | "blacklist" | "unblock" | "skipDomains" | "internals";
 
 export function zoneHandlers(
   deps: EndpointDeps,
-  queries: QueryDeps,
-): Record<"zones" | "blacklist", ApiHandler> {
+  queries: Omit<InspectDeps, "clock">,
+): Record<ZoneRoute, ApiHandler> {
   return {
     zones: endpoint(routes.zones, deps, ({ query }) =>
       jsonResult(200, listZones(queries, ["true", "yes", "1"].includes(query.includeDisabled))),
     ),
     blacklist: endpoint(routes.blacklist, deps, async () => jsonResult(200, await listBlocked(queries))),
+    unblock: endpoint(routes.unblock, deps, async ({ query }) =>
+      jsonResult(200, await unblock(queries, query)),
+    ),
+    skipDomains: endpoint(routes.skipDomains, deps, async ({ params }) =>
+      jsonResult(200, await listSkipped(queries, params.zone)),
+    ),
+    internals: endpoint(routes.internals, deps, async () => {
+      const view = await internals({ ...queries, clock: deps.clock });
+      return textResult("text/plain; charset=utf-8", `${JSON.stringify(view, null, 2)}\n`);
+    }),
   };
 }

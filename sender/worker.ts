@@ -25,7 +25,10 @@ import type { ConnectOptions } from "./delivery/connect.ts";
 import { blockedEgressView } from "./zone/blocked-egress.ts";
 import { connectionSlots } from "./zone/connection-slots.ts";
 import type { ConnectionSlots } from "./zone/connection-slots.ts";
+import { fullDomainsBook } from "./zone/full-domains.ts";
+import type { FullDomainsBook } from "./zone/full-domains.ts";
 import { openZone } from "./zone/open-zone.ts";
+import type { SenderDeps } from "./zone/open-zone.ts";
 import { slowedSites } from "./zone/slowed-sites.ts";
 import { repeat } from "./repeat.ts";
 import type { StoreTerms } from "./store-terms.ts";
@@ -88,9 +91,10 @@ export async function startWorker(deps: WorkerDeps): Promise<Worker> {
   const submit = submitter({ ...deps, ...backend });
   const slots = connectionSlots({ ...deps, limits: backend.limits, holder: worker, terms: terms.slots });
   const rules = bounceRules(deps.config.bounces.rules);
+  const full = fullDomainsBook();
   const stop = new AbortController();
   const grace = new AbortController();
-  const chores = startChores(deps, { submit, slots }, stop.signal);
+  const chores = startChores(deps, { submit, slots, full }, stop.signal);
   const frontDoors: FrontDoor[] = [];
   try {
     for (const open of deps.frontDoors) frontDoors.push(await open(submit));
@@ -99,7 +103,7 @@ export async function startWorker(deps: WorkerDeps): Promise<Worker> {
     await Promise.all([...frontDoors.map((door) => door.drain(0)), chores]);
     throw error;
   }
-  const zones = startZones(deps, { slots, rules }, { stop: stop.signal, grace: grace.signal });
+  const zones = startZones(deps, { slots, rules, full }, { stop: stop.signal, grace: grace.signal });
   return {
     frontDoors,
     submit,
@@ -120,7 +124,7 @@ export async function startWorker(deps: WorkerDeps): Promise<Worker> {
 
 function startZones(
   deps: WorkerDeps,
-  { slots, rules }: { slots: ConnectionSlots; rules: BounceRules },
+  { slots, rules, full }: { slots: ConnectionSlots; rules: BounceRules; full: FullDomainsBook },
   { stop, grace }: { stop: AbortSignal; grace: AbortSignal },
 ): Promise<unknown> {
   const { config, backend, clock } = deps;
@@ -140,7 +144,8 @@ function startZones(
   const sandbox: Relay | null = config.sandbox.enabled
     ? { host: config.sandbox.host, port: config.sandbox.port, auth: null, secure: false }
     : null;
-  const shared = { ...deps, settle, slots, blocked, slowed, sandbox };
+  const onFull: SenderDeps["onFull"] = (zone, domains) => full.note(zone, domains);
+  const shared = { ...deps, settle, slots, blocked, slowed, sandbox, onFull };
   const failed = (what: string) => (error: unknown) => deps.onError(what, error);
   const refreshing = [
     repeat(clock, VIEW_MS, stop, () => blocked.refresh(), failed("blocked addresses")),
@@ -155,7 +160,7 @@ function startZones(
 /** What goes on beside the mail: heartbeat, housekeeping, reports. Each goes on after an error. */
 function startChores(
   deps: WorkerDeps,
-  { submit, slots }: { submit: Submit; slots: ConnectionSlots },
+  { submit, slots, full }: { submit: Submit; slots: ConnectionSlots; full: FullDomainsBook },
   stop: AbortSignal,
 ): Promise<unknown> {
   const { clock, backend, config, worker, observer, terms } = deps;
@@ -171,6 +176,7 @@ function startChores(
       startedAt,
       until: later(now, HEARTBEAT_TTL_MS),
       addresses: [],
+      full: full.list(),
     });
   };
   const sweep = async (): Promise<void> => {

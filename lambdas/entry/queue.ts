@@ -1,4 +1,4 @@
-/** `/counter`, `/queued`, `/message`, `/fetch` and `/events`. */
+/** `/counter`, `/queued`, `/queue`, `/message`, `/fetch` and `/events`. */
 
 import { apiEntry } from "../api-entry.ts";
 import { queueHandlers } from "../queue.ts";

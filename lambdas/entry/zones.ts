@@ -1,4 +1,4 @@
-/** `/zones` and `/blacklist`. */
+/** `/zones`, `/blacklist`, `/skipdomains` and `/internals`. */
 
 import { apiEntry } from "../api-entry.ts";
 import { wireLambda } from "../wire.ts";

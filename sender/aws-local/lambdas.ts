@@ -17,7 +17,7 @@ import { MIB, SECOND } from "#shared/domain/units.ts";
 
 import type { ApiHandlers } from "../../lambdas/api.ts";
 import type { LambdaName } from "../../lambdas/build.ts";
-import { buildLambdas } from "../../lambdas/build.ts";
+import { buildLambdas, LAMBDA_OF } from "../../lambdas/build.ts";
 import type { ApiEvent, ApiHandler, ApiResult } from "../../lambdas/http.ts";
 import { bodyOf } from "../../lambdas/http.ts";
 
@@ -38,24 +38,6 @@ export interface LambdasOptions {
 
 type Handler = (event: unknown, context: Context) => Promise<unknown>;
 
-/** A route that is missing here is of the Lambda of health, where API Gateway's default route leads. */
-const LAMBDA_OF: Partial<Record<RouteName, LambdaName>> = {
-  send: "send",
-  sendRaw: "send",
-  uploads: "send",
-  counter: "queue",
-  queued: "queue",
-  message: "queue",
-  sendNow: "queue",
-  drop: "queue",
-  fetch: "queue",
-  events: "queue",
-  suppressions: "suppression",
-  suppress: "suppression",
-  unsuppress: "suppression",
-  zones: "zones",
-  blacklist: "zones",
-};
 /** What API Gateway takes. */
 export const MAX_GATEWAY_BYTES = 10 * MIB;
 /** As the stacks set it. */
@@ -95,7 +77,7 @@ export async function loadLambdas({ config, folder, clock, onInvocation }: Lambd
       return (await invoke(name, whole)) as ApiResult;
     };
   const names = Object.keys(routes) as RouteName[];
-  const api = Object.fromEntries(names.map((route) => [route, gateway(LAMBDA_OF[route] ?? "health")]));
+  const api = Object.fromEntries(names.map((route) => [route, gateway(LAMBDA_OF[route])]));
   return { invoke, api: api as unknown as ApiHandlers };
 }
 

@@ -9,7 +9,7 @@ import { NO_ROUTE } from "#shared/domain/outcome.ts";
 import type { Lease } from "#shared/domain/queue-row.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import { SECOND } from "#shared/domain/units.ts";
-import type { Relay, Zone } from "#shared/domain/zone.ts";
+import type { Relay, Zone, ZoneName } from "#shared/domain/zone.ts";
 import type { Observer } from "#shared/app/observer.ts";
 import type { Settle } from "#shared/app/settle.ts";
 import { putOff, settleWithout } from "#shared/app/settle.ts";
@@ -47,6 +47,8 @@ export interface SenderDeps {
   readonly observer: Observer;
   readonly connectOptions: Omit<ConnectOptions, "signal">;
   readonly sandbox: Relay | null;
+  /** Told again and again of which domains no mail is taken. */
+  readonly onFull: (zone: ZoneName, full: ReadonlySet<Domain> | "all") => void;
   readonly onConnections: (change: { idle?: number; reused?: number }) => void;
   readonly onError: (what: string, error: unknown, fields?: Readonly<Record<string, unknown>>) => void;
 }
@@ -147,8 +149,9 @@ export function openZone(
     onRoom = listener;
   };
   const leaseMs = config.queue.leaseMs;
+  const onFull = (full: ReadonlySet<Domain> | "all"): void => deps.onFull(zone.name, full);
   return runZone(
-    { zone, queue, clock, worker, leaseMs, keeper, lanes, dispatch, onRoom: listen, onError },
+    { zone, queue, clock, worker, leaseMs, keeper, lanes, dispatch, onFull, onRoom: listen, onError },
     stop,
   );
 }

@@ -3,6 +3,7 @@
  * It holds a bounded number of rows, never waits for one destination, and goes on when the store comes back from an outage.
  */
 
+import type { Domain } from "#shared/domain/address.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
 import { SECOND } from "#shared/domain/units.ts";
@@ -22,6 +23,8 @@ export interface ZoneDeps {
   readonly leaseMs: number;
   readonly keeper: LeaseKeeper;
   readonly lanes: Lanes;
+  /** Told before each take of which domains no mail is taken. */
+  readonly onFull: (full: ReadonlySet<Domain> | "all") => void;
   /** Find the way of what was taken and put it in its lane; it does not throw. */
   readonly dispatch: Dispatch;
   /** `listener` replaces the one before; it is called when a lane that was full is not any more. */
@@ -67,6 +70,7 @@ async function takeSome(deps: ZoneDeps, looking: Lookups, stop: AbortSignal): Pr
   try {
     const room = MAX_HELD_ROWS - keeper.size;
     const full = lanes.fullDomains();
+    deps.onFull(full);
     if (room <= 0) {
       await deps.clock.sleep(ROOM_POLL_MS, wake.signal);
       return [];

@@ -15,7 +15,8 @@ export type Operated =
   | { kind: "missing" }
   | { kind: "unfit"; states: readonly RowState[]; fit: readonly RowState[] };
 
-const FIT: Readonly<Record<Operation, readonly RowState[]>> = {
+/** States that an operation is for. */
+export const FIT: Readonly<Record<Operation, readonly RowState[]>> = {
   "retry-now": ["queued", "deferred"],
   hold: ["queued", "deferred"],
   release: ["held"],

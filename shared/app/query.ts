@@ -11,7 +11,7 @@ import { printReply } from "../domain/smtp-reply.ts";
 import type { Zone, ZoneName } from "../domain/zone.ts";
 import type { BodyStore } from "../ports/body-store.ts";
 import type { EventLog } from "../ports/event-log.ts";
-import type { LimitStore } from "../ports/limit-store.ts";
+import type { BlockedEgress, LimitStore } from "../ports/limit-store.ts";
 import type { QueueStore, ZoneCounts } from "../ports/queue-store.ts";
 
 export interface QueryDeps {
@@ -109,11 +109,11 @@ export async function fetchBody(
   return chunks ? { kind: "found", bytes: bytes - from, chunks } : { kind: "gone" };
 }
 
-export async function listBlocked({ limits }: QueryDeps) {
+export async function listBlocked({ limits }: Pick<QueryDeps, "limits">) {
   const blocked = await limits.blocked();
   return {
     list: blocked.map(({ address, site, response, createdAt, until }) => ({
-      id: `${address} ${site}`,
+      id: blockId({ address, site }),
       address,
       domain: site,
       response,
@@ -121,6 +121,11 @@ export async function listBlocked({ limits }: QueryDeps) {
       until: iso(until),
     })),
   };
+}
+
+/** What a block is called in answers. */
+export function blockId({ address, site }: Pick<BlockedEgress, "address" | "site">): string {
+  return `${address} ${site}`;
 }
 
 export function listZones({ zones }: Pick<QueryDeps, "zones">, includeDisabled: boolean) {
@@ -147,13 +152,13 @@ export function readRowPath(
 }
 
 /** Null: all zones. A zone that is not configured any more may still have rows, so any name is taken. */
-function readZone(zones: ReadonlyMap<ZoneName, Zone>, text: string | undefined): ZoneName | null {
+export function readZone(zones: ReadonlyMap<ZoneName, Zone>, text: string | undefined): ZoneName | null {
   const name = text?.trim().toLowerCase() as ZoneName | undefined;
   if (name === undefined || name === "") return null;
   return name === ALL_ZONES && !zones.has(name) ? null : name;
 }
 
-function listEntry(row: QueueRow) {
+export function listEntry(row: QueueRow) {
   return {
     id: row.messageId,
     seq: seqText(row.seq),
@@ -252,7 +257,7 @@ function eventView(event: NumberedEvent) {
 }
 
 /** What the peer said, or what happened instead. */
-function responseOf(attempt: AttemptRecord): string {
+export function responseOf(attempt: AttemptRecord): string {
   return attempt.reply ? printReply(attempt.reply) : attempt.detail;
 }
 

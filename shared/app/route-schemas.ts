@@ -11,15 +11,15 @@ import { FINAL_STATES, OPEN_STATES } from "../domain/queue-row.ts";
 export const MAX_PAGE = 1_000;
 const MAX_CURSOR = 2_048;
 
-const isoTime = z.iso.datetime().describe("ISO 8601, UTC");
+export const isoTime = z.iso.datetime().describe("ISO 8601, UTC");
 const epochMs = z.int().describe("milliseconds since 1970-01-01T00:00:00Z");
 const messageId = z.string().max(64).describe("message id, as /send answers it");
-const cursor = z
+export const cursor = z
   .string()
   .min(1)
   .max(MAX_CURSOR)
   .describe("`cursor` of the page before; leave it out for the first page");
-const nextCursor = z.string().nullable().describe("for the next page; null: this was the last one");
+export const nextCursor = z.string().nullable().describe("for the next page; null: this was the last one");
 
 /** A number in a query string. */
 function numberIn(min: number, max: number) {
@@ -29,7 +29,7 @@ function numberIn(min: number, max: number) {
     .transform(Number)
     .pipe(z.number().min(min).max(max));
 }
-const pageSize = numberIn(1, MAX_PAGE).default(MAX_PAGE).describe(`1 to ${MAX_PAGE}`);
+export const pageSize = numberIn(1, MAX_PAGE).default(MAX_PAGE).describe(`1 to ${MAX_PAGE}`);
 
 export const NoFields = z.strictObject({});
 export const AnyHeaders = z.object({});
@@ -118,12 +118,56 @@ export const FetchQuery = z.strictObject({
 
 export const PageQuery = z.strictObject({ cursor: cursor.optional(), pageSize });
 
-export const SuppressBody = z.strictObject({
-  address: z.string().max(320).nullish(),
-  domain: z.string().max(255).nullish(),
-  reason: z.string().max(500).nullish(),
+/** Which waiting rows are meant: those that all the conditions are true of. */
+const matchFields = {
+  zone,
+  sender: z.string().min(1).max(320).optional().describe("return path: an address, a domain, or `<>`"),
+  domain: z.string().min(1).max(255).optional().describe("domain of the recipient"),
+  recipient: z.string().min(1).max(320).optional().describe("address of the recipient"),
+  olderThan: z
+    .string()
+    .max(20)
+    .optional()
+    .describe("accepted so long ago or longer: `30s`, `15m`, `6h`, `2d`"),
+  error: z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .describe("part of the last reply, of what came of it, of its category or its cause, in any case"),
+};
+
+export const QueueQuery = z.strictObject({
+  ...matchFields,
+  state: z.enum(OPEN_STATES).optional().describe("left out: all that are not final"),
+  order: z.enum(["asc", "desc"]).default("asc").describe("oldest (asc) or newest (desc) first"),
+  cursor: cursor.optional(),
+  pageSize: numberIn(1, MAX_PAGE).default(100).describe(`1 to ${MAX_PAGE}; a page may have fewer`),
 });
-export const UnsuppressBody = z.strictObject({ id: z.string().min(1).max(200) });
+
+export const OperationParams = z.strictObject({
+  operation: z
+    .enum(["retry", "hold", "release", "drop"])
+    .describe(
+      "retry: due at once · hold: stopped until released · release · drop: never sent, nobody is told",
+    ),
+});
+
+export const BulkBody = z.strictObject({
+  ...matchFields,
+  all: z.literal(true).optional().describe("all waiting recipients are meant; instead of conditions"),
+  dryRun: z.boolean().default(false).describe("true: count what matches, and change nothing"),
+  cursor: cursor.optional(),
+});
+
+export const SendNowQuery = z.strictObject({
+  action: z.enum(["retry", "hold", "release"]).default("retry").describe("retry: due at once"),
+});
+
+export const UnblockQuery = z.strictObject({
+  address: z.string().max(64).optional().describe("egress address; left out: any"),
+  domain: z.string().max(1_024).optional().describe("site, as `domain` in the list; left out: any"),
+});
 
 export const ZonesQuery = z.strictObject({
   includeDisabled: z.enum(["true", "yes", "1", "false", "no", "0"]).default("no"),
@@ -173,22 +217,41 @@ export const CounterAnswer = z.object({
   held: Counter,
 });
 
+const Queued = z.object({
+  id: messageId,
+  seq: z.string(),
+  zone: z.string(),
+  recipient: z.string(),
+  status: z.string(),
+  created: isoTime,
+  queued: isoTime.describe("when it may be tried next"),
+  deferred: z.int().describe("attempts so far"),
+});
 export const QueuedAnswer = z.object({
   zone: z.string(),
   type: z.string(),
+  list: z.array(Queued),
+  cursor: nextCursor,
+});
+
+export const QueueAnswer = z.object({
   list: z.array(
-    z.object({
-      id: messageId,
-      seq: z.string(),
-      zone: z.string(),
-      recipient: z.string(),
-      status: z.string(),
-      created: isoTime,
-      queued: isoTime.describe("when it may be tried next"),
-      deferred: z.int().describe("attempts so far"),
+    Queued.extend({
+      from: z.string().nullable().describe("return path; empty for `<>`"),
+      response: z.string().nullable().describe("what the last attempt met; null: never tried"),
     }),
   ),
-  cursor: nextCursor,
+  cursor: nextCursor.describe("for the next page, which there may be even when this one is empty"),
+});
+
+export const BulkAnswer = z.object({
+  operation: z.string(),
+  dryRun: z.boolean(),
+  examined: z.int().describe("recipients looked at in this call"),
+  matched: z.int().describe("of those, waiting and meant"),
+  busy: z.int().describe("meant, and being sent just now: they are left alone"),
+  changed: z.int().describe("of the matched; others changed in between"),
+  cursor: nextCursor.describe("for the next call; null: all have been looked at"),
 });
 
 const Attempt = z.object({
@@ -253,17 +316,6 @@ export const ChangedAnswer = z.object({
   rows: z.array(z.string()).describe("row ids that were changed"),
 });
 
-const Suppressed = z.object({
-  id: z.string(),
-  created: isoTime,
-  address: z.string().optional(),
-  domain: z.string().optional(),
-  reason: z.string().nullable(),
-});
-export const SuppressionListAnswer = z.object({ suppressed: z.array(Suppressed), cursor: nextCursor });
-export const SuppressedAnswer = z.object({ suppressed: Suppressed });
-export const UnsuppressedAnswer = z.object({ deleted: z.string() });
-
 export const BlacklistAnswer = z.object({
   list: z.array(
     z.object({
@@ -275,6 +327,17 @@ export const BlacklistAnswer = z.object({
       until: isoTime,
     }),
   ),
+});
+
+export const UnblockedAnswer = z.object({
+  success: z.literal(true),
+  deleted: z.array(z.string()).describe("ids as in the list"),
+});
+
+export const SkipDomainsAnswer = z.object({
+  skipDomains: z
+    .union([z.literal(false), z.array(z.string())])
+    .describe("domains that no mail is taken for now; `*`: all of them; false: none"),
 });
 
 export const ZonesAnswer = z.array(z.object({ name: z.string(), disabled: z.boolean() }));

@@ -9,6 +9,7 @@ import type * as z from "zod";
 
 import { MailFields } from "./message-fields.ts";
 import * as schemas from "./route-schemas.ts";
+import * as suppression from "./suppression-schemas.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE";
 /** What a key must be allowed: `admin` may all; `none` needs no key. */
@@ -133,6 +134,23 @@ export const routes = {
     query: schemas.QueuedQuery,
     answer: schemas.QueuedAnswer,
   }),
+  queue: route("GET", "/queue", {
+    scope: "read",
+    useCase: "listMatching",
+    summary: "List the waiting recipients that match, a page at a time",
+    query: schemas.QueueQuery,
+    answer: schemas.QueueAnswer,
+  }),
+  operate: route("POST", "/queue/{operation}", {
+    scope: "admin",
+    useCase: "operateMatching",
+    summary:
+      "Change all waiting recipients that match, or count them; a call looks at some thousand: go on with its cursor",
+    params: schemas.OperationParams,
+    body: json(schemas.BulkBody),
+    answer: schemas.BulkAnswer,
+    failures: [413, 415],
+  }),
   message: route("GET", "/message/{id}/{seq?}", {
     scope: "read",
     useCase: "viewMessage",
@@ -144,8 +162,9 @@ export const routes = {
   sendNow: route("PUT", "/message/{id}/{seq?}", {
     scope: "admin",
     useCase: "operateRows",
-    summary: "Make waiting recipients due at once",
+    summary: "Make waiting recipients due at once, hold them, or release held ones",
     params: schemas.MessageParams,
+    query: schemas.SendNowQuery,
     answer: schemas.ChangedAnswer,
     failures: [404, 409],
   }),
@@ -171,23 +190,60 @@ export const routes = {
     useCase: "listSuppressions",
     summary: "List the addresses and domains that nothing is sent to",
     query: schemas.PageQuery,
-    answer: schemas.SuppressionListAnswer,
+    answer: suppression.SuppressionListAnswer,
   }),
   suppress: route("POST", "/suppressionlist", {
     scope: "admin",
     useCase: "suppress",
     summary: "Send nothing to an address or a domain from now on",
-    body: json(schemas.SuppressBody),
-    answer: schemas.SuppressedAnswer,
+    body: json(suppression.SuppressBody),
+    answer: suppression.SuppressedAnswer,
     failures: [413, 415],
   }),
   unsuppress: route("DELETE", "/suppressionlist", {
     scope: "admin",
     useCase: "unsuppress",
     summary: "Take an entry off the suppression list",
-    body: json(schemas.UnsuppressBody),
-    answer: schemas.UnsuppressedAnswer,
+    body: json(suppression.UnsuppressBody),
+    answer: suppression.UnsuppressedAnswer,
     failures: [404, 413, 415],
+  }),
+  exportSuppressions: route("GET", "/suppressionlist/export", {
+    scope: "read",
+    useCase: "exportSuppressions",
+    summary:
+      "Get the suppression list as NDJSON or CSV, a page at a time: the header Link has the next page (RFC 8288)",
+    query: suppression.ExportQuery,
+    answer: { contentType: "application/x-ndjson", schema: null },
+  }),
+  importSuppressions: route("POST", "/suppressionlist/import", {
+    scope: "admin",
+    useCase: "importSuppressions",
+    summary: "Add up to 1000 entries, each as for POST /suppressionlist; what is there already stays",
+    query: suppression.ImportQuery,
+    body: { contentTypes: ["application/x-ndjson", "text/csv"], schema: null },
+    answer: suppression.ImportAnswer,
+    failures: [413, 415],
+  }),
+  unblock: route("DELETE", "/blacklist", {
+    scope: "admin",
+    useCase: "unblock",
+    summary: "Let addresses of ours be used again for sites that refused them; without a query all of them",
+    query: schemas.UnblockQuery,
+    answer: schemas.UnblockedAnswer,
+  }),
+  skipDomains: route("GET", "/skipdomains/{zone?}", {
+    scope: "read",
+    useCase: "listSkipped",
+    summary: "List the domains whose connections are all in use, so that no more mail is taken for them now",
+    params: schemas.ZoneParams,
+    answer: schemas.SkipDomainsAnswer,
+  }),
+  internals: route("GET", "/internals", {
+    scope: "read",
+    useCase: "internals",
+    summary: "See the workers, the queue and the blocks as they are now, for people",
+    answer: { contentType: "text/plain", schema: null },
   }),
   blacklist: route("GET", "/blacklist", {
     scope: "read",

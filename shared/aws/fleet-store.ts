@@ -6,6 +6,7 @@ import * as z from "zod";
 import type { WorkerId } from "../domain/ids.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { DAY } from "../domain/units.ts";
+import type { ZoneName } from "../domain/zone.ts";
 import type { FleetMember, FleetStore } from "../ports/fleet-store.ts";
 import type { TableDeps, Value } from "./items.ts";
 import { expiresAt, itemsOf, marshal } from "./items.ts";
@@ -22,13 +23,14 @@ const MemberSchema = z.object({
   startedAt: z.number(),
   until: z.number(),
   addresses: z.array(z.string()),
+  full: z.array(z.object({ zone: z.string(), domains: z.array(z.string()) })).default([]),
 });
 
 export function dynamoFleetStore(deps: TableDeps): FleetStore {
   const { dynamo, table, clock } = deps;
   return {
     /** 1 write unit. */
-    async beat({ worker, hostname, pid, startedAt, until, addresses }) {
+    async beat({ worker, hostname, pid, startedAt, until, addresses, full = [] }) {
       const key = { PK: WORKERS, SK: worker };
       const Item = marshal({
         ...key,
@@ -37,6 +39,7 @@ export function dynamoFleetStore(deps: TableDeps): FleetStore {
         startedAt,
         until,
         addresses,
+        full: full.map(({ zone, domains }) => ({ zone, domains })),
         ...expiresAt(until, KEPT_MS),
       });
       await dynamo.send(new PutItemCommand({ TableName: table, Item }));
@@ -59,9 +62,12 @@ export function dynamoFleetStore(deps: TableDeps): FleetStore {
 }
 
 function memberOf(item: Readonly<Record<string, Value>>): FleetMember {
-  const { SK: worker, startedAt, until, ...rest } = MemberSchema.parse(item);
+  const { SK: worker, startedAt, until, full, ...rest } = MemberSchema.parse(item);
   return {
     ...rest,
+    ...(full.length > 0
+      ? { full: full.map(({ zone, domains }) => ({ zone: zone as ZoneName, domains })) }
+      : {}),
     worker: worker as WorkerId,
     startedAt: startedAt as EpochMs,
     until: until as EpochMs,

@@ -5,6 +5,7 @@ import * as z from "zod";
 import type { Clock } from "../domain/clock.ts";
 import type { WorkerId } from "../domain/ids.ts";
 import type { EpochMs } from "../domain/units.ts";
+import type { ZoneName } from "../domain/zone.ts";
 import type { FleetMember, FleetStore } from "../ports/fleet-store.ts";
 import type { EmbeddedDatabase } from "./database.ts";
 
@@ -15,6 +16,7 @@ const MemberSchema = z.object({
   startedAt: z.number(),
   until: z.number(),
   addresses: z.array(z.string()),
+  full: z.array(z.object({ zone: z.string(), domains: z.array(z.string()) })).default([]),
 });
 
 export function embeddedFleetStore({
@@ -32,11 +34,11 @@ export function embeddedFleetStore({
 
   return {
     /** Also forgets those whose time is over: there are as many as processes, so all are read. */
-    async beat({ worker, hostname, pid, startedAt, until, addresses }) {
+    async beat({ worker, hostname, pid, startedAt, until, addresses, full = [] }) {
       await database.write(() => {
         const now = clock.now();
         for (const member of all()) if (member.until <= now) members.remove(member.worker);
-        members.put(worker, { worker, hostname, pid, startedAt, until, addresses });
+        members.put(worker, { worker, hostname, pid, startedAt, until, addresses, full });
       });
     },
 
@@ -54,9 +56,12 @@ export function embeddedFleetStore({
 }
 
 function memberOf(stored: unknown): FleetMember {
-  const { worker, startedAt, until, ...rest } = MemberSchema.parse(stored);
+  const { worker, startedAt, until, full, ...rest } = MemberSchema.parse(stored);
   return {
     ...rest,
+    ...(full.length > 0
+      ? { full: full.map(({ zone, domains }) => ({ zone: zone as ZoneName, domains })) }
+      : {}),
     worker: worker as WorkerId,
     startedAt: startedAt as EpochMs,
     until: until as EpochMs,

@@ -17,6 +17,7 @@ import type { OpenState, QueueRow } from "../domain/queue-row.ts";
 import { KIB, later } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { QueueStore, Taken, TakeRequest, ZoneCounts } from "../ports/queue-store.ts";
+import { MAX_MESSAGES } from "../ports/queue-store.ts";
 import type { EmbeddedBodyStore } from "./body-store.ts";
 import type { EmbeddedDatabase, TableKey } from "./database.ts";
 import type { DiskSpace } from "./disk-space.ts";
@@ -199,6 +200,11 @@ export function embeddedQueueStore(deps: QueueStoreDeps): EmbeddedQueueStore {
     async get(id) {
       const message = messageOf(tables, id);
       return message && { message, rows: rowsOfMessage(tables, id) };
+    },
+
+    async messages(ids) {
+      assert.ok(ids.length <= MAX_MESSAGES, `at most ${MAX_MESSAGES} messages are asked for at once`);
+      return ids.map((id) => messageOf(tables, id));
     },
 
     async list(query) {

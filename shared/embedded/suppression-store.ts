@@ -200,7 +200,11 @@ function scopeOf(sender: string | undefined, user: string | undefined): Suppress
 function shortEntry(entry: SuppressionEntry): object {
   const { address, domain, scope, createdAt, expiresAt, reason } = entry;
   return {
-    ...{ address, domain, createdAt, expiresAt, reason },
+    address,
+    domain,
+    createdAt,
+    expiresAt,
+    reason,
     ...(scope.kind === "sender" ? { sender: scope.domain } : {}),
     ...(scope.kind === "user" ? { user: scope.user } : {}),
   };

@@ -2,6 +2,14 @@
 
 import type { WorkerId } from "../domain/ids.ts";
 import type { EpochMs } from "../domain/units.ts";
+import type { ZoneName } from "../domain/zone.ts";
+
+/** Domains that a worker takes no more mail for just now, since their connections are in use. */
+export interface FullDomains {
+  readonly zone: ZoneName;
+  /** Names; `*`: all of the zone. */
+  readonly domains: readonly string[];
+}
 
 export interface FleetMember {
   readonly worker: WorkerId;
@@ -12,6 +20,8 @@ export interface FleetMember {
   readonly until: EpochMs;
   /** Egress addresses it holds. */
   readonly addresses: readonly string[];
+  /** When it last said that it is alive; left out: none are full. */
+  readonly full?: readonly FullDomains[];
 }
 
 export interface FleetStore {

@@ -45,6 +45,9 @@ export interface QueueStore {
   /** Null: no such message, or its history has expired. Rows in the order of the envelope. */
   get(id: MessageId): Promise<{ message: Message; rows: QueueRow[] } | null>;
 
+  /** Messages alone, in order; null: no such message. Up to `MAX_MESSAGES`. */
+  messages(ids: readonly MessageId[]): Promise<(Message | null)[]>;
+
   list(query: RowQuery): Promise<RowPage>;
 
   /** Rows in each open state by zone; zones with none are missing. */
@@ -69,6 +72,9 @@ export interface TakeRequest {
 
 /** Rows of one message and one recipient domain that are leased together: RFC 5321 §4.5.3.1.10 promises 100 recipients. */
 export const MAX_ROWS_TOGETHER = 100;
+
+/** Messages in one `messages`. */
+export const MAX_MESSAGES = 1_000;
 
 /** Leased rows of one message and one domain. */
 export interface Taken {

@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import type { Clock } from "#shared/domain/clock.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import type { FleetMember, FleetStore } from "#shared/ports/fleet-store.ts";
-import { anna, ben } from "../support/builders.ts";
+import { anna, ben, zoneA, zoneB } from "../support/builders.ts";
 import { fakeClock } from "../support/fake-clock.ts";
 
 /** A new, empty store; disposed of when its test ends. */
@@ -43,7 +43,12 @@ export function fleetStoreContract(backend: string, open: OpenFleetStore): void 
       const first = member(clock, { until: clock.in(SECOND), addresses: ["192.0.2.1"] });
       await store.beat(first);
       assert.deepEqual(await store.living(), [first]);
-      const next = { ...first, until: clock.in(2 * SECOND), addresses: ["192.0.2.2", "2001:db8::1"] };
+      const full = [
+        { zone: zoneA, domains: ["one.example", "two.example"] },
+        { zone: zoneB, domains: ["*"] },
+      ];
+      const addresses = ["192.0.2.2", "2001:db8::1"];
+      const next = { ...first, until: clock.in(2 * SECOND), addresses, full };
       await store.beat(next);
       assert.deepEqual(await store.living(), [next]);
     });

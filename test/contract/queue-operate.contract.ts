@@ -93,6 +93,17 @@ export function queueOperateContract(backendName: string, open: OpenBackend): vo
       }
     }
 
+    test("messages are given alone, in the order asked, and null for those that are not there", async () => {
+      const clock = fakeClock();
+      await using opened = await open(clock);
+      const { backend } = opened;
+      const one = await acceptMail(backend, clock, { rows: 3 });
+      const two = await acceptMail(backend, clock);
+      const ids = [two.message.id, message().id, one.message.id, two.message.id];
+      assert.deepEqual(await backend.queue.messages(ids), [two.message, null, one.message, two.message]);
+      assert.deepEqual(await backend.queue.messages([]), []);
+    });
+
     test("rows that are to be retried now, or released, are taken at once", async () => {
       const clock = fakeClock();
       await using opened = await open(clock);
