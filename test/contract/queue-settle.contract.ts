@@ -71,6 +71,26 @@ export function queueSettleContract(backendName: string, open: OpenBackend): voi
       });
     }
 
+    test("a deferral at which mail is late says so, in the row and in its event", async () => {
+      const clock = fakeClock();
+      await using opened = await open(clock);
+      const { backend } = opened;
+      const { message } = await acceptMail(backend, clock);
+      const record = attempt({
+        at: clock.now(),
+        kind: "deferred",
+        cause: "reply",
+        status: "4.3.0",
+        late: true,
+      });
+      const settled: Settled = { state: "deferred", dueAt: clock.in(MINUTE) };
+      await backend.queue.settle(
+        (await takeAll(backend)).map((lease) => ({ lease, settled, attempt: record })),
+      );
+      assert.deepEqual((await backend.queue.get(message.id))?.rows[0]?.lastAttempt, record);
+      assert.equal((await backend.events.read(0, 10)).at(-1)?.attempt?.late, true);
+    });
+
     test("a deferred row is due again at its time, counts its attempts and remembers the first deferral", async () => {
       const clock = fakeClock();
       await using opened = await open(clock);
