@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { hostname as systemHostname, networkInterfaces } from "node:os";
 
 import { readStore } from "#shared/app/health.ts";
+import { keyReader } from "#shared/app/message-keys.ts";
 import { parseDkimKey } from "#shared/domain/dkim.ts";
 import { messageIds } from "#shared/domain/ids.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
@@ -96,7 +97,13 @@ export async function wireWorker({
     hostname: systemHostname(),
     pid: process.pid,
     resolve,
-    signer: signer({ keys, hostname, name, now: () => clock.now() }),
+    signer: signer({
+      keys,
+      messageKey: keyReader(backend.secrets),
+      hostname,
+      name,
+      now: () => clock.now(),
+    }),
     connectOptions: { tlsMemory: tlsMemory(), log },
     observer: observer({ log, metrics, clock }),
     onConnections: ({ idle, reused }) => {

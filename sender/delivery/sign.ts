@@ -30,6 +30,8 @@ const SIGNATURES_CACHED = 1_000;
 
 export function signer(options: {
   keys: readonly DkimKey[];
+  /** A key that came with a message, by the name of its secret. */
+  messageKey: (name: string) => Promise<DkimKey>;
   hostname: string;
   name: string;
   now: () => EpochMs;
@@ -40,11 +42,13 @@ export function signer(options: {
   async function signaturesOf(message: Message, headerBlock: () => Promise<Buffer>): Promise<string> {
     const bodyHash = message.body.dkimBodyHash;
     const author = message.from ?? message.returnPath;
-    if (bodyHash === null || author === null || keys.length === 0) return "";
-    const usable = keysFor(keys, domainOf(author));
-    if (usable.length === 0) return "";
+    const { dkimKeys } = message;
+    if (bodyHash === null || (keys.length === 0 && dkimKeys === null)) return "";
     const cached = cache.get(message.id);
     if (cached !== undefined) return cached;
+    const ours = author === null ? [] : keysFor(keys, domainOf(author));
+    const usable = dkimKeys === null ? ours : withoutDoubles([...(await keysOf(dkimKeys)), ...ours]);
+    if (usable.length === 0) return "";
     const signed = signatures({
       headerBlock: await headerBlock(),
       bodyHash,
@@ -55,10 +59,21 @@ export function signer(options: {
     return signed;
   }
 
+  function keysOf(names: readonly string[]): Promise<DkimKey[]> {
+    return Promise.all(names.map((name) => options.messageKey(name)));
+  }
+
   return {
     async sign(message, headerBlock, to) {
       const dkim = await signaturesOf(message, headerBlock);
       return Buffer.from(dkim + receivedHeader({ message, hostname, name, ...to }));
     },
   };
+}
+
+/** The first of those that stand for one record in the DNS. */
+function withoutDoubles(keys: readonly DkimKey[]): DkimKey[] {
+  const byRecord = new Map<string, DkimKey>();
+  for (const key of keys.toReversed()) byRecord.set(`${key.selector}._domainkey.${key.domain}`, key);
+  return [...byRecord.values()].toReversed();
 }

@@ -25,8 +25,10 @@ import { later, MINUTE } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { BodyStore } from "../ports/body-store.ts";
 import type { QueueStore } from "../ports/queue-store.ts";
+import type { SecretStore } from "../ports/secret-store.ts";
 import type { SenderSettings } from "../ports/sender-directory.ts";
 import type { SuppressionStore } from "../ports/suppression-store.ts";
+import { keepKeys } from "./message-keys.ts";
 import type { Observer } from "./observer.ts";
 
 export interface Submission {
@@ -72,6 +74,7 @@ export interface SubmitDeps {
   readonly bodies: BodyStore;
   readonly queue: QueueStore;
   readonly suppressions: SuppressionStore;
+  readonly secrets: Pick<SecretStore, "put">;
   readonly clock: Clock;
   readonly newMessageId: () => MessageId;
   readonly observer: Observer;
@@ -82,6 +85,7 @@ const FUTURE_DATE_FROM_MS = 5 * MINUTE;
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;
 
 export function submitter(deps: SubmitDeps): Submit {
+  const keep = keepKeys(deps.secrets);
   const route = zoneRouter(deps.config.zones, deps.config.queue.defaultZone);
   return async (submission) => {
     const startedAt = deps.clock.now();
@@ -92,7 +96,10 @@ export function submitter(deps: SubmitDeps): Submit {
       const taken = await storeBody(deps, submission, id, startedAt);
       try {
         refuseUndeclaredUtf8(submission, taken);
-        const message = messageOf(submission, id, startedAt, taken, recipients.length);
+        const { dkimKeys = [] } = submission.settings ?? {};
+        const keyNames = dkimKeys.length > 0 ? await keep(dkimKeys) : null;
+        const facts = { id, acceptedAt: startedAt, recipientCount: recipients.length, dkimKeys: keyNames };
+        const message = messageOf(submission, taken, facts);
         const suppressed = await deps.suppressions.find(recipients, {
           returnPath: message.returnPath,
           user: message.origin.user,
@@ -152,23 +159,19 @@ function refuseUndeclaredUtf8({ smtputf8 }: Submission, { smtputf8Headers }: Int
 
 function messageOf(
   submission: Submission,
-  id: MessageId,
-  acceptedAt: EpochMs,
   taken: IntakeResult,
-  recipientCount: number,
+  facts: Pick<Message, "id" | "acceptedAt" | "recipientCount" | "dkimKeys">,
 ): Message {
   const { returnPath, origin } = submission;
   return {
-    id,
+    ...facts,
     returnPath,
-    acceptedAt,
     body: taken.body,
     origin,
     messageIdHeader: taken.messageIdHeader,
     from: taken.from,
     subject: taken.subject,
     fbl: submission.settings?.fbl ?? taken.fbl,
-    recipientCount,
     smtputf8:
       submission.smtputf8 && (taken.smtputf8Headers || (returnPath !== null && needsSmtputf8(returnPath))),
     purpose: submission.dsn ? "dsn" : "submitted",

@@ -5,7 +5,7 @@
  *   row      r recipient   n zone   st state   c createdAt   u dueAt   a attempts   f firstDeferredAt   t lease token
  *            lb leased by  lu leased until (0: not)   la last attempt   fi finishedAt   v return path of its message
  *            fd when the sweep last fed it   ot when an operator last moved it
- *   message  v return path   at acceptedAt   b body   o origin   i Message-ID   m From   h subject   fb X-Fbl   rc recipients   x8 smtputf8
+ *   message  v return path   at acceptedAt   b body   o origin   i Message-ID   m From   h subject   fb X-Fbl   dk DKIM keys   rc recipients   x8 smtputf8
  *            p purpose   r2 where its body is   mz rows in more than one zone   ns recipients suppressed from the start
  *   both     z s w d keys of indexes   ttl   k mark of the last write   g: given up, and never a message
  *
@@ -116,6 +116,7 @@ const MessageShape = z.looseObject({
   m: textOrNull,
   h: textOrNull,
   fb: text.optional(),
+  dk: z.array(text).optional(),
   rc: count,
   x8: z.boolean(),
   p: z.enum(["submitted", "dsn"]),
@@ -146,6 +147,7 @@ export function messageOfItem(item: Item): Message | null {
     from: stored.m as Address | null,
     subject: stored.h,
     fbl: stored.fb ?? null,
+    dkimKeys: stored.dk ?? null,
     recipientCount: stored.rc,
     smtputf8: stored.x8,
     purpose: stored.p,
@@ -207,6 +209,7 @@ export function attributesOfMessage(message: Message, bodyRef: string | null): V
     m: message.from,
     h: message.subject,
     ...(message.fbl === null ? {} : { fb: message.fbl }),
+    ...(message.dkimKeys === null ? {} : { dk: [...message.dkimKeys] }),
     rc: message.recipientCount,
     x8: message.smtputf8,
     p: message.purpose,

@@ -19,6 +19,8 @@ export interface Message {
   readonly subject: string | null;
   /** Value of X-Fbl, by which a sender of many knows what a report is of; null: none. */
   readonly fbl: string | null;
+  /** Names of the secrets with the DKIM keys that came with the message; null: none. */
+  readonly dkimKeys: readonly string[] | null;
   readonly recipientCount: number;
   /** True: it can only be sent to a peer with SMTPUTF8 (RFC 6531): a header or the return path is not ASCII. */
   readonly smtputf8: boolean;

@@ -93,6 +93,7 @@ const MessageShape = z.looseObject({
   from: textOrNull,
   subject: textOrNull,
   fbl: textOrNull,
+  dkimKeys: z.nullable(z.array(text)).default(null),
   recipientCount: count,
   smtputf8: z.boolean(),
   purpose: z.enum(["submitted", "dsn"]),

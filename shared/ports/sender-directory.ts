@@ -1,6 +1,7 @@
 /** The operator's own system that is asked about a sender before his mail is taken (`core/http-config`). */
 
 import type { Address } from "../domain/address.ts";
+import type { DkimKeySource } from "../domain/config.ts";
 import type { Origin } from "../domain/message.ts";
 import type { EpochMs } from "../domain/units.ts";
 
@@ -17,6 +18,8 @@ export interface SenderSettings {
   readonly notBefore: EpochMs | null;
   /** In place of the X-Fbl header's value. */
   readonly fbl: string | null;
+  /** Sign the mail, whatever its From, besides the keys of the configuration. */
+  readonly dkimKeys: readonly DkimKeySource[];
 }
 
 export type SenderAnswer =

@@ -1,13 +1,16 @@
 /**
  * Sender configuration over HTTP, as ZoneMTA's `http-config` asks for it: a POST of a form, answered by a JSON object.
- * `error` (with `code`) in it refuses the mail; `sendingZone`, `deferDelivery` and `fbl` are settings; other keys are left alone.
+ * `error` (with `code`) in it refuses the mail; `sendingZone`, `deferDelivery`, `fbl` and `dkim.keys` are settings; other keys are
+ * left alone.
  */
 
 import { LRUCache } from "lru-cache";
 import * as z from "zod";
 
 import type { Clock } from "../domain/clock.ts";
-import type { HttpServiceConfig } from "../domain/config.ts";
+import type { DkimKeySource, HttpServiceConfig } from "../domain/config.ts";
+import { parseDkimKey } from "../domain/dkim.ts";
+import { MAX_FBL_CHARS } from "../domain/intake.ts";
 import { parseMailDate } from "../domain/mail-date.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { later } from "../domain/units.ts";
@@ -22,6 +25,11 @@ import { httpAsker } from "./http-ask.ts";
 const MAX_REMEMBERED = 10_000;
 const DEFAULT_REFUSAL = 550;
 
+/** Each is one signature of each mail. */
+const MAX_KEYS = 10;
+
+const KeyShape = z.looseObject({ domainName: z.string(), keySelector: z.string(), privateKey: z.string() });
+
 const AnswerShape = z.looseObject({
   error: z.string().nullish(),
   code: z.union([z.number(), z.string()]).nullish(),
@@ -29,6 +37,7 @@ const AnswerShape = z.looseObject({
   /** Milliseconds since 1970, or a date. */
   deferDelivery: z.union([z.number(), z.string(), z.literal(false)]).nullish(),
   fbl: z.string().nullish(),
+  dkim: z.looseObject({ keys: z.union([z.array(KeyShape).max(MAX_KEYS), KeyShape]).nullish() }).nullish(),
 });
 
 interface Remembered {
@@ -75,12 +84,33 @@ function formOf({ returnPath, origin }: SenderFacts): string {
 
 /** Throws when it is not what it should be: to go by half of it might send what was to be held back. */
 function readAnswer(text: string): SenderAnswer {
-  const { error, code, sendingZone, deferDelivery, fbl } = AnswerShape.parse(JSON.parse(text));
+  const { error, code, sendingZone, deferDelivery, fbl, dkim } = AnswerShape.parse(jsonOf(text));
   if (typeof error === "string" && error !== "") {
     return { kind: "refused", code: refusalCode(code), text: error };
   }
-  const settings = { zone: sendingZone ?? null, notBefore: timeOf(deferDelivery), fbl: fbl ?? null };
+  const settings = {
+    zone: sendingZone ?? null,
+    notBefore: timeOf(deferDelivery),
+    fbl: fbl?.slice(0, MAX_FBL_CHARS) || null,
+    dkimKeys: [dkim?.keys ?? []].flat().map(keyOf),
+  };
   return { kind: "settings", settings };
+}
+
+/** The error of the parser would show a piece of the text, which may be a piece of a key. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error("the sender configuration is no JSON");
+  }
+}
+
+/** Throws when nothing could be signed with it. */
+function keyOf({ domainName, keySelector, privateKey }: z.infer<typeof KeyShape>): DkimKeySource {
+  const source = { domain: domainName, selector: keySelector, privateKey };
+  parseDkimKey(source);
+  return source;
 }
 
 function refusalCode(given: string | number | null | undefined): number {

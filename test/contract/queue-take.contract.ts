@@ -46,11 +46,11 @@ export function queueTakeContract(backendName: string, open: OpenBackend): void 
       assert.deepEqual(await backend.queue.get(accepted.id), { message: accepted, rows });
     });
 
-    test("what the sender calls his campaign comes back with the message", async () => {
+    test("what a message has of its own comes back with it: its X-Fbl and its DKIM keys", async () => {
       const clock = fakeClock();
       await using opened = await open(clock);
       const { backend } = opened;
-      const accepted = message({ acceptedAt: clock.now(), fbl: "campaign-7" });
+      const accepted = message({ acceptedAt: clock.now(), fbl: "campaign-7", dkimKeys: ["mail-1"] });
       await backend.queue.accept(accepted, [queueRow(accepted, 1)]);
       assert.deepEqual((await backend.queue.get(accepted.id))?.message, accepted);
     });

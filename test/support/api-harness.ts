@@ -99,7 +99,7 @@ export async function startApi(options: HarnessOptions = {}): Promise<ApiHarness
   };
 }
 
-export function realSubmit(config: Config, { bodies, queue, suppressions }: Backend): Submit {
+export function realSubmit(config: Config, { bodies, queue, suppressions, secrets }: Backend): Submit {
   const ignore = (): void => undefined;
   const observer = {
     accepted: ignore,
@@ -109,7 +109,16 @@ export function realSubmit(config: Config, { bodies, queue, suppressions }: Back
     bounceSent: ignore,
   };
   const newMessageId = messageIds(() => systemClock.now(), randomBytes);
-  return submitter({ config, bodies, queue, suppressions, clock: systemClock, newMessageId, observer });
+  return submitter({
+    config,
+    bodies,
+    queue,
+    suppressions,
+    secrets,
+    clock: systemClock,
+    newMessageId,
+    observer,
+  });
 }
 
 /** A connection of its own for each request, so that no test sees what another left behind. */

@@ -45,6 +45,7 @@ export function message(fields: Partial<Message> = {}): Message {
     from: address("sender@sender.example"),
     subject: "hello",
     fbl: null,
+    dkimKeys: null,
     recipientCount: 1,
     smtputf8: false,
     purpose: "submitted",

@@ -18,6 +18,7 @@ import { messageIds, parseMessageId, workerId } from "#shared/domain/ids.ts";
 import type { Message } from "#shared/domain/message.ts";
 import type { QueueRow } from "#shared/domain/queue-row.ts";
 import { isFinal } from "#shared/domain/queue-row.ts";
+import { keyReader } from "#shared/app/message-keys.ts";
 import type { Submit } from "#shared/app/submit.ts";
 import { openEmbedded } from "#shared/embedded/open.ts";
 import type { Backend } from "#shared/ports/backend.ts";
@@ -107,6 +108,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     }),
     signer: signer({
       keys: config.dkim.keys.map(parseDkimKey),
+      messageKey: keyReader(backend.secrets),
       hostname: config.hostname,
       name: config.name,
       now: () => clock.now(),

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { describe, test } from "node:test";
 
 import { HOUR, SECOND } from "#shared/domain/units.ts";
@@ -12,6 +13,9 @@ import { SmtpTalker } from "../../support/smtp-talker.ts";
 const answering = (body: unknown): Promise<HttpPeer> =>
   httpPeer(() => ({ status: 200, body: typeof body === "string" ? body : JSON.stringify(body) }));
 
+const PEM = generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" });
+const key = (privateKey: unknown) => ({ domainName: "a.example", keySelector: "s", privateKey });
+
 const directory = (url: string, cacheMs = 0) =>
   httpSenderDirectory({ url, timeoutMs: 10 * SECOND, cacheMs }, { clock: fakeClock() });
 
@@ -23,7 +27,7 @@ describe("MAIL where senders are looked up", () => {
     await using feeder = await testFeeder({ submit, senders: directory(`${peer.url}/sender`) });
     using talker = await SmtpTalker.ready(feeder.port);
     assert.equal((await talker.mail()).code, 250);
-    assert.deepEqual(collected[0]?.settings, { zone: "bulk", notBefore: at, fbl: "c-7" });
+    assert.deepEqual(collected[0]?.settings, { zone: "bulk", notBefore: at, fbl: "c-7", dkimKeys: [] });
     const [{ method, target, headers, body } = assert.fail("nobody was asked")] = peer.asked;
     assert.deepEqual([method, target], ["POST", "/sender"]);
     assert.equal(headers["content-type"], "application/x-www-form-urlencoded");
@@ -73,6 +77,12 @@ describe("MAIL where senders are looked up", () => {
     ["no JSON", { status: 200, body: "<html>" }],
     ["no object", { status: 200, body: "[]" }],
     ["a zone that is no name", { status: 200, body: '{"sendingZone":7}' }],
+    ["a key that signs nothing", { status: 200, body: JSON.stringify({ dkim: { keys: [key("no PEM")] } }) }],
+    ["a key without its domain", { status: 200, body: '{"dkim":{"keys":[{"privateKey":"x"}]}}' }],
+    [
+      "more keys than a mail takes",
+      { status: 200, body: JSON.stringify({ dkim: { keys: Array(11).fill(key(PEM)) } }) },
+    ],
     ["a time that is none", { status: 200, body: '{"deferDelivery":"soon"}' }],
     ["more than an answer takes", { status: 200, body: `{"x":"${"y".repeat(300_000)}"}` }],
   ];
@@ -105,6 +115,15 @@ describe("MAIL where senders are looked up", () => {
 });
 
 describe("what a directory has said of a sender", () => {
+  test("may have DKIM keys, one or several, as ZoneMTA writes them", async () => {
+    const expected = { domain: "a.example", selector: "s", privateKey: PEM };
+    for (const keys of [[key(PEM)], key(PEM)]) {
+      await using peer = await answering({ dkim: { keys, hashAlgo: "sha256" } });
+      const answer = await directory(peer.url).lookUp(sender("a@x"));
+      assert.deepEqual(answer.kind === "settings" && answer.settings.dkimKeys, [expected]);
+    }
+  });
+
   const sender = (from: string) => ({
     returnPath: from as never,
     origin: {
