@@ -13,7 +13,7 @@ import type { Relay } from "#shared/domain/zone.ts";
 import type { Observer } from "#shared/app/observer.ts";
 import { runNotifier } from "#shared/app/notify.ts";
 import type { Post, Trouble } from "#shared/app/notify.ts";
-import { reportBounces } from "#shared/app/report-bounces.ts";
+import { bounceReader } from "#shared/app/report-bounces.ts";
 import { settler } from "#shared/app/settle.ts";
 import type { Submit } from "#shared/app/submit.ts";
 import { submitter } from "#shared/app/submit.ts";
@@ -182,11 +182,22 @@ function startChores(
   const sweep = async (): Promise<void> => {
     await backend.queue.sweep();
   };
+  const onUnreportable = (event: { messageId: string }, error: unknown): void =>
+    deps.onError("bounce report", error, { messageId: event.messageId });
+  const { events, queue, bodies } = backend;
+  const readBounces = bounceReader({
+    config,
+    events,
+    queue,
+    bodies,
+    submit,
+    clock,
+    worker,
+    observer,
+    onUnreportable,
+  });
   const report = async (): Promise<void> => {
-    const onUnreportable = (event: { messageId: string }, error: unknown): void =>
-      deps.onError("bounce report", error, { messageId: event.messageId });
-    const { events, queue, bodies } = backend;
-    await reportBounces({ config, events, queue, bodies, submit, clock, worker, observer, onUnreportable });
+    await readBounces(stop);
   };
   return Promise.all([
     repeat(clock, HEARTBEAT_MS, stop, heartbeat, failed("heartbeat")),

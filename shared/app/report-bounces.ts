@@ -48,18 +48,44 @@ const EVENTS_PER_READ = 500;
 const MAX_RECIPIENTS_PER_DSN = 100;
 const FAILED: ReadonlySet<EventType> = new Set<EventType>(["bounce", "expiry", "suppression"]);
 
-/** Report what is in the log and resolve with the number of events read; null: another worker does this now. */
-export async function reportBounces(
-  deps: ReportDeps & { readonly events: EventLog; readonly worker: WorkerId },
-): Promise<number | null> {
+type ReaderDeps = ReportDeps & { readonly events: EventLog; readonly worker: WorkerId };
+
+/** While another worker reads. */
+const CLAIM_RETRY_MS = 5 * SECOND;
+
+/**
+ * A reader of the log for one worker. Each call reports all that is there, and resolves with the number of events read; null:
+ * another worker reads. While nothing happens it only looks: a claim is a write to the disk.
+ */
+export function bounceReader(deps: ReaderDeps): (stop?: AbortSignal) => Promise<number | null> {
+  const { events, clock } = deps;
+  let position: number | null = null;
+  let nextClaimAt: EpochMs | null = null;
+  return async (stop) => {
+    if (nextClaimAt !== null && clock.now() < nextClaimAt) return null;
+    if (position !== null && (await events.read(position, 1)).length === 0) return 0;
+    let total = 0;
+    for (;;) {
+      const read = await reportNext(deps);
+      position = read?.position ?? null;
+      nextClaimAt = read ? null : later(clock.now(), CLAIM_RETRY_MS);
+      if (!read) return total === 0 ? null : total;
+      total += read.count;
+      if (read.count < EVENTS_PER_READ || stop?.aborted === true) return total;
+    }
+  };
+}
+
+/** Null: another worker reads. */
+async function reportNext(deps: ReaderDeps): Promise<{ count: number; position: number } | null> {
   const claim = await deps.events.claim(CONSUMER, deps.worker, later(deps.clock.now(), CLAIM_MS));
   if (!claim) return null;
   const events = await deps.events.read(claim.position, EVENTS_PER_READ);
   const last = events.at(-1);
-  if (!last) return 0;
+  if (!last) return { count: 0, position: claim.position };
   await reportEvents(deps, events);
   const stillOurs = await deps.events.advance(claim, last.number);
-  return stillOurs ? events.length : null;
+  return stillOurs ? { count: events.length, position: last.number } : null;
 }
 
 /** Report what these events tell of. The same events again make no second report. */

@@ -7,7 +7,7 @@ import type { Outcome } from "#shared/domain/outcome.ts";
 import type { AttemptRecord, QueueRow, Settled } from "#shared/domain/queue-row.ts";
 import type { Zone, ZoneName } from "#shared/domain/zone.ts";
 import type { Observer } from "#shared/app/observer.ts";
-import { reportBounces } from "#shared/app/report-bounces.ts";
+import { bounceReader } from "#shared/app/report-bounces.ts";
 import { settler } from "#shared/app/settle.ts";
 import type { Complaint } from "#shared/app/settle.ts";
 import type { Submission, Submit } from "#shared/app/submit.ts";
@@ -68,6 +68,17 @@ export async function openApp(
     slowDown: async (complaint) => void told.complaints.push(complaint),
   });
   const { events, queue, bodies } = backend;
+  const readBounces = bounceReader({
+    config,
+    events,
+    queue,
+    bodies,
+    submit,
+    clock,
+    worker: anna,
+    observer,
+    onUnreportable: (_, error) => told.notAccepted.push(error),
+  });
   return {
     clock,
     config,
@@ -82,18 +93,7 @@ export async function openApp(
         await settle({ zone, site, startedAt: clock.now(), leases, outcomes, otherEgress });
       }
     },
-    report: () =>
-      reportBounces({
-        config,
-        events,
-        queue,
-        bodies,
-        submit,
-        clock,
-        worker: anna,
-        observer,
-        onUnreportable: (_, error) => told.notAccepted.push(error),
-      }),
+    report: () => readBounces(),
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
   };
 }

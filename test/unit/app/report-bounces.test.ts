@@ -130,6 +130,25 @@ describe("reports on bounces", () => {
     assert.equal(await app.report(), 0, "nothing is left to read");
   });
 
+  test("cost no write while nothing happens", async () => {
+    let claims = 0;
+    await using app = await openApp({}, (backend) => ({
+      ...backend,
+      events: {
+        ...backend.events,
+        claim: (consumer, worker, until) => {
+          claims++;
+          return backend.events.claim(consumer, worker, until);
+        },
+      },
+    }));
+    for (let i = 0; i < 5; i++) assert.equal(await app.report(), 0);
+    assert.equal(claims, 1);
+    await app.submit(submission({ text: text("") }));
+    assert.equal(await app.report(), 1, "the reception");
+    assert.equal(claims, 2);
+  });
+
   test("name no recipient twice when more of the message bounced before the events are read again", async () => {
     await using app = await openAppWithDeath();
     const recipients = ["a@one.example", "b@one.example"].map(address);
