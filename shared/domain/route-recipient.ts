@@ -1,6 +1,6 @@
 /**
- * Which zone a recipient's mail goes by, in ZoneMTA's order: the zone that a permitted X-Sending-Zone names, the one that the
- * operator's directory names for the sender, a routing header (the lowest in the message wins), the domain of the return path, the recipient's domain, the client's IP, the default zone.
+ * Which zone a recipient's mail goes by, in ZoneMTA's order: the zone that the operator's directory names for the sender, the one
+ * that a permitted X-Sending-Zone names, a routing header (the lowest in the message wins), the domain of the return path, the recipient's domain, the client's IP, the default zone.
  * Domains and addresses match exactly: `example.com` does not speak for `mail.example.com`.
  */
 
@@ -35,8 +35,8 @@ export function zoneRouter(
   const byRecipient = table(zones, (routes) => routes.recipientDomains);
   const byOrigin = table(zones, (routes) => routes.originAddresses);
   return ({ headerZone, directoryZone, headers, returnPathDomain, recipientDomain, originIp }) =>
-    namedZone(zones, headerZone) ??
     namedZone(zones, directoryZone) ??
+    namedZone(zones, headerZone) ??
     zoneByHeader(byHeader, headers) ??
     lookUp(bySender, returnPathDomain) ??
     lookUp(byRecipient, recipientDomain) ??

@@ -187,7 +187,8 @@ describe("submit", () => {
     assert.equal(await zoneOf(null, "Bulk"), "bulk");
     assert.equal(await zoneOf("bluk", null), "default");
     assert.equal(await zoneOf(null, "bluk"), "default");
-    assert.equal(await zoneOf("bounces", "bulk"), "bounces", "who may choose has the last word");
+    assert.equal(await zoneOf("bounces", "bulk"), "bulk", "the operator has the last word");
+    assert.equal(await zoneOf("bounces", "bluk"), "bounces");
   });
 
   test("waits for what the operator's directory says, a year at most, and the year is not held against the mail", async () => {

@@ -38,8 +38,8 @@ const nothing: RoutingFacts = {
 
 /** In the order of precedence: what each would lead to by itself. */
 const steps: [what: string, facts: Partial<RoutingFacts>, zone: string][] = [
+  ["the operator's directory", { directoryZone: "Other" }, "other"],
   ["X-Sending-Zone", { headerZone: "named" }, "named"],
-  ["the operator's directory", { directoryZone: "Named" }, "named"],
   ["a routing header", { headers: headers("X-User-Id: 17") }, "headed"],
   ["the return path's domain", { returnPathDomain: "shop.example" as Domain }, "sender"],
   ["the recipient's domain", { recipientDomain: "partner.example" as Domain }, "recipient"],
