@@ -8,7 +8,7 @@ import type { Outcome } from "#shared/domain/outcome.ts";
 import { NO_ROUTE } from "#shared/domain/outcome.ts";
 import type { Lease } from "#shared/domain/queue-row.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
-import { SECOND } from "#shared/domain/units.ts";
+import { HOUR, later, SECOND } from "#shared/domain/units.ts";
 import type { Relay, Zone, ZoneName } from "#shared/domain/zone.ts";
 import type { Observer } from "#shared/app/observer.ts";
 import type { Settle } from "#shared/app/settle.ts";
@@ -53,10 +53,11 @@ export interface SenderDeps {
   readonly onError: (what: string, error: unknown, fields?: Readonly<Record<string, unknown>>) => void;
 }
 
-/** A store that is down: the outcome is kept and written again and again, for as long as a lease can be renewed at all. */
-const SETTLE_TRIES = 30;
+/** A store that is down: the outcome is kept and written again and again. */
+const SETTLE_FOR_MS = HOUR;
 const SETTLE_FIRST_WAIT_MS = SECOND / 10;
-const SETTLE_MAX_WAIT_MS = 10 * SECOND;
+/** Short: when the store is back, the outcome should be there before the lease is found to have lapsed. */
+const SETTLE_MAX_WAIT_MS = 2 * SECOND;
 
 /** Run a zone until `stop`; `grace` cuts short what is still in flight. */
 export function openZone(
@@ -162,7 +163,8 @@ async function persistently(
   clock: Clock,
   onError: (error: unknown) => void,
 ): Promise<void> {
-  for (let attempt = 0; attempt < SETTLE_TRIES; attempt++) {
+  const until = later(clock.now(), SETTLE_FOR_MS);
+  for (let attempt = 0; clock.now() < until; attempt++) {
     try {
       return await write();
     } catch (error) {
@@ -179,7 +181,7 @@ function siteLimit(config: Config, zone: Zone, job: Job): number {
   return config.domains.byDomain.get(job.relay.host)?.maxConnections ?? zone.connections;
 }
 
-/** The narrowest limit that names the site or a domain of the job, else the default. */
+/** What is configured for the domain of the job (that opened the lane), else for its site, else the default. */
 function limitOf(config: Config, job: Pick<Job, "site" | "leases">): DomainLimit {
   const { byDomain } = config.domains;
   const domain: Domain | undefined = job.leases[0]?.row.domain;
