@@ -212,12 +212,13 @@ function startChores(
 /** Each by itself: one that does not answer keeps none of the others waiting. */
 function notifyReceivers(deps: WorkerDeps, stop: AbortSignal): Promise<unknown> {
   const { config, backend, clock, worker, post } = deps;
-  const { events, configs } = backend;
+  const { events, configs, queue } = backend;
   const failed = (receiver: EventReceiver, error: unknown, fields: Readonly<Record<string, unknown>>): void =>
     deps.onError("event receiver", error, { receiver: shownUrl(receiver.url), ...fields });
   const notifier = (receiver: EventReceiver) => ({
     events,
     configs,
+    queue,
     clock,
     worker,
     post,

@@ -19,6 +19,7 @@ import type { EpochMs } from "../domain/units.ts";
 import { HOUR, later, MINUTE, SECOND } from "../domain/units.ts";
 import type { ConfigStore } from "../ports/config-store.ts";
 import type { EventClaim, EventLog } from "../ports/event-log.ts";
+import type { QueueStore } from "../ports/queue-store.ts";
 
 export interface PostRequest {
   readonly url: string;
@@ -61,14 +62,23 @@ export interface Trouble {
   readonly retryAt: EpochMs;
 }
 
+export interface TellDeps {
+  readonly post: Post;
+  /** Asked for what only a message knows. */
+  readonly queue: Pick<QueueStore, "get">;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
 /** Tell of these events. Null: all were taken. Else why not, and it may be that the first of them were. */
 export async function tellReceiver(
   receiver: EventReceiver,
   events: readonly MailEvent[],
-  { post, clock, signal }: { post: Post; clock: Clock; signal: AbortSignal },
+  { post, queue, clock, signal }: TellDeps,
 ): Promise<string | null> {
   for (const group of requestsOf(receiver, events)) {
-    const answer = await post(requestOf(receiver, group, clock.now()), signal);
+    const body = receiver.format === "form" ? await formOf(queue, group) : jsonOf(group);
+    const answer = await post(requestOf(receiver, body, clock.now()), signal);
     if (answer.kind === "failed") return answer.detail;
     if (answer.status < 200 || answer.status > 299) return `it answered ${answer.status}`;
   }
@@ -86,14 +96,18 @@ function requestsOf(receiver: EventReceiver, events: readonly MailEvent[]): Mail
   );
 }
 
-function requestOf(
-  { url, format, secret }: EventReceiver,
-  events: readonly MailEvent[],
-  now: EpochMs,
-): PostRequest {
-  const [first] = events;
-  const body =
-    format === "form" && first ? bounceForm(first) : JSON.stringify({ events: events.map(noticeOf) });
+function jsonOf(events: readonly MailEvent[]): string {
+  return JSON.stringify({ events: events.map(noticeOf) });
+}
+
+/** A form is of one event. */
+async function formOf(queue: TellDeps["queue"], [event]: readonly MailEvent[]): Promise<string> {
+  if (!event) return "";
+  const stored = await queue.get(event.messageId);
+  return bounceForm(event, stored?.message.fbl ?? null);
+}
+
+function requestOf({ url, format, secret }: EventReceiver, body: string, now: EpochMs): PostRequest {
   const type = format === "form" ? "application/x-www-form-urlencoded" : "application/json";
   const signed = secret === null ? {} : { "x-zonefleet-signature": signature(body, secret, now) };
   return { url, headers: { "content-type": type, ...signed }, body };
@@ -102,6 +116,7 @@ function requestOf(
 export interface NotifierDeps {
   readonly events: EventLog;
   readonly configs: ConfigStore;
+  readonly queue: TellDeps["queue"];
   readonly worker: WorkerId;
   readonly clock: Clock;
   readonly post: Post;
@@ -205,7 +220,7 @@ function notifierOf(receiver: EventReceiver, deps: NotifierDeps, signal: AbortSi
 
   async function tell(): Promise<number> {
     const batch = pending.slice(0, eventsPerPost(receiver));
-    const detail = await tellReceiver(receiver, batch, { post: deps.post, clock, signal });
+    const detail = await tellReceiver(receiver, batch, { ...deps, signal });
     if (detail === null) {
       failures = 0;
       pending = pending.slice(batch.length);

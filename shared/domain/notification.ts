@@ -62,8 +62,8 @@ export function noticeOf(event: MailEvent): EventNotice {
   };
 }
 
-/** ZoneMTA's fields of a bounce, with `action`; sessions are not numbered here, and feedback loops are not known yet. */
-export function bounceForm(event: MailEvent): string {
+/** ZoneMTA's fields of a bounce, with `action`; sessions are not numbered here. `fbl`: X-Fbl of the message. */
+export function bounceForm(event: MailEvent, fbl: string | null): string {
   const { at, messageId, returnPath, recipient, attempt } = event;
   return new URLSearchParams({
     id: messageId,
@@ -74,7 +74,7 @@ export function bounceForm(event: MailEvent): string {
     category: categoryOf(attempt) ?? "other",
     time: String(at),
     response: attempt ? (attempt.reply ? printReply(attempt.reply) : attempt.detail) : "",
-    fbl: "",
+    fbl: fbl ?? "",
     action: actionOf(attempt) ?? "",
   }).toString();
 }

@@ -43,6 +43,7 @@ function start(
     {
       events: app.backend.events,
       configs: app.backend.configs,
+      queue: app.backend.queue,
       worker,
       clock: app.clock,
       post,
@@ -301,7 +302,10 @@ describe("the HTTP bounce of ZoneMTA", () => {
     await pass(app, SECOND);
     const at = app.clock.now();
     const { messageId } = await app.submit(
-      submission({ recipients: [address("a@one.example"), address("b@one.example")] }),
+      submission({
+        recipients: [address("a@one.example"), address("b@one.example")],
+        text: "X-Fbl: campaign-7\r\nSubject: hello\r\n\r\nhello\r\n",
+      }),
     );
     await app.settleAll(await app.take(), refused);
     await pass(app, 2 * SECOND);
@@ -317,7 +321,7 @@ describe("the HTTP bounce of ZoneMTA", () => {
       category: "recipient",
       time: String(at),
       response: "550 5.1.1 no such user",
-      fbl: "",
+      fbl: "campaign-7",
       action: "reject",
     });
   });
