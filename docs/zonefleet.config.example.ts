@@ -46,6 +46,8 @@ export default defineConfig({
       /** Time without a byte from the client. */
       socketTimeout: 5 * MINUTE,
       banner: "Welcome",
+      /** In greeting and EHLO. Left out: `hostname` above. */
+      hostname: "smtp.example.com",
       /** True: clients are not looked up by reverse DNS. */
       disableReverseLookup: true,
     },
@@ -56,6 +58,8 @@ export default defineConfig({
       port: 587,
       /** Nobody sends without AUTH; accounts are made with the `zonefleet` command. */
       authentication: true,
+      /** True: who does not log in may send too. */
+      authOptional: false,
       /** True: AUTH is offered in clear too. */
       allowInsecureAuth: false,
       starttls: true,

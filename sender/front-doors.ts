@@ -32,7 +32,7 @@ export function feederDoor(settings: SmtpInterface, deps: DoorDeps): OpenDoor {
     const feeder = await startFeeder({
       interface: settings,
       name: config.name,
-      hostname: config.hostname,
+      hostname: settings.hostname ?? config.hostname,
       submit,
       secrets: backend.secrets,
       httpAuth: config.httpAuth,

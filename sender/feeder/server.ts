@@ -219,7 +219,7 @@ function smtpServerOptions(options: FeederOptions, context: FeederContext): SMTP
     hideENHANCEDSTATUSCODES: false,
     lmtp: settings.lmtp,
     disabledCommands: disabledCommands(settings),
-    authOptional: !settings.authentication,
+    authOptional: !settings.authentication || settings.authOptional,
     authRequiredMessage: "5.7.0 Authentication required",
     authMethods: ["PLAIN", "LOGIN"],
     allowInsecureAuth: true, // connection.ts decides

@@ -48,8 +48,12 @@ export interface SmtpInterface {
   readonly port: number;
   readonly maxSize: number;
   readonly maxRecipients: number;
-  /** True: AUTH is required before MAIL. */
+  /** In greeting and EHLO; null: ours. */
+  readonly hostname: string | null;
+  /** True: AUTH is offered, and required before MAIL. */
   readonly authentication: boolean;
+  /** True: it is offered and not required. */
+  readonly authOptional: boolean;
   /** True: AUTH is offered in clear too. */
   readonly allowInsecureAuth: boolean;
   /** IP addresses or CIDR blocks whose connections begin with a PROXY header; empty: none. */

@@ -42,7 +42,9 @@ function interfaceOf(
     port: one.port,
     maxSize: one.maxSize,
     maxRecipients: one.maxRecipients,
+    hostname: one.hostname ?? null,
     authentication: one.authentication ?? false,
+    authOptional: one.authOptional,
     allowInsecureAuth: one.allowInsecureAuth,
     proxyFrom: peersOf(one, "useProxy", path, report),
     xclientFrom: peersOf(one, "useXClient", path, report),
@@ -119,6 +121,8 @@ function checkInterface(one: SmtpInterfaceSettings, path: readonly PropertyKey[]
     const ways = "true (accounts: npx zonefleet account add), or false to take mail from whoever can connect";
     report([...path, "authentication"], `${why}; set ${ways}`);
   }
+  if (one.authOptional && one.authentication !== true)
+    report([...path, "authOptional"], "is of no use without authentication: true, which offers AUTH");
   if (one.authentication === true && !one.secure && !one.starttls && !one.allowInsecureAuth) {
     const ways = "starttls or secure (with key and cert), or allowInsecureAuth";
     report([...path, "authentication"], `nobody could log in: AUTH is not offered in clear; set ${ways}`);

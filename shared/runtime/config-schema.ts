@@ -65,10 +65,14 @@ const smtpInterface = z.strictObject({
   enabled: z.boolean().default(true),
   host: host.default("127.0.0.1"),
   port: listenPort.default(2525),
+  /** In greeting and EHLO; left out: the one for all. */
+  hostname: domain.optional(),
   maxSize: bytes.default(30 * MIB),
   maxRecipients: count.default(1_000),
   /** True: nobody sends without AUTH. Left out: false on loopback; anywhere else it has to be said. */
   authentication: z.boolean().optional(),
+  /** True: who does not log in may send too. */
+  authOptional: z.boolean().default(false),
   /** True: AUTH is offered in clear too. */
   allowInsecureAuth: z.boolean().default(false),
   /** Peers whose connections begin with a PROXY header. */

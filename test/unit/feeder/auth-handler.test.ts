@@ -1,13 +1,33 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
 
+import { putAccount } from "#shared/app/accounts.ts";
 import { FAILURE_DELAY_MS } from "../../../sender/feeder/auth-handler.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
-import { collectingLog, memorySecrets, testFeeder } from "../../support/feeder-harness.ts";
+import { collectingLog, collectingSubmit, memorySecrets, testFeeder } from "../../support/feeder-harness.ts";
 import { SmtpTalker } from "../../support/smtp-talker.ts";
 
 const settings = { authentication: true, allowInsecureAuth: true };
 const LOGIN = `AUTH PLAIN ${Buffer.from("\0anna\0secret").toString("base64")}`;
+
+describe("a login that is not asked for", () => {
+  test("is offered, and mail is taken with it and without", async () => {
+    const { submit, collected } = collectingSubmit();
+    const secrets = memorySecrets();
+    await putAccount({ secrets, randomBytes }, { user: "anna", password: "secret" });
+    await using feeder = await testFeeder({ submit, secrets, settings: { ...settings, authOptional: true } });
+    using talker = await SmtpTalker.greeted(feeder.port);
+    assert.ok((await talker.say("EHLO client.example")).lines.includes("AUTH PLAIN LOGIN"));
+    assert.equal((await talker.mail()).code, 250);
+    assert.equal((await talker.say(LOGIN)).code, 235);
+    assert.equal((await talker.mail()).code, 250);
+    assert.deepEqual(
+      collected.map(({ origin }) => origin.user),
+      [null, "anna"],
+    );
+  });
+});
 
 describe("a login", () => {
   test("that fails is answered after a while, logged without its password, and counted", async () => {

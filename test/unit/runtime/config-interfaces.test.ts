@@ -31,6 +31,15 @@ describe("an SMTP interface", () => {
     assert.deepEqual(off.smtpInterfaces[0]?.xclientFrom, []);
   });
 
+  test("may have a host name of its own, and offer AUTH without asking for it", () => {
+    const a = { hostname: "SMTP.Example", authentication: true, authOptional: true, allowInsecureAuth: true };
+    const [feeder] = parse({ smtpInterfaces: { a } }).smtpInterfaces;
+    assert.deepEqual(
+      [feeder?.hostname, feeder?.authentication, feeder?.authOptional],
+      ["smtp.example", true, true],
+    );
+  });
+
   test("believes the peers that are listed", () => {
     const a = { useXClient: ["192.0.2.1", "2001:DB8::/32"], useXForward: ["192.0.2.2"] };
     const [feeder] = parse({ smtpInterfaces: { a } }).smtpInterfaces;
@@ -54,6 +63,7 @@ describe("an SMTP interface", () => {
       { useXForward: true },
       'useXForward: expected the list of those whose XFORWARD is believed, such as ["192.0.2.1"]; true would believe every peer about where it comes from',
     ],
+    [{ authOptional: true }, "authOptional: is of no use without authentication: true, which offers AUTH"],
     [{ lmtp: true, port: 25 }, "port: is the port of SMTP; choose another one for LMTP"],
     [
       { starttls: true, ...pair, sniOptions: { "192.0.2.1": pair } },
