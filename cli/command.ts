@@ -15,6 +15,15 @@ export interface Terminal {
   readonly readInput: () => Promise<string>;
   /** Own bounce rules: of the file, or with null of the configuration. Throws a `DomainError` when they are wrong. */
   readonly bounceRules: (file: string | null) => Promise<readonly OwnBounceRule[]>;
+
+  /** A variable of the environment; undefined: not set, or empty. */
+  readonly env: (name: string) => string | undefined;
+  /** True: yes was said. Null: standard input is no terminal, so nobody can be asked. */
+  readonly confirm: (question: string) => Promise<boolean | null>;
+  /** Text of a file, or of standard input, as it comes. */
+  readonly readText: (file: string | null) => AsyncIterable<string>;
+  /** Bytes on standard output. */
+  readonly write: (bytes: Uint8Array) => Promise<void>;
 }
 
 export interface Command {
@@ -34,6 +43,13 @@ export class UsageError extends Error {
 /** True: `parseArgs` of node:util did not know an option. */
 export function isParseError(error: unknown): error is Error {
   return error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS_");
+}
+
+/** A number of entries to show. */
+export function limitOf(text: string | undefined, fallback: number): number {
+  if (text === undefined) return fallback;
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new UsageError(`--limit is a whole number from 1, and not ${JSON.stringify(text)}`);
 }
 
 /** The one operand of a command, called `name` in what is said about it. */

@@ -4,17 +4,29 @@
 import { DomainError } from "#shared/domain/errors.ts";
 
 import { accountCommand } from "./account.ts";
+import { ApiError } from "./api-client.ts";
 import { apiKeyCommand } from "./api-key.ts";
 import { checkBounceCommand } from "./check-bounce.ts";
 import type { Command, Terminal } from "./command.ts";
 import { isParseError, UsageError } from "./command.ts";
+import { queueCommand } from "./queue.ts";
+import { statusCommand } from "./status.ts";
+import { suppressCommand } from "./suppress.ts";
+import { zonesCommand } from "./zones.ts";
 import { systemTerminal } from "./wire.ts";
 
 const COMMANDS: Readonly<Record<string, Command>> = {
+  queue: queueCommand,
+  suppress: suppressCommand,
+  zones: zonesCommand,
+  status: statusCommand,
   account: accountCommand,
   "api-key": apiKeyCommand,
   "check-bounce": checkBounceCommand,
 };
+
+const HINTS = `queue, suppress, zones and status ask the HTTP API at --url <url> (or ZONEFLEET_URL; http://127.0.0.1:12080)
+with the key of --key <key> (or ZONEFLEET_API_KEY). The others work on the data folder: ./data, or ZONEFLEET_DATA.`;
 
 const USAGE = `Usage: zonefleet <command> ...
 
@@ -22,7 +34,7 @@ ${Object.values(COMMANDS)
   .map(({ usage }) => usage)
   .join("\n")}
 
-The data folder is ./data, or what ZONEFLEET_DATA says.`;
+${HINTS}`;
 
 /** Exit codes: 0 done · 1 refused or failed · 2 the command is not written as it should be. */
 export async function run(args: readonly string[], terminal: Terminal): Promise<0 | 1 | 2> {
@@ -37,7 +49,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     return 2;
   }
   if (rest.includes("--help") || rest.includes("-h")) {
-    terminal.print(`Usage:\n${command.usage}`);
+    terminal.print(`Usage:\n${command.usage}\n\n${HINTS}`);
     return 0;
   }
   try {
@@ -53,7 +65,10 @@ function explain(error: unknown, command: Command, terminal: Terminal): 1 | 2 {
     terminal.complain(`zonefleet: ${error.message}\n\nUsage:\n${command.usage}`);
     return 2;
   }
-  const known = error instanceof DomainError || (error instanceof Error && "syscall" in error);
+  const known =
+    error instanceof DomainError ||
+    error instanceof ApiError ||
+    (error instanceof Error && "syscall" in error);
   terminal.complain(
     `zonefleet: ${known ? error.message : String(error instanceof Error ? error.stack : error)}`,
   );

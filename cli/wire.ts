@@ -1,5 +1,6 @@
 /** The terminal of this process, the secrets of its data folder, and what the configuration says. */
 
+import { createReadStream } from "node:fs";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
@@ -19,6 +20,13 @@ export function systemTerminal(): Terminal {
     complain: (line) => process.stderr.write(`${line}\n`),
     readSecret: (prompt) => (process.stdin.isTTY ? ask(prompt) : firstLine()),
     readInput,
+    env: (name) => process.env[name] || undefined, // an empty variable is none
+    confirm: (question) => (process.stdin.isTTY ? confirm(question) : Promise.resolve(null)),
+    readText: (file) =>
+      file === null
+        ? process.stdin.setEncoding("utf8")
+        : createReadStream(resolve(file), { encoding: "utf8" }),
+    write,
     async bounceRules(file) {
       if (file !== null) return readBounceRules(resolve(file));
       return (await loadConfig({ env: process.env, cwd: process.cwd() })).config.bounces.rules;
@@ -36,6 +44,21 @@ async function readInput(): Promise<string> {
     if (input.length >= MAX_INPUT_CHARS) break;
   }
   return input.slice(0, MAX_INPUT_CHARS);
+}
+
+async function write(bytes: Uint8Array): Promise<void> {
+  const { promise, resolve: written, reject } = Promise.withResolvers<void>();
+  process.stdout.write(bytes, (error) => (error ? reject(error) : written()));
+  return promise;
+}
+
+async function confirm(question: string): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await lines.question(question)).trim());
+  } finally {
+    lines.close();
+  }
 }
 
 async function firstLine(): Promise<string | null> {

@@ -23,6 +23,10 @@ function setUp(password: string | null = "secret", input = "") {
     readSecret: () => Promise.resolve(password),
     readInput: () => Promise.resolve(input),
     bounceRules: () => Promise.resolve([]),
+    env: () => undefined,
+    confirm: () => Promise.resolve(null),
+    readText: () => assert.fail("no command of these tests reads a file"),
+    write: () => assert.fail("no command of these tests writes bytes"),
   };
   const zonefleet = (command: string) => run(command === "" ? [] : command.split(" "), terminal);
   return { zonefleet, out, err, secrets: terminal.secrets };
@@ -149,11 +153,33 @@ describe("a command that is not written as it should be", () => {
     "api-key add send",
     "check-bounce 550",
     "check-bounce --jsn",
+    "queue",
+    "queue eat --all",
+    "queue list x",
+    "queue show",
+    "queue drop",
+    "queue drop a b c",
+    "queue drop a --domain b.example",
+    "queue drop --state held",
+    "queue list --limit 0",
+    "queue list --all",
+    "queue list --url nonsense",
+    "suppress",
+    "suppress add",
+    "suppress add a@b.example --limit 5",
+    "suppress remove 7 --user anna",
+    "suppress export --format xml",
+    "suppress list x",
+    "zones x",
+    "status --jsn",
   ]) {
     test(`${JSON.stringify(command)} ends with 2 and the usage`, async () => {
       const { zonefleet, out, err } = setUp();
       assert.equal(await zonefleet(command), 2);
-      assert.match([...out, ...err].join("\n"), /zonefleet (account|api-key|check-bounce)/);
+      assert.match(
+        [...out, ...err].join("\n"),
+        /zonefleet (account|api-key|check-bounce|queue|suppress|zones|status)/,
+      );
     });
   }
 
