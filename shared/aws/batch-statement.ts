@@ -8,7 +8,7 @@
  *     the mark that lies in the item tells it from a lost race.
  * W3  A statement that was throttled or met a conflict is sent again a bounded number of times; the others of its call are not.
  *
- * A server that knows no such statements, or not these, gets the same writes one by one.
+ * A server that stands in for DynamoDB and does not do such statements as it does gets the same writes one by one (`statementCheck`).
  */
 
 import {
@@ -25,7 +25,7 @@ import { newMark } from "./conditions.ts";
 import { gatherer } from "./gather.ts";
 import { getItems, marshal, MAX_TRIES, pauseBefore } from "./items.ts";
 import type { Attributes, TableDeps, Value } from "./items.ts";
-import { PARTITION_KEY, SORT_KEY } from "./keys.ts";
+import { KINDS, PARTITION_KEY, SORT_KEY } from "./keys.ts";
 import type { ItemKey } from "./keys.ts";
 
 /**
@@ -73,25 +73,20 @@ interface MarkedWrite {
 
 type Tried = { kind: "written" } | { kind: "refused" } | { kind: "failed"; error: unknown };
 
-export function itemWriter(deps: TableDeps): WriteItem {
-  /** False: this server has no such call, or does not read our statements. */
-  let knowsStatements = true;
-
+export function itemWriter(deps: TableDeps, takesStatements: TakesStatements): WriteItem {
   async function runBatch(writes: readonly MarkedWrite[]): Promise<Tried[]> {
     const answers = new Map<MarkedWrite, Tried>();
+    const together = await takesStatements();
     let left = writes;
     for (let tried = 1; left.length > 0; tried++) {
-      const errors = knowsStatements ? await send(deps, left) : null;
+      const errors = together ? await send(deps, left) : null;
       const again: MarkedWrite[] = [];
       for (const [i, write] of left.entries()) {
         const error = errors?.[i] ?? null;
-        if (!errors || error?.Code === "ValidationError") answers.set(write, await runAlone(deps, write));
+        if (!together || error?.Code === "ValidationError") answers.set(write, await runAlone(deps, write));
         else if (error && isPassing(error) && tried < MAX_TRIES) again.push(write);
         else answers.set(write, answerOf(error));
-        if (error?.Code === "ValidationError" && answers.get(write)?.kind !== "failed")
-          knowsStatements = false;
       }
-      if (!errors) knowsStatements = false;
       left = again;
       if (left.length > 0) await pauseBefore(deps, tried);
     }
@@ -132,18 +127,56 @@ async function whoWrote(deps: TableDeps, { write, mark }: MarkedWrite): Promise<
   return { kind: "refused", item: item ?? null };
 }
 
-/** The error of each statement. Null: the server has no such call. */
+/** The error of each statement. */
 async function send(
   { dynamo, table }: TableDeps,
   writes: readonly MarkedWrite[],
-): Promise<readonly (BatchStatementError | null)[] | null> {
+): Promise<(BatchStatementError | null)[]> {
+  const { Responses = [] } = await dynamo.send(
+    new BatchExecuteStatementCommand({ Statements: writes.map((write) => statementOf(table, write)) }),
+  );
+  return writes.map((_, i) => Responses[i]?.Error ?? null);
+}
+
+/** Whether the server does our statements as DynamoDB does them. */
+export type TakesStatements = () => Promise<boolean>;
+
+/**
+ * Asks a server that stands in for DynamoDB, before the first write and once. Some have no such call; others read an update and
+ * write it whether its conditions hold or not, so that two workers would lease one row. AWS itself is not asked.
+ */
+export function statementCheck(deps: TableDeps): TakesStatements {
+  let known: Promise<boolean> | null = null;
+  return () => {
+    known ??= isDynamo(deps).catch((error: unknown) => {
+      known = null; // it was out of order, which says nothing
+      throw error;
+    });
+    return known;
+  };
+}
+
+const CHECK_KEY = { PK: `${KINDS.check}statements`, SK: "there" };
+const CHECK_INSERT: ItemWrite = { kind: "insert", key: CHECK_KEY, set: { t: 1 } };
+const CHECK_UPDATE: ItemWrite = {
+  kind: "update",
+  key: { ...CHECK_KEY, SK: "missing" },
+  set: { t: 2 },
+  remove: ["d"],
+  when: { t: 1 },
+};
+
+/** Both must be refused: an item put where one is, and the change of one that is not there. */
+async function isDynamo(deps: TableDeps): Promise<boolean> {
+  if (deps.dynamo.config.endpoint === undefined) return true;
+  const mark = TELLS_NOTHING + newMark();
+  const insert = { write: CHECK_INSERT, mark };
   try {
-    const { Responses = [] } = await dynamo.send(
-      new BatchExecuteStatementCommand({ Statements: writes.map((write) => statementOf(table, write)) }),
-    );
-    return writes.map((_, i) => Responses[i]?.Error ?? null);
+    await send(deps, [insert]); // the item stays, and may be there from another process
+    const errors = await send(deps, [insert, { write: CHECK_UPDATE, mark }]);
+    return errors[0]?.Code === "DuplicateItem" && errors[1]?.Code === "ConditionalCheckFailed";
   } catch (error) {
-    if (isUnknownCall(error)) return null;
+    if (isUnknownCall(error)) return false;
     throw error;
   }
 }

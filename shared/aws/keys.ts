@@ -48,6 +48,7 @@ export const KINDS = {
   event: "e#",
   secret: "k#",
   idempotency: "i#",
+  check: "x#",
 } as const;
 
 /** Partitions that a zone's rows are spread over: four take 2,000 mails a second. It never changes for a table. */

@@ -16,7 +16,8 @@ import type { Clock } from "../domain/clock.ts";
 import type { MessageId } from "../domain/ids.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { QueueStore } from "../ports/queue-store.ts";
-import { itemWriter } from "./batch-statement.ts";
+import { itemWriter, statementCheck } from "./batch-statement.ts";
+import type { TakesStatements } from "./batch-statement.ts";
 import { beside } from "./beside.ts";
 import type { BodyRef } from "./body-store.ts";
 import { messageKey } from "./keys.ts";
@@ -47,6 +48,8 @@ export interface DynamoQueueStoreDeps {
   readonly lingerMs?: number;
   /** For jitter: 0 to 1. */
   readonly random?: () => number;
+  /** For tests, which count calls; left out: the server is asked. */
+  readonly takesStatements?: TakesStatements;
   /** What went wrong beside the mail's way. `signal-not-sent` for minutes is worth an alarm: mail waits for the sweep. */
   readonly onTrouble: (trouble: QueueTrouble) => void;
 }
@@ -108,7 +111,7 @@ function contextOf(deps: DynamoQueueStoreDeps): QueueContext {
     }),
     bodies: deps.bodies,
     historyMs: deps.historyMs,
-    write: itemWriter(tableDeps),
+    write: itemWriter(tableDeps, deps.takesStatements ?? statementCheck(tableDeps)),
     read: itemReader(tableDeps),
     leases: leaseBook(),
     tickets: ticketBook(),

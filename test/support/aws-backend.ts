@@ -2,6 +2,7 @@
 
 import { after } from "node:test";
 
+import { statementCheck } from "#shared/aws/batch-statement.ts";
 import { bootstrapAws, DEFAULT_VISIBILITY_MS, makeTable } from "#shared/aws/bootstrap.ts";
 import type { AwsClients } from "#shared/aws/clients.ts";
 import type { TableDeps } from "#shared/aws/items.ts";
@@ -9,7 +10,7 @@ import type { AwsNames } from "#shared/aws/names.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import { systemClock } from "../../sender/system-clock.ts";
 import { zoneA, zoneB } from "./builders.ts";
-import { localAws } from "./local-aws.ts";
+import { localAws, noLocalAws } from "./local-aws.ts";
 import type { LocalAws } from "./local-aws.ts";
 
 let started: Promise<LocalAws> | null = null;
@@ -18,6 +19,21 @@ let started: Promise<LocalAws> | null = null;
 export function sharedLocalAws(): Promise<LocalAws> {
   started ??= localAws();
   return started;
+}
+
+let takesStatements: Promise<boolean> | null = null;
+
+/** Whether the local server does statements as DynamoDB does them: asked once for a test file, on a table of its own. */
+export function localTakesStatements(): Promise<boolean> {
+  takesStatements ??= onOwnTable(systemClock, statementCheck).then(({ store }) => store());
+  return takesStatements;
+}
+
+/** For tests of what is done with many writes in one call. As `noLocalAws`. */
+export async function noLocalStatements(): Promise<string | false> {
+  const none = noLocalAws();
+  if (none !== false || (await localTakesStatements())) return none;
+  return "this local AWS does no BatchExecuteStatement with conditions: every write is a call of its own";
 }
 
 /** Call once at the top of a file that uses `sharedLocalAws`. */

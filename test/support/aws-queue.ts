@@ -2,6 +2,7 @@
 
 import { s3BodyStore } from "#shared/aws/body-store.ts";
 import type { S3BodyStore } from "#shared/aws/body-store.ts";
+import type { TakesStatements } from "#shared/aws/batch-statement.ts";
 import type { AwsClients } from "#shared/aws/clients.ts";
 import type { AwsNames } from "#shared/aws/names.ts";
 import type { QueueTrouble } from "#shared/aws/queue-context.ts";
@@ -11,7 +12,7 @@ import type { Clock } from "#shared/domain/clock.ts";
 import { DAY } from "#shared/domain/units.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import { systemClock } from "../../sender/system-clock.ts";
-import { newInstallation, sharedLocalAws, storeClock } from "./aws-backend.ts";
+import { localTakesStatements, newInstallation, sharedLocalAws, storeClock } from "./aws-backend.ts";
 import { zoneA, zoneB } from "./builders.ts";
 import { sdkFaults } from "./sdk-faults.ts";
 import type { SdkFaults } from "./sdk-faults.ts";
@@ -32,10 +33,13 @@ export interface AwsQueueOptions {
   readonly names: AwsNames;
   readonly clock: Clock;
   readonly historyMs?: number;
+  /** Left out: what is known of the local server, so that the queue's own calls are all there is to count. */
+  readonly takesStatements?: TakesStatements;
 }
 
 /** One process's queue store with its bodies; several may be opened on one installation. */
-export function openAwsQueue({ clients, names, clock, historyMs = 7 * DAY }: AwsQueueOptions): AwsQueue {
+export function openAwsQueue(options: AwsQueueOptions): AwsQueue {
+  const { clients, names, clock, historyMs = 7 * DAY, takesStatements = localTakesStatements } = options;
   const troubles: QueueTrouble[] = [];
   const bodies = s3BodyStore({
     s3: clients.s3,
@@ -53,6 +57,7 @@ export function openAwsQueue({ clients, names, clock, historyMs = 7 * DAY }: Aws
     bodies,
     clock,
     historyMs,
+    takesStatements,
     onTrouble: (trouble) => troubles.push(trouble),
   });
   return {
@@ -85,7 +90,7 @@ export async function awsQueueBackend(
 /** An installation whose process has its own clients, so that faults can be put between them and AWS. */
 export async function faultyAwsQueue(
   clock: Clock,
-  options: { historyMs?: number; stream?: boolean } = {},
+  options: { historyMs?: number; stream?: boolean; takesStatements?: TakesStatements } = {},
 ): Promise<FaultyAwsQueue & AsyncDisposable> {
   const local = await sharedLocalAws();
   const names = local.newNames();

@@ -6,15 +6,18 @@ import { describe, test } from "node:test";
 import type { Message } from "#shared/domain/message.ts";
 import type { AttemptRecord, QueueRow } from "#shared/domain/queue-row.ts";
 import { MINUTE } from "#shared/domain/units.ts";
-import { stopLocalAwsAtEnd } from "../../support/aws-backend.ts";
+import { noLocalStatements, stopLocalAwsAtEnd } from "../../support/aws-backend.ts";
 import { faultyAwsQueue } from "../../support/aws-queue.ts";
 import type { FaultyAwsQueue } from "../../support/aws-queue.ts";
 import { takeRequest } from "../../support/backend.ts";
 import { address, attempt, message, queueRow } from "../../support/builders.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
-import { noLocalAws } from "../../support/local-aws.ts";
+import { countsUnits, noLocalAws } from "../../support/local-aws.ts";
 
 stopLocalAwsAtEnd();
+
+const noUnits =
+  noLocalAws() || (countsUnits() ? false : "another local AWS, which may count no units of indexes");
 
 /** As long in all its parts as those of ordinary mail are. */
 function ordinaryMail(fields: Partial<Message> = {}): Message {
@@ -67,7 +70,7 @@ async function deliverAll(aws: FaultyAwsQueue, record = delivered): Promise<numb
   return written.filter((done) => done).length;
 }
 
-describe("what mail costs", { skip: noLocalAws() }, () => {
+describe("what mail costs in units", { skip: noUnits }, () => {
   test("mail to one recipient takes 5 write units and 1 read unit from accept to its delivery at the first try", async () => {
     const clock = fakeClock();
     await using aws = await faultyAwsQueue(clock);
@@ -109,7 +112,9 @@ describe("what mail costs", { skip: noLocalAws() }, () => {
     assert.equal(await deliverAll(aws), 10);
     assert.equal(aws.faults.capacity.write, 10 * 5 + 1, "the date at which to look whether it is over");
   });
+});
 
+describe("what mail costs in calls", { skip: await noLocalStatements() }, () => {
   test("mails that come together share their calls: under one call a mail from accept to settled", async () => {
     const clock = fakeClock();
     await using aws = await faultyAwsQueue(clock);
@@ -126,6 +131,6 @@ describe("what mail costs", { skip: noLocalAws() }, () => {
     assert.ok(requests <= 0.5 * 200, `${requests} SQS requests for 200 mails`);
     const calls = [...sent.values()].reduce((sum, count) => sum + count, 0);
     assert.ok(calls < 200, `${calls} calls for 200 mails: ${JSON.stringify([...sent])}`);
-    assert.equal(aws.faults.capacity.write, 200 * 5);
+    if (noUnits === false) assert.equal(aws.faults.capacity.write, 200 * 5);
   });
 });
