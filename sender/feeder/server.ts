@@ -64,7 +64,7 @@ export async function startFeeder(options: FeederOptions): Promise<Feeder> {
   let draining = false;
   const context: FeederContext = {
     ...options,
-    believes: { xclient: proxyPeers(settings.xclientFrom), xforward: proxyPeers(settings.xforwardFrom) },
+    believes: { xclient: peersIn(settings.xclientFrom), xforward: peersIn(settings.xforwardFrom) },
     // whose accounts are elsewhere has none here to go by
     accountLogin: httpAuth === null ? accountLogins(secrets) : () => Promise.resolve(null),
     draining: () => draining,
@@ -188,6 +188,11 @@ function untilClosed(session: FeederConnection): Promise<void> {
   return new Promise((resolve) => {
     session.once("closed", resolve);
   });
+}
+
+/** Costs nothing where nobody is listed. */
+function peersIn(list: readonly string[]): (peer: string) => boolean {
+  return list.length === 0 ? () => false : proxyPeers(list);
 }
 
 function credentialCheckOf({ httpAuth, secrets, clock }: FeederOptions): CheckCredentials {

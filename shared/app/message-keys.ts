@@ -26,11 +26,20 @@ export function keepKeys(secrets: Pick<SecretStore, "put">): KeepKeys {
       keys.map(async ({ domain, selector, privateKey }) => {
         const value = JSON.stringify({ domain, selector, privateKey });
         const name = `mail-${createHash("sha256").update(value).digest("hex").slice(0, 32)}`;
-        if (!kept.has(name)) await secrets.put("dkim", name, value);
+        if (!kept.has(name)) await put(secrets, name, value);
         kept.set(name, true);
         return name;
       }),
     );
+}
+
+/** Whatever the store has against it is not the mistake of who sends the mail. */
+async function put(secrets: Pick<SecretStore, "put">, name: string, value: string): Promise<void> {
+  try {
+    await secrets.put("dkim", name, value);
+  } catch (error) {
+    throw new Error("the DKIM key of a message could not be kept", { cause: error });
+  }
 }
 
 /** Rejects when the key is not there or cannot be read: mail that was to be signed does not go without. */

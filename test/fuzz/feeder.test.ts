@@ -46,6 +46,10 @@ const WORDS = [
   "*\r\n",
   "STARTTLS\r\n",
   "XCLIENT ADDR=[UNAVAILABLE]\r\n",
+  "XCLIENT ADDR=192.0.2.7 NAME=c.example\r\n",
+  "XCLIENT LOGIN=anna\r\n",
+  "XFORWARD ADDR=IPv6:2001:db8::7 HELO=x+20y\r\n",
+  "LHLO x\r\n",
   "GET / HTTP/1.1\r\n",
   "PROXY UNKNOWN\r\n",
   "\0",
@@ -133,5 +137,15 @@ describe("bytes at the feeder", () => {
       fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
     );
     return fuzz(context, { proxyFrom: ["127.0.0.1"] }, { before, greeting: header });
+  });
+
+  test("get replies or an end from a proxy that speaks for others, by LMTP", (context) => {
+    const peers = ["127.0.0.1"];
+    const before = fc.constant(Buffer.from("LHLO proxy.example\r\n"));
+    return fuzz(
+      context,
+      { lmtp: true, xclientFrom: peers, xforwardFrom: peers },
+      { before, greeting: nothing },
+    );
   });
 });

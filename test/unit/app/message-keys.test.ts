@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { describe, test } from "node:test";
 
+import { DomainError } from "#shared/domain/errors.ts";
 import { keepKeys, keyReader } from "#shared/app/message-keys.ts";
 import { memorySecrets } from "../../support/memory-secrets.ts";
 
@@ -39,9 +40,10 @@ describe("a DKIM key that comes with a mail", () => {
     const secrets = memorySecrets();
     let fails = true;
     const keep = keepKeys({
-      put: (...secret) => (fails ? Promise.reject(new Error("down")) : secrets.put(...secret)),
+      put: (...secret) =>
+        fails ? Promise.reject(new DomainError("forbidden", "no key to seal with")) : secrets.put(...secret),
     });
-    await assert.rejects(keep([source]), /down/);
+    await assert.rejects(keep([source]), (error) => !(error instanceof DomainError), "a fault of ours");
     fails = false;
     const [name = ""] = await keep([source]);
     assert.ok(await secrets.get("dkim", name));
