@@ -61,6 +61,8 @@ export interface Lane {
   readonly site: string;
   readonly domains: ReadonlySet<Domain>;
   readonly isFull: boolean;
+  /** True: others have all the slots, so that its mail is theirs to send (L3). */
+  readonly isStarved: boolean;
   /** True: no jobs and no connections. */
   readonly isEmpty: boolean;
   add(job: Job): void;
@@ -334,6 +336,9 @@ export function openLane(deps: LaneDeps): Lane {
     get isFull() {
       if (isStarved() || waiting.length >= maxJobs) full = true;
       return full;
+    },
+    get isStarved() {
+      return isStarved();
     },
     get isEmpty() {
       return (

@@ -8,6 +8,8 @@ export interface Lanes {
   add(job: Job): void;
   /** Domains of which no more rows are wanted now; `all`: of none. */
   fullDomains(): Set<Domain> | "all";
+  /** Domains whose mail others have to send; `all`: that of all. */
+  starvedDomains(): Set<Domain> | "all";
   /** Close idle connections and forget empty lanes. */
   tidy(): void;
   drain(): Promise<void>;
@@ -17,6 +19,15 @@ export interface Lanes {
 export function lanesOf(open: (job: Job) => Lane, { single }: { single: boolean }): Lanes {
   const bySite = new Map<string, Lane>();
   let draining = false;
+  const domainsOf = (isMeant: (lane: Lane) => boolean): Set<Domain> | "all" => {
+    const domains = new Set<Domain>();
+    for (const lane of bySite.values()) {
+      if (!isMeant(lane)) continue;
+      if (single) return "all";
+      for (const domain of lane.domains) domains.add(domain);
+    }
+    return domains;
+  };
   return {
     add(job) {
       let lane = bySite.get(job.site);
@@ -27,15 +38,8 @@ export function lanesOf(open: (job: Job) => Lane, { single }: { single: boolean 
       }
       lane.add(job);
     },
-    fullDomains() {
-      const full = new Set<Domain>();
-      for (const lane of bySite.values()) {
-        if (!lane.isFull) continue;
-        if (single) return "all";
-        for (const domain of lane.domains) full.add(domain);
-      }
-      return full;
-    },
+    fullDomains: () => domainsOf((lane) => lane.isFull),
+    starvedDomains: () => domainsOf((lane) => lane.isStarved),
     tidy() {
       for (const lane of bySite.values()) {
         lane.tidy();

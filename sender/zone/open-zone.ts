@@ -55,9 +55,9 @@ export interface SenderDeps {
 
 /** A store that is down: the outcome is kept and written again and again. */
 const SETTLE_FOR_MS = HOUR;
-const SETTLE_FIRST_WAIT_MS = SECOND / 10;
+const FIRST_WAIT_MS = SECOND / 10;
 /** Short: when the store is back, the outcome should be there before the lease is found to have lapsed. */
-const SETTLE_MAX_WAIT_MS = 2 * SECOND;
+const MAX_WAIT_MS = 2 * SECOND;
 
 /** Run a zone until `stop`; `grace` cuts short what is still in flight. */
 export function openZone(
@@ -74,11 +74,16 @@ export function openZone(
 
   const giveBack = async (leases: readonly Lease[], dueAt: EpochMs): Promise<void> => {
     keeper.letGo(leases);
-    if (leases.length > 0) await backend.queue.release(leases, dueAt).catch(onError); // else they lapse
+    if (leases.length === 0) return;
+    const release = async (): Promise<void> => void (await backend.queue.release(leases, dueAt));
+    await persistently(release, { clock, forMs: config.queue.leaseMs, onError }); // else they lapse
   };
   const persist = async (leases: readonly Lease[], write: () => Promise<void>): Promise<void> => {
-    await persistently(write, clock, onError);
+    const written = await persistently(write, { clock, forMs: SETTLE_FOR_MS, onError });
     keeper.letGo(leases);
+    // The leases lapse now, and another worker repeats the delivery.
+    if (!written)
+      onError(new Error("an outcome could not be written to the store; the delivery will be repeated"));
   };
   const settle = (
     job: Omit<Job, "egressKey">,
@@ -157,22 +162,22 @@ export function openZone(
   );
 }
 
-/** Write until it is written. After the last try the leases lapse and another worker repeats the delivery: that is said aloud. */
+/** Write until it is written. False: it was not in all that time. */
 async function persistently(
   write: () => Promise<void>,
-  clock: Clock,
-  onError: (error: unknown) => void,
-): Promise<void> {
-  const until = later(clock.now(), SETTLE_FOR_MS);
+  { clock, forMs, onError }: { clock: Clock; forMs: number; onError: (error: unknown) => void },
+): Promise<boolean> {
+  const until = later(clock.now(), forMs);
   for (let attempt = 0; clock.now() < until; attempt++) {
     try {
-      return await write();
+      await write();
+      return true;
     } catch (error) {
       onError(error);
-      await clock.sleep(Math.min(SETTLE_FIRST_WAIT_MS * 2 ** attempt, SETTLE_MAX_WAIT_MS));
+      await clock.sleep(Math.min(FIRST_WAIT_MS * 2 ** attempt, MAX_WAIT_MS));
     }
   }
-  onError(new Error("an outcome could not be written to the store; the delivery will be repeated"));
+  return false;
 }
 
 /** A relay is the operator's own: what the zone may open at all, unless its host is named in `domainConfig`. */

@@ -70,6 +70,8 @@ async function takeSome(deps: ZoneDeps, looking: Lookups, stop: AbortSignal): Pr
   try {
     const room = MAX_HELD_ROWS - keeper.size;
     const full = lanes.fullDomains();
+    const starved = lanes.starvedDomains();
+    if (starved === "all" || starved.size > 0) queue.leave?.(zone.name, starved);
     deps.onFull(full);
     if (room <= 0) {
       await deps.clock.sleep(ROOM_POLL_MS, wake.signal);

@@ -34,15 +34,20 @@ export async function settleRows(
   const again = settlements.map(({ lease, settled }) =>
     settled.state === "deferred" ? { ...lease.row, dueAt: settled.dueAt } : null,
   );
-  const written = await withSignals(context, again, () =>
-    allDone(settlements.map((settlement) => settleOnce(context, settlement))),
-  );
-  const done = settlements.filter((_, i) => written[i] === true);
-  await deleteSpentBodies(context, await endedRows(context, done));
-  await endLeases(
-    context,
-    settlements.map(({ lease }) => lease),
-  );
+  let ended: readonly EndedRows[] = [];
+  let spent: readonly Ticket[] = [];
+  const written = await withSignals(context, again, async () => {
+    const done = await allDone(settlements.map((settlement) => settleOnce(context, settlement)));
+    const final = settlements.filter((_, i) => done[i] === true);
+    ended = await endedRows(context, final);
+    spent = endLeases(
+      context,
+      settlements.map(({ lease }) => lease),
+    );
+    return done;
+  });
+  await deleteSpentBodies(context, ended);
+  await discard(context, spent);
   return written;
 }
 
@@ -52,10 +57,13 @@ export async function releaseRows(
   dueAt: EpochMs,
 ): Promise<boolean[]> {
   const again = leases.map(({ row }) => ({ ...row, dueAt }));
-  const written = await withSignals(context, again, () =>
-    allDone(leases.map((lease) => releaseRow(context, lease, dueAt))),
-  );
-  await endLeases(context, leases);
+  let spent: readonly Ticket[] = [];
+  const written = await withSignals(context, again, async () => {
+    const done = await allDone(leases.map((lease) => releaseRow(context, lease, dueAt)));
+    spent = endLeases(context, leases);
+    return done;
+  });
+  await discard(context, spent);
   return written;
 }
 
@@ -192,13 +200,20 @@ async function endedRows(context: QueueContext, settlements: readonly Settlement
   );
 }
 
-/** The leases have ended, or another worker has the rows: their signals are done with when no row of them is leased any more. */
-async function endLeases(context: QueueContext, leases: readonly Lease[]): Promise<void> {
+/**
+ * The leases have ended, or another worker has the rows. Called before the rows are signalled: a signal that is back at once would
+ * else be taken for a double. Gives the signals of which no row is leased any more, to be discarded.
+ */
+function endLeases(context: QueueContext, leases: readonly Lease[]): Ticket[] {
   const spent: Ticket[] = [];
   for (const lease of leases) {
     const ticket = context.leases.find(lease.row.id, lease.token)?.ticket ?? null;
     context.leases.end(lease);
     if (ticket && --ticket.open === 0) spent.push(ticket);
   }
+  return spent;
+}
+
+async function discard(context: QueueContext, spent: readonly Ticket[]): Promise<void> {
   await context.beside.run(() => Promise.all(spent.map((ticket) => letGo(context, ticket, null))));
 }

@@ -68,6 +68,7 @@ export function dynamoQueueStore(deps: DynamoQueueStoreDeps): DynamoQueueStore {
   return {
     accept: (message, rows) => acceptMessage(context, message, rows),
     take: (request) => taker.take(request),
+    leave: (zone, domains) => taker.leave(zone, domains),
     renew: (leases, until) => renewLeases(context, leases, until),
     settle: (settlements) => settleRows(context, settlements),
     release: (leases, dueAt) => releaseRows(context, leases, dueAt),

@@ -7,6 +7,7 @@
  * T2  Polls begin in takes only, so nothing is received while there is no room.
  * T3  A signal of a domain that is to be avoided stays in the stock while that has room, and goes back hidden for longer each
  *     time it was received: a throttled backlog is not turned over and over.
+ * T4  What this sender is told to leave to others goes back at once, and is soon visible to them.
  */
 
 import { rowIdOf } from "../domain/ids.ts";
@@ -34,11 +35,14 @@ const MAX_ROUNDS = 25;
 const LOOK_EVERY_MS = 15 * SECOND;
 const FIRST_PUT_BACK_MS = 5 * SECOND;
 const MAX_PUT_BACK_MS = 5 * MINUTE;
+const FIRST_LEAVE_MS = SECOND;
+const MAX_LEAVE_MS = MINUTE;
 /** A parcel must still be hidden from others when it is leased. */
 const STOCK_MARGIN_MS = 5 * SECOND;
 
 export interface Taker {
   readonly take: QueueStore["take"];
+  readonly leave: NonNullable<QueueStore["leave"]>;
   /** Takes end empty; what was received and not leased goes to other senders at once. */
   stop(): Promise<void>;
 }
@@ -198,11 +202,12 @@ export function queueTaker(context: QueueContext): Taker {
 
   function putInStock(state: ZoneState, parcel: Parcel): void {
     const evicted = state.stock.add(parcel);
-    if (evicted?.ticket) void putBack(evicted.ticket);
+    if (evicted?.ticket) void putBack(evicted.ticket, { firstMs: FIRST_PUT_BACK_MS, maxMs: MAX_PUT_BACK_MS });
   }
 
-  function putBack(ticket: Ticket): Promise<void> {
-    const longest = Math.min(MAX_PUT_BACK_MS, FIRST_PUT_BACK_MS * 2 ** (ticket.receiveCount - 1));
+  /** For longer each time it was received. */
+  function putBack(ticket: Ticket, { firstMs, maxMs }: { firstMs: number; maxMs: number }): Promise<void> {
+    const longest = Math.min(maxMs, firstMs * 2 ** (ticket.receiveCount - 1));
     return letGo(context, ticket, later(clock.now(), longest * (0.5 + context.random() / 2)));
   }
 
@@ -216,10 +221,16 @@ export function queueTaker(context: QueueContext): Taker {
       }
     },
 
+    leave(zone, domains) {
+      for (const { ticket } of zones.get(zone)?.stock.drop(domains) ?? []) {
+        if (ticket) void putBack(ticket, { firstMs: FIRST_LEAVE_MS, maxMs: MAX_LEAVE_MS });
+      }
+    },
+
     async stop() {
       stopped.abort();
       const now = clock.now();
-      const parcels = [...zones.values()].flatMap(({ stock }) => stock.clear());
+      const parcels = [...zones.values()].flatMap(({ stock }) => stock.drop("all"));
       await Promise.all(parcels.map(({ ticket }) => letGo(context, ticket, now)));
       await Promise.allSettled([...zones.values()].flatMap(({ polling }) => polling ?? []));
     },

@@ -50,8 +50,8 @@ export interface Stock {
   has(row: RowId): boolean;
   /** Forget and give what was kept too long. */
   expire(now: EpochMs): Parcel[];
-  /** Forget and give everything. */
-  clear(): Parcel[];
+  /** Forget and give all of these domains. */
+  drop(domains: ReadonlySet<Domain> | "all"): Parcel[];
 }
 
 export function stockOf(maxParcels: number): Stock {
@@ -149,8 +149,9 @@ export function stockOf(maxParcels: number): Stock {
       return [...domains.keys()].flatMap((domain) => takeOut(domain, ({ keepUntil }) => keepUntil <= now));
     },
 
-    clear() {
-      return [...domains.keys()].flatMap((domain) => takeOut(domain, () => true));
+    drop(which) {
+      const dropped = which === "all" ? [...domains.keys()] : [...which];
+      return dropped.flatMap((domain) => takeOut(domain, () => true));
     },
   };
 }

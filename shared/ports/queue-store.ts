@@ -30,6 +30,12 @@ export interface QueueStore {
    */
   take(request: TakeRequest): Promise<Taken[]>;
 
+  /**
+   * Rows of these domains are for other workers to take: give away what this process keeps of them without having leased it. Left
+   * out by a store that keeps nothing. Costs time at worst, so it neither waits nor fails.
+   */
+  leave?(zone: ZoneName, domains: ReadonlySet<Domain> | "all"): void;
+
   /** Move the end of leases to `until`. False: that row is no longer under this lease. */
   renew(leases: readonly Lease[], until: EpochMs): Promise<boolean[]>;
 

@@ -93,7 +93,7 @@ describe("the stock of a zone", () => {
     assert.deepEqual([1, 2, 3, 4].map(known), [true, true, true, false]);
     assert.deepEqual(stock.expire(at(1)), [second]);
     assert.deepEqual([1, 2, 3].map(known), [true, true, false]);
-    assert.deepEqual(stock.clear(), [first]);
+    assert.deepEqual(stock.drop("all"), [first]);
     assert.deepEqual([1, 2, 3].map(known), [false, false, false]);
   });
 });
