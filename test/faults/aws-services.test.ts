@@ -1,0 +1,140 @@
+/**
+ * Two senders that share one installation while DynamoDB, SQS or S3 fail between them and it, at the wire. Whatever fails, each mail
+ * that was accepted is delivered, once. The faults last `FAULT_SECONDS` (a minute asks for FAULT_SECONDS=60); their chance is of
+ * `FAULT_SEED`.
+ */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { SECOND } from "#shared/domain/units.ts";
+import { systemClock } from "../../sender/system-clock.ts";
+import { stopLocalAwsAtEnd } from "../support/aws-backend.ts";
+import type { AwsProxy, Fault, FaultRule, Service } from "../support/aws-proxy.ts";
+import { startAwsProxy } from "../support/aws-proxy.ts";
+import { newAwsInstallation } from "../support/aws-relay-store.ts";
+import { submission } from "../support/app.ts";
+import { address } from "../support/builders.ts";
+import { seeded } from "../support/chance.ts";
+import { fakeDns } from "../support/fake-dns.ts";
+import type { FakeMx } from "../support/fake-mx.ts";
+import { startFakeMx } from "../support/fake-mx.ts";
+import { allDelivered, submitMails } from "../support/fault-load.ts";
+import { noLocalAws } from "../support/local-aws.ts";
+import type { Relay } from "../support/relay.ts";
+import { startRelay } from "../support/relay.ts";
+
+const FAULT_MS = Number(process.env["FAULT_SECONDS"] ?? 4) * SECOND;
+const SEED = Number(process.env["FAULT_SEED"] ?? Math.floor(Math.random() * 1_000_000));
+/** After a fault: what waits between tries, a look at the index and its grace. */
+const PATIENCE_MS = 60 * SECOND;
+const TIMEOUT_MS = FAULT_MS + 90 * SECOND;
+const MAILS = 60;
+
+stopLocalAwsAtEnd();
+
+interface Fleet extends AsyncDisposable {
+  readonly relays: readonly [Relay, Relay];
+  readonly mx: FakeMx;
+  readonly proxy: AwsProxy;
+}
+
+/** Two senders behind the proxy. */
+async function startFleet(): Promise<Fleet> {
+  const installation = await newAwsInstallation();
+  const parts = new AsyncDisposableStack();
+  const proxy = parts.use(await startAwsProxy(installation.env));
+  const mx = parts.use(await startFakeMx());
+  const options = {
+    backend: "aws" as const,
+    installation: { ...installation, env: proxy.env },
+    dns: fakeDns({ "one.example": { a: ["127.0.0.1"] } }),
+    config: {
+      zones: { default: { port: mx.port } },
+      domainConfig: { default: { maxConnections: 4 } },
+      queue: { lease: 10 * SECOND, deferTimes: Array.from({ length: 20 }, () => 500) },
+    },
+  };
+  const relays = [parts.use(await startRelay(options)), parts.use(await startRelay(options))] as const;
+  return { relays, mx, proxy, [Symbol.asyncDispose]: () => parts.disposeAsync() };
+}
+
+/** Every request of a service, or of some of its operations, comes to this. */
+function always(service: Service, fault: Fault, operations?: readonly string[]): FaultRule {
+  return (request) =>
+    request.service === service && (operations?.includes(request.operation) ?? true) ? fault : null;
+}
+
+async function during(
+  proxy: AwsProxy,
+  rule: FaultRule,
+  ms: number,
+  work: () => Promise<void>,
+): Promise<void> {
+  const over = (async () => {
+    await systemClock.sleep(ms);
+    proxy.rules.delete(rule);
+  })();
+  proxy.rules.add(rule);
+  await Promise.all([work(), over]);
+}
+
+describe("two senders on AWS", { skip: noLocalAws(), timeout: TIMEOUT_MS, concurrency: true }, () => {
+  const seconds = FAULT_MS / SECOND;
+  for (const [what, rule] of [
+    ["DynamoDB throttles everything", always("dynamo", { do: "refuse" })],
+    ["SQS refuses everything", always("sqs", { do: "refuse" })],
+    ["S3 fails at every PUT", always("s3", { do: "refuse" }, ["PutObject"])],
+    ["S3 fails at every GET", always("s3", { do: "refuse" }, ["GetObject"])],
+    ["S3 takes a second for everything", always("s3", { do: "delay", ms: SECOND })],
+  ] as const) {
+    test(`deliver each accepted mail once though ${what} for ${seconds} s`, async () => {
+      await using fleet = await startFleet();
+      const { relays, mx, proxy } = fleet;
+      const before = await submitMails(relays, { count: MAILS / 3, prefix: "before" });
+      const sent: { mails: typeof before.mails }[] = [before];
+      await during(proxy, rule, FAULT_MS, async () => {
+        sent.push(await submitMails(relays, { count: MAILS, prefix: "during" }));
+      });
+      const mails = sent.flatMap((one) => one.mails);
+      assert.equal(mails.length, MAILS / 3 + MAILS);
+      await allDelivered(relays[0], mx, { mails, patienceMs: PATIENCE_MS });
+    });
+  }
+
+  test("refuse mail for now while its bytes cannot be stored, and keep nothing of it", async () => {
+    await using fleet = await startFleet();
+    const { relays, mx, proxy } = fleet;
+    proxy.rules.add(always("s3", { do: "refuse" }, ["PutObject"]));
+    await assert.rejects(
+      relays[0].submit(submission({ recipients: [address("refused@one.example")] })),
+      (error: Error) => error.name !== "DomainError",
+    );
+    proxy.rules.clear();
+    assert.deepEqual(await relays[0].backend.queue.counts(), []);
+    assert.deepEqual(mx.mails, []);
+  });
+
+  test("deliver a mail once however many signals and answers are doubled or lost", async (t) => {
+    t.diagnostic(`FAULT_SEED=${SEED}`);
+    const random = seeded(SEED);
+    await using fleet = await startFleet();
+    const { relays, mx, proxy } = fleet;
+    proxy.rules.add(always("sqs", { do: "repeat" }, ["SendMessageBatch"])); // twice as many signals as rows
+    proxy.rules.add(({ service, operation }) => {
+      if (service !== "dynamo" || operation === "Query" || random() > 0.1) return null;
+      return { do: random() < 0.5 ? "lose" : "cut" };
+    });
+    const { mails } = await submitMails(relays, { count: MAILS });
+    await allDelivered(relays[1], mx, { mails, patienceMs: PATIENCE_MS });
+  });
+
+  test("find the mail whose signals were all lost", async () => {
+    await using fleet = await startFleet();
+    const { relays, mx, proxy } = fleet;
+    const lost = always("sqs", { do: "cut" }, ["SendMessageBatch"]);
+    proxy.rules.add(lost);
+    const { mails } = await submitMails(relays, { count: MAILS });
+    await allDelivered(relays[0], mx, { mails, patienceMs: PATIENCE_MS });
+  });
+});
