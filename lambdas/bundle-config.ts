@@ -2,7 +2,8 @@
  * The checked configuration as text beside a bundle: build.ts writes it, wire.ts reads it. So a Lambda needs neither the file that
  * people write nor the code that checks it, and starts with what was checked when it was built.
  *
- * Secrets stay behind: a Lambda takes mail in and answers questions, it does not sign and does not connect to relays.
+ * Secrets stay behind: a Lambda takes mail in and answers questions, it does not sign and does not connect to relays. Only the URL of
+ * `core/http-config` goes along as it is, for a Lambda asks there.
  */
 
 import type { Config } from "#shared/domain/config.ts";

@@ -21,6 +21,10 @@ describe("the configuration beside a bundle", () => {
   test("holds no secret", () => {
     const config = parse({
       zones: { bulk: { host: "relay.example", auth: { user: "u", pass: "secret-of-relay" } } },
+      plugins: {
+        "core/http-auth": { enabled: true, url: "https://us:secret-of-auth@auth.example/" },
+        "core/http-config": { enabled: true, url: "https://config.example/" },
+      },
       smtpInterfaces: { feeder: { starttls: true, key: TEST_KEY, cert: TEST_CERT } },
     });
     const key = { domain: "a.example", selector: "s", privateKey: "secret-of-dkim" };
@@ -28,6 +32,7 @@ describe("the configuration beside a bundle", () => {
     assert.doesNotMatch(text, /secret-of|PRIVATE KEY/);
     const read = readConfig(text);
     assert.equal(read.dkim.enabled, true, "the body hash is made at accept all the same");
+    assert.equal(read.httpConfig?.url, "https://config.example/", "mail by HTTP is asked about there too");
     const hosts = [...read.zones.values()]
       .map(({ relay }) => relay?.host)
       .filter((host) => host !== undefined);
