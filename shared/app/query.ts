@@ -188,6 +188,7 @@ function metaOf(message: Message, rows: readonly QueueRow[]) {
     messageId: message.messageIdHeader,
     headerFrom: message.from,
     subject: message.subject,
+    fbl: message.fbl,
     size: body.bytes,
     bodySize: body.bytes - body.headerBytes,
     dkim: body.dkimBodyHash === null ? null : { hashAlgo: "sha256", bodyHash: body.dkimBodyHash },

@@ -301,6 +301,7 @@ export const MessageAnswer = z.object({
     messageId: z.string(),
     headerFrom: z.string().nullable(),
     subject: z.string().nullable(),
+    fbl: z.string().nullable().describe("value of X-Fbl"),
     size: z.int().describe("bytes of headers and body"),
     bodySize: z.int(),
     dkim: z.object({ hashAlgo: z.string(), bodyHash: z.string() }).nullable(),

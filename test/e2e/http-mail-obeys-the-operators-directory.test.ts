@@ -33,6 +33,7 @@ describe("the operator's directory", () => {
       assert.equal(status, 200);
       const kept = await api.backend.queue.get(parseMessageId(json.id) as MessageId);
       const [row] = kept?.rows ?? [];
+      assert.equal((await api.ask("GET", `/message/${json.id}`)).json.meta.fbl, "c-7");
       assert.deepEqual(
         [row?.zone, row?.state, row?.dueAt, kept?.message.fbl],
         ["bulk", "deferred", at, "c-7"],
