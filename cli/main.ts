@@ -12,6 +12,7 @@ import { isParseError, UsageError } from "./command.ts";
 import { queueCommand } from "./queue.ts";
 import { statusCommand } from "./status.ts";
 import { suppressCommand } from "./suppress.ts";
+import { systemdCommand } from "./systemd.ts";
 import { zonesCommand } from "./zones.ts";
 import { systemTerminal } from "./wire.ts";
 
@@ -23,6 +24,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   account: accountCommand,
   "api-key": apiKeyCommand,
   "check-bounce": checkBounceCommand,
+  systemd: systemdCommand,
 };
 
 const HINTS = `queue, suppress, zones and status ask the HTTP API at --url <url> (or ZONEFLEET_URL; http://127.0.0.1:12080)
