@@ -1,9 +1,13 @@
-/** What the use cases tell, as metrics and log lines: one info line for each settled attempt (CONVENTIONS' field names). */
+/**
+ * What the use cases tell, as metrics and log lines: one info line for each message taken or refused and for each settled attempt.
+ * `event` is ZoneMTA's word for it, so that what an operator has built on the words of its log finds them here.
+ */
 
 import type { Observer } from "#shared/app/observer.ts";
 import { domainOf } from "#shared/domain/address.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import { DomainError } from "#shared/domain/errors.ts";
+import type { Message } from "#shared/domain/message.ts";
 import type { AttemptRecord, QueueRow, Settled } from "#shared/domain/queue-row.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import type { Logger } from "#shared/runtime/log.ts";
@@ -12,33 +16,41 @@ import type { Metrics } from "#shared/runtime/metrics.ts";
 /** Status label of `zonefleet_delivery_status` (ZoneMTA's words). */
 const STATUS = { delivered: "delivered", deferred: "deferred", bounced: "rejected" } as const;
 
+/** ZoneMTA's words for where an attempt leaves its row. */
+const WORDS: Readonly<Record<Settled["state"], EventWord>> = {
+  delivered: "ACCEPTED",
+  deferred: "DEFERRED",
+  bounced: "REJECTED",
+  expired: "REJECTED",
+  suppressed: "DROP",
+  dropped: "DROP",
+};
+
+type EventWord = "QUEUED" | "NOQUEUE" | "DROP" | "ACCEPTED" | "DEFERRED" | "REJECTED" | "QUEUE_BOUNCE";
+
 export function observer({ log, metrics, clock }: { log: Logger; metrics: Metrics; clock: Clock }): Observer {
   return {
     accepted(message, rows, durationMs) {
       metrics.messagePush.inc({ result: "success" });
       metrics.acceptSeconds.observe(durationMs / SECOND);
-      const suppressed = rows.filter((row) => row.state === "suppressed").length;
-      if (suppressed > 0) metrics.messageDrop.inc(suppressed);
-      log.debug(
-        {
-          component: "submit",
-          messageId: message.id,
-          rows: rows.length,
-          suppressed,
-          bytes: message.body.bytes,
-          durationMs,
-        },
-        "message queued",
-      );
+      const suppressed = rows.filter((row) => row.state === "suppressed");
+      if (suppressed.length > 0) metrics.messageDrop.inc(suppressed.length);
+      log.info(queuedFields(message, rows, { suppressed: suppressed.length, durationMs }), "message queued");
+      for (const row of suppressed) log.info(droppedFields(row), "recipient suppressed");
     },
     notAccepted(error) {
       metrics.messagePush.inc({ result: "fail" });
-      if (!(error instanceof DomainError))
-        log.error({ component: "submit", err: error }, "message could not be stored");
+      const fields = { component: "submit", event: "NOQUEUE" satisfies EventWord };
+      if (error instanceof DomainError)
+        log.info({ ...fields, code: error.code, detail: error.message }, "message refused");
+      else log.error({ ...fields, err: error }, "message could not be stored");
     },
     settled(row, attempt, settled) {
       count(metrics, row, attempt, settled, clock.now());
-      log.info(fieldsOf(row, attempt, settled), `delivery ${settled.state}`);
+      log.info(
+        { event: WORDS[settled.state], ...fieldsOf(row, attempt, settled) },
+        `delivery ${settled.state}`,
+      );
     },
     settledLate(row, attempt) {
       log.warn(
@@ -48,8 +60,41 @@ export function observer({ log, metrics, clock }: { log: Logger; metrics: Metric
     },
     bounceSent(message) {
       metrics.bounceGeneration.inc();
-      log.info({ messageId: message.id }, "bounce message queued");
+      const event: EventWord = "QUEUE_BOUNCE";
+      log.info({ component: "submit", event, messageId: message.id }, "bounce message queued");
     },
+  };
+}
+
+interface Taken {
+  readonly suppressed: number;
+  readonly durationMs: number;
+}
+
+function queuedFields(message: Message, rows: readonly QueueRow[], { suppressed, durationMs }: Taken) {
+  const event: EventWord = "QUEUED";
+  return {
+    component: "submit",
+    event,
+    messageId: message.id,
+    interface: message.origin.interface,
+    user: message.origin.user,
+    rows: rows.length,
+    suppressed,
+    bytes: message.body.bytes,
+    durationMs,
+  };
+}
+
+function droppedFields(row: QueueRow) {
+  const event: EventWord = "DROP";
+  return {
+    component: "submit",
+    event,
+    zone: row.zone,
+    messageId: row.messageId,
+    rowId: row.id,
+    recipientDomain: domainOf(row.recipient),
   };
 }
 
