@@ -2,7 +2,7 @@
  * Accept a message durably, or refuse it: the one way in, behind both front doors and for our own DSN.
  *
  * The body goes first, then message and rows in one write; the client is answered only after that. What fails in between leaves
- * at most a body that nothing names, and that is taken away again.
+ * at most a body that nothing names. It is taken away again, unless the message may have been accepted after all.
  */
 
 import type { Address } from "../domain/address.ts";
@@ -109,11 +109,12 @@ export function submitter(deps: SubmitDeps): Submit {
           const zone = submission.dsn?.zone ?? route(routingFacts(deps.config, submission, taken, recipient));
           return rowOf(message, { seq: i + 1, recipient, zone, dueAt, suppressed: suppressed[i] ?? null });
         });
-        const answer = await deps.queue.accept(message, rows);
+        const answer = await accept(deps.queue, message, rows);
         if (answer === "exists") return { message, messageId: id, rows, repeated: true };
         deps.observer.accepted(message, rows, deps.clock.now() - startedAt);
         return { message, messageId: id, rows };
       } catch (error) {
+        if (error instanceof MaybeAcceptedError) throw error.fault; // housekeeping takes a body that nothing names
         // An id that is the same at every try: its body may belong to an accepted message already.
         if (!submission.dsn && submission.id === undefined)
           await deps.bodies.delete(id).catch(() => undefined); // the first error is the one to tell
@@ -124,6 +125,30 @@ export function submitter(deps: SubmitDeps): Submit {
       throw error;
     }
   };
+}
+
+/** Whether the queue took the message is not known, so that its body must stay. Does not leave this file. */
+class MaybeAcceptedError extends Error {
+  override readonly name = "MaybeAcceptedError";
+  readonly fault: unknown;
+
+  constructor(fault: unknown) {
+    super("the queue has not said whether it took the message", { cause: fault });
+    this.fault = fault;
+  }
+}
+
+/** As the queue's own, but a fault may be that of the answer alone: then the message is there, and rows without bytes are lost mail. */
+async function accept(queue: QueueStore, message: Message, rows: readonly QueueRow[]) {
+  try {
+    return await queue.accept(message, rows);
+  } catch (fault) {
+    const stored = await queue.get(message.id).catch(() => {
+      throw new MaybeAcceptedError(fault);
+    });
+    if (!stored) throw fault;
+    return stored.message.acceptedAt === message.acceptedAt ? "accepted" : "exists";
+  }
 }
 
 async function storeBody(

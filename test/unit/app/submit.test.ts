@@ -85,6 +85,38 @@ describe("submit", () => {
     assert.equal(await bodyOf(app.backend, put[0] as MessageId), null);
   });
 
+  test("a message is accepted when the queue took it and only its answer was lost", async () => {
+    await using app = await openApp({}, losesAnswers);
+    const { messageId, repeated } = await app.submit(submission());
+    assert.equal(repeated, undefined);
+    assert.deepEqual([app.told.accepted.length, app.told.notAccepted.length], [1, 0]);
+    assert.equal((await app.backend.queue.get(messageId))?.rows.length, 1);
+    assert.match((await bodyOf(app.backend, messageId))?.toString() ?? "", /hello/);
+  });
+
+  test("a message of a given id that was accepted before is known as that when the answer was lost", async () => {
+    await using app = await openApp({}, losesAnswers);
+    const id = newMessageId();
+    assert.equal((await app.submit(submission({ id }))).repeated, undefined);
+    await app.clock.advance(MINUTE);
+    assert.equal((await app.submit(submission({ id }))).repeated, true);
+    assert.equal(app.told.accepted.length, 1);
+  });
+
+  test("keeps the body while nobody can say whether the queue took the message, and lets the fault rise", async () => {
+    const put: MessageId[] = [];
+    await using app = await openApp({}, (backend) => ({
+      ...spyOnBodies(backend, put),
+      queue: {
+        ...losesAnswers(backend).queue,
+        get: () => Promise.reject(new Error("the store is down as well")),
+      },
+    }));
+    await assert.rejects(app.submit(submission()), { message: "no answer came" });
+    assert.match((await bodyOf(app.backend, put[0] as MessageId))?.toString() ?? "", /hello/);
+    assert.equal(app.told.accepted.length, 0);
+  });
+
   test("marks a suppressed recipient and sends to the others", async () => {
     await using app = await openApp();
     await app.backend.suppressions.add({ address: address("Gone@one.example"), reason: "unsubscribed" });
@@ -252,6 +284,20 @@ describe("submit", () => {
     assert.match((await bodyOf(app.backend, dsn.id))?.toString() ?? "", /one/);
   });
 });
+
+/** A queue that takes messages and cannot say so. */
+function losesAnswers(backend: Backend): Backend {
+  return {
+    ...backend,
+    queue: {
+      ...backend.queue,
+      async accept(message, rows) {
+        await backend.queue.accept(message, rows);
+        throw new Error("no answer came");
+      },
+    },
+  };
+}
 
 function spyOnBodies(backend: Backend, put: MessageId[]): Backend {
   const { bodies } = backend;
