@@ -84,6 +84,16 @@ describe("the suppression list in bulk", () => {
     assert.doesNotMatch((await exported("ndjson", 1_000)).text, /many\.example/);
   });
 
+  test("no spelling of a domain escapes, whatever the local part is written in", async () => {
+    await api.ask("POST", "/suppressionlist", { body: { domain: "MÜNCHEN.example" } });
+    for (const to of ["anna@münchen.example", "anna@xn--mnchen-3ya.example", "jörg@München.example"]) {
+      const { json } = await api.ask("POST", "/send", { body: { from: "a@example.com", to, text: "hi" } });
+      const [row] = (await api.ask("GET", `/message/${json.id}`)).json.messages;
+      assert.equal(row.status, "SUPPRESSED", to);
+      assert.match(row.lastAttempt.response, /xn--mnchen-3ya.example is on the suppression list/);
+    }
+  });
+
   test("mail of one user is stopped and shown as suppressed, and that of another is not", async () => {
     await api.ask("POST", "/suppressionlist", { body: { address: "shy@scope.example", user: "shop" } });
     const stateFor = async (user: string): Promise<string> => {
