@@ -3,6 +3,7 @@
 import { parseArgs } from "node:util";
 
 import { csvLine, csvReader } from "#shared/domain/csv.ts";
+import { DomainError } from "#shared/domain/errors.ts";
 import { DAY, HOUR, MINUTE } from "#shared/domain/units.ts";
 
 import type { ApiClient } from "./api-client.ts";
@@ -48,6 +49,8 @@ const TYPES: Readonly<Record<Format, string>> = { ndjson: "application/x-ndjson"
 /** What the API takes at once. */
 const MAX_BATCH_ENTRIES = 1_000;
 const MAX_BATCH_CHARS = 300_000;
+/** More is not meant to be an entry. */
+const MAX_LINE_CHARS = 65_536;
 const PAGE = 1_000;
 /** Entries that cannot be read are told one by one up to here. */
 const MAX_TOLD = 20;
@@ -183,6 +186,12 @@ async function* ndjsonBatches(text: AsyncIterable<string>): AsyncGenerator<strin
     for await (const chunk of text) {
       const parts = (rest + chunk).split("\n");
       rest = parts.pop() ?? "";
+      if (rest.length > MAX_LINE_CHARS) {
+        throw new DomainError(
+          "invalid-body",
+          `a line has over ${MAX_LINE_CHARS} characters: this is no NDJSON`,
+        );
+      }
       for (const line of parts) if (line.trim() !== "") yield `${line}\n`;
     }
     if (rest.trim() !== "") yield `${rest}\n`;

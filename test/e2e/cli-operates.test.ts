@@ -25,7 +25,7 @@ after(() => api[Symbol.asyncDispose]());
 interface Talk {
   /** What to answer when asked; null: there is nobody to ask. */
   readonly confirms?: boolean | null;
-  readonly input?: readonly string[];
+  readonly input?: Iterable<string> | AsyncIterable<string>;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -165,6 +165,17 @@ describe("zonefleet suppress", () => {
       assert.match(back.out[0] ?? "", /^2299 entries: 0 added, 2299 there already, 0 not understood/);
     }
   });
+});
+
+test("a file without line ends is not read into memory whole", async () => {
+  let read = 0;
+  async function* endless(): AsyncGenerator<string> {
+    for (; ; read += 10_000) yield "x".repeat(10_000);
+  }
+  const { code, err } = await zonefleet(words("suppress import big.ndjson"), { input: endless() });
+  assert.equal(code, 1);
+  assert.match(err[0] ?? "", /a line has over 65536 characters/);
+  assert.ok(read < 100_000);
 });
 
 test("zones and status tell what waits and whether mail is taken", async () => {
