@@ -183,6 +183,9 @@ export default defineConfig({
     preferIPv6: false,
   },
 
+  /** False: what domains say of the TLS of their mail hosts (MTA-STS, RFC 8461) is not asked for. */
+  mtaSts: { enabled: true },
+
   /** How long an egress address is not used for a destination that refused it. */
   blacklist: { ttl: 6 * HOUR },
 

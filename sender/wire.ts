@@ -10,12 +10,18 @@ import { messageIds } from "#shared/domain/ids.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
 import { openEmbedded } from "#shared/embedded/open.ts";
 import type { SetAsideRecord } from "#shared/embedded/set-aside.ts";
+import type { Config } from "#shared/domain/config.ts";
 import type { Backend } from "#shared/ports/backend.ts";
+import type { Dns } from "#shared/ports/dns.ts";
 import type { Settings } from "#shared/runtime/config.ts";
 import { httpPost } from "#shared/runtime/http-post.ts";
 import type { Logger } from "#shared/runtime/log.ts";
 import { createMetrics } from "#shared/runtime/metrics.ts";
 import type { Metrics } from "#shared/runtime/metrics.ts";
+import { lookUpAddresses } from "./delivery/host-addresses.ts";
+import { httpsGet } from "./delivery/https-get.ts";
+import type { StsOf } from "./delivery/mta-sts.ts";
+import { stsPolicies } from "./delivery/mta-sts.ts";
 import { mxResolver } from "./delivery/resolve-mx.ts";
 import { signer } from "./delivery/sign.ts";
 import { tlsMemory } from "./delivery/tls.ts";
@@ -75,8 +81,9 @@ export async function wireWorker({
     onError: (error) => onError("metrics", error),
   });
   const dns = stubResolver({ nameservers: config.dns.nameservers, timeoutMs: config.dns.timeoutMs, clock });
+  const cached = cachedDns(dns, { clock });
   const resolve = mxResolver({
-    dns: cachedDns(dns, { clock }),
+    dns: cached,
     clock,
     random: Math.random,
     ownNames: new Set([config.hostname.toLowerCase()]),
@@ -97,6 +104,7 @@ export async function wireWorker({
     hostname: systemHostname(),
     pid: process.pid,
     resolve,
+    stsOf: stsFor(config, cached, log),
     signer: signer({
       keys,
       messageKey: keyReader(backend.secrets),
@@ -156,6 +164,18 @@ async function openStore({ aws, dataDir, config }: Settings, log: Logger): Promi
 function tellSetAside(log: Logger): (record: SetAsideRecord) => void {
   return ({ table, key, error }) =>
     log.error({ component: "store", table, key, error }, "record set aside: it cannot be read");
+}
+
+/** What domains say of the TLS of their mail hosts. Their web servers are looked up as their mail hosts are. */
+function stsFor({ mtaSts, dns: policy }: Config, dns: Dns, log: Logger): StsOf {
+  if (!mtaSts.enabled) return async () => null;
+  const clock = systemClock;
+  const lookUp = async (host: string): Promise<readonly string[]> => {
+    const found = await lookUpAddresses(host, { dns, clock, policy, ownAddresses: ownAddresses() });
+    if (found.kind !== "usable") throw new Error(found.detail);
+    return [...found.addresses.v4, ...found.addresses.v6];
+  };
+  return stsPolicies({ dns, clock, log, get: httpsGet({ clock, lookUp }) });
 }
 
 /** Where mail for us would come in: an MX list that names one of these leads back here. */

@@ -19,6 +19,7 @@ import type { Submit } from "#shared/app/submit.ts";
 import { submitter } from "#shared/app/submit.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import type { SlowedSite } from "#shared/ports/limit-store.ts";
+import type { StsOf } from "./delivery/mta-sts.ts";
 import type { ResolveMx } from "./delivery/resolve-mx.ts";
 import type { Signer } from "./delivery/sign.ts";
 import type { ConnectOptions } from "./delivery/connect.ts";
@@ -44,6 +45,8 @@ export interface WorkerDeps {
   readonly hostname: string;
   readonly pid: number;
   readonly resolve: ResolveMx;
+  /** MTA-STS policies of the domains that mail goes to. */
+  readonly stsOf: StsOf;
   readonly signer: Signer;
   readonly connectOptions: Omit<ConnectOptions, "signal">;
   readonly observer: Observer;

@@ -5,7 +5,8 @@
  * TLS policy:
  * - `opportunistic` STARTTLS when offered, whatever the certificate (RFC 7435). Refused: go on in clear. A handshake that
  *   fails: connect once more and stay in clear, and remember that for a while.
- * - `required` no mail without TLS. Nothing is said of the certificate, which is MTA-STS's and DANE's to judge.
+ * - `required` no mail without TLS. Nothing is said of the certificate.
+ * - `verified` no mail without TLS 1.2 or later and a valid certificate in the host's name (MTA-STS, RFC 8461 §4.2).
  * - `never` in clear.
  * `secure` is TLS from the first byte (port 465), whatever the policy.
  */
@@ -40,7 +41,7 @@ export interface Target {
   /** True: TLS from the first byte. */
   readonly secure: boolean;
   readonly auth: { readonly user: string; readonly pass: string } | null;
-  readonly tls: "opportunistic" | "required" | "never";
+  readonly tls: "opportunistic" | "required" | "verified" | "never";
   /** Egress address; null: the system chooses. */
   readonly localAddress: string | null;
   readonly ehloName: string;
@@ -167,7 +168,11 @@ class Attempt {
         ip: target.ip,
         port: target.port,
         strength: target.tls === "opportunistic" && target.auth === null ? "any" : "modern",
-        sessions: target.auth === null ? (this.#options.tlsMemory?.sessions ?? null) : null,
+        // a resumed session is not checked against the name again, and who needs it checked starts anew
+        sessions:
+          target.auth === null && target.tls !== "verified"
+            ? (this.#options.tlsMemory?.sessions ?? null)
+            : null,
         timeouts: this.#deps.timeouts,
         timers: this.#deps.timers,
       });
@@ -177,7 +182,7 @@ class Attempt {
     });
     if (failure?.kind === "tls") this.tlsTrouble = failure.detail;
     session.secured = secured;
-    return failure;
+    return failure ?? (target.tls === "verified" ? unverified(secured) : null);
   }
 
   async #authenticate(session: SmtpSession): Promise<Stage> {
@@ -238,7 +243,14 @@ function failureIn(answer: RawReply | Failure): Stage {
   return "kind" in answer ? answer : null;
 }
 
+/** The failure of a certificate that had to be valid; null: it is. */
+function unverified(secured: Secured | null): Stage {
+  if (secured?.verified === true) return null;
+  const detail = `the certificate is not valid for the host (${secured?.problem ?? "no reason given"})`;
+  return { kind: "tls", detail, reply: null };
+}
+
 /** Without TLS: fine, unless it is required. */
 function unless(policy: Target["tls"], detail: string, reply: SmtpReply | null): Stage {
-  return policy === "required" ? { kind: "tls", detail, reply } : null;
+  return policy === "required" || policy === "verified" ? { kind: "tls", detail, reply } : null;
 }

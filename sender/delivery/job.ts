@@ -2,6 +2,7 @@
 
 import type { Lease } from "#shared/domain/queue-row.ts";
 import type { Message } from "#shared/domain/message.ts";
+import type { StsPolicy } from "#shared/domain/mta-sts.ts";
 import type { Relay, Zone } from "#shared/domain/zone.ts";
 import type { Host } from "./resolve-mx.ts";
 
@@ -16,6 +17,8 @@ export interface Job {
   readonly hosts: readonly Host[];
   /** Not null: `hosts` are of this relay, with its port and credentials. */
   readonly relay: Relay | null;
-  /** Name of our egress address for this job: what a reused connection must have. */
+  /** MTA-STS policy of the recipients' domain; null: none is in force, or the next hop is the operator's own word. */
+  readonly sts: StsPolicy | null;
+  /** Our egress address for this job and what its domain asks of TLS: what a reused connection must have. */
   readonly egressKey: string;
 }

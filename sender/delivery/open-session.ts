@@ -1,12 +1,17 @@
 /** The second stage: a session with the first host of the job that takes one, in the order the resolver gave. */
 
+import type { Logger } from "pino";
+
 import type { EgressAddress } from "#shared/domain/pool.ts";
+import type { StsPolicy } from "#shared/domain/mta-sts.ts";
+import { stsNames } from "#shared/domain/mta-sts.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
 import { deferred } from "#shared/domain/outcome.ts";
 import { bindAddress, egressFor } from "./choose-egress.ts";
 import { connect } from "./connect.ts";
 import type { ConnectOptions, Target } from "./connect.ts";
 import type { Job } from "./job.ts";
+import type { Host } from "./resolve-mx.ts";
 import type { SmtpSession } from "./smtp-client.ts";
 
 export interface OpenDeps {
@@ -30,13 +35,19 @@ export async function openSession(
   tried: Set<string>,
   signal: AbortSignal,
 ): Promise<Opened> {
+  if (job.hosts.length > 0 && allowedHosts(job).length === 0) {
+    return { ok: false, outcome: deferred("tls", noHostNamed(job)), siteDown: false };
+  }
   const candidates = candidatesOf(job, deps.isForbidden).filter(({ ip }) => !tried.has(ip));
   let outcome: Outcome | null = null;
   let down = 0;
   for (const candidate of candidates.slice(0, MAX_ADDRESSES_TRIED)) {
     tried.add(candidate.ip);
     const connected = await connect(targetOf(job, candidate), { ...deps.connectOptions, signal });
-    if (connected.ok) return connected;
+    if (connected.ok) {
+      tellWhatWouldFail(job, connected.session, deps.connectOptions.log);
+      return connected;
+    }
     outcome = moreTelling(outcome, connected.outcome);
     if (connected.host === "down") down++;
     if (!connected.tryNextHost || signal.aborted) break;
@@ -48,10 +59,42 @@ export async function openSession(
   };
 }
 
-/** The egress address that this job would come from: what a reused connection is matched by. */
+/** The egress address that this job would come from and what its domain asks of TLS: what a reused connection is matched by. */
 export function egressKeyOf(job: Omit<Job, "egressKey">, isForbidden: OpenDeps["isForbidden"]): string {
   const first = candidatesOf(job, isForbidden)[0];
-  return first ? `${first.egress.address} ${first.egress.name}` : "";
+  const egress = first ? `${first.egress.address} ${first.egress.name}` : "";
+  return isEnforced(job) ? `${egress} sts ${job.sts.mx.join(",")}` : egress;
+}
+
+/** Hosts that may have the mail: those that the policy of the domain names, where it is to be enforced (RFC 8461 §4.1). */
+function allowedHosts(job: Omit<Job, "egressKey">): readonly Host[] {
+  return isEnforced(job) ? job.hosts.filter(({ name }) => stsNames(job.sts, name)) : job.hosts;
+}
+
+function isEnforced<J extends Pick<Job, "sts">>(job: J): job is J & { readonly sts: StsPolicy } {
+  return job.sts?.mode === "enforce";
+}
+
+function noHostNamed({ hosts }: Job): string {
+  const names = hosts.slice(0, 3).map(({ name }) => name);
+  return `the MTA-STS policy of the domain names none of its mail hosts (${names.join(", ")})`;
+}
+
+/** A policy in testing changes nothing; whoever reads the log sees what it would (RFC 8461 §5). */
+function tellWhatWouldFail(
+  { sts, zone }: Job,
+  { route, secured }: SmtpSession,
+  log: Logger | undefined,
+): void {
+  if (sts?.mode !== "testing") return;
+  const named = stsNames(sts, route.mx ?? "");
+  const detail = !named
+    ? "the policy does not name this host"
+    : secured === null
+      ? "no TLS"
+      : secured.problem;
+  if (detail !== null)
+    log?.warn({ component: "mta-sts", zone: zone.name, mx: route.mx, detail }, "mta-sts would fail");
 }
 
 interface Candidate {
@@ -63,7 +106,7 @@ interface Candidate {
 function candidatesOf(job: Omit<Job, "egressKey">, isForbidden: OpenDeps["isForbidden"]): Candidate[] {
   const { zone, message, site } = job;
   const forbidden = (address: string): boolean => isForbidden(address, job);
-  return job.hosts.flatMap((host) =>
+  return allowedHosts(job).flatMap((host) =>
     host.addresses.flatMap((ip) => {
       const egress = egressFor({ zone, message, site, peer: ip, isForbidden: forbidden });
       return egress ? [{ host: host.name, ip, egress }] : [];
@@ -71,14 +114,21 @@ function candidatesOf(job: Omit<Job, "egressKey">, isForbidden: OpenDeps["isForb
   );
 }
 
-function targetOf({ zone, relay }: Job, { host, ip, egress }: Candidate): Target {
+function targetOf(job: Job, { host, ip, egress }: Candidate): Target {
+  const { zone, relay } = job;
   return {
     host,
     ip,
     port: relay?.port ?? zone.port,
     secure: relay?.secure ?? false,
     auth: relay?.auth ?? null,
-    tls: zone.ignoreTls ? "never" : zone.requireTls ? "required" : "opportunistic",
+    tls: isEnforced(job)
+      ? "verified"
+      : zone.ignoreTls
+        ? "never"
+        : zone.requireTls
+          ? "required"
+          : "opportunistic",
     localAddress: bindAddress(egress),
     ehloName: egress.name,
   };

@@ -17,7 +17,7 @@ import { isAboutName, RCODE } from "./rcode.ts";
 
 export interface Asked {
   readonly name: string;
-  readonly type: "MX" | "A" | "AAAA" | "PTR";
+  readonly type: "MX" | "A" | "AAAA" | "PTR" | "TXT";
 }
 
 export type ServerAnswer = { ok: true; packet: DecodedPacket; rcode: number } | { ok: false; detail: string };

@@ -43,10 +43,12 @@ interface Entry<T> {
 export function cachedDns(dns: Dns, { clock, maxEntries = DEFAULT_MAX_ENTRIES }: CachedDnsOptions): Dns {
   const mx = cacheOf<MxRecord>({ clock, maxEntries });
   const addresses = cacheOf<string>({ clock, maxEntries });
+  const texts = cacheOf<string>({ clock, maxEntries });
   const names = cacheOf<string>({ clock, maxEntries });
   return {
     mx: (domain) => mx(domain, () => dns.mx(domain)),
     addresses: (host, family) => addresses(`${family} ${host}`, () => dns.addresses(host, family)),
+    txt: (name) => texts(name, () => dns.txt(name)),
     reverse: (ip) => names(ip, () => dns.reverse(ip)),
   };
 }

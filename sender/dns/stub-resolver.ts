@@ -64,6 +64,7 @@ export function stubResolver(options: StubResolverOptions): StubResolver {
       if (loopback !== null) return { kind: "found", records: loopback, ttlSeconds: LOCALHOST_TTL_SECONDS };
       return lookUp({ name: host, type: family === 4 ? "A" : "AAAA" }, pickAddress);
     },
+    txt: (name) => lookUp({ name, type: "TXT" }, pickText),
     reverse: (ip) => lookUp({ name: reverseName(ip), type: "PTR" }, pickHostName),
     close: () => closed.abort(),
   };
@@ -131,6 +132,13 @@ function pickMx(record: Answer): MxRecord | null {
 
 function pickAddress(record: Answer): string | null {
   return record.type === "A" || record.type === "AAAA" ? parseIp(record.data) : null;
+}
+
+/** One record may come in many strings of at most 255 bytes (RFC 7208 §3.3). */
+function pickText(record: Answer): string | null {
+  if (record.type !== "TXT") return null;
+  const parts = Array.isArray(record.data) ? record.data : [record.data];
+  return Buffer.concat(parts.map((part) => Buffer.from(part))).toString("utf8");
 }
 
 /** The owner of an address writes what he likes there, and it goes into Received lines: only what can be a host name is taken. */

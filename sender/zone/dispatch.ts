@@ -15,6 +15,7 @@ import { suppressedRecord } from "#shared/app/submit.ts";
 import type { Settlement, Taken } from "#shared/ports/queue-store.ts";
 import type { SuppressionStore } from "#shared/ports/suppression-store.ts";
 import type { Job } from "../delivery/job.ts";
+import type { StsOf } from "../delivery/mta-sts.ts";
 import type { ResolveMx } from "../delivery/resolve-mx.ts";
 import type { Lanes } from "./lanes.ts";
 
@@ -24,6 +25,7 @@ export interface DispatchDeps {
   readonly sandbox: Relay | null;
   readonly suppressions: SuppressionStore;
   readonly resolve: ResolveMx;
+  readonly stsOf: StsOf;
   readonly lanes: Lanes;
   readonly clock: Clock;
   readonly egressKeyOf: (job: Omit<Job, "egressKey">) => string;
@@ -86,8 +88,12 @@ async function toLane(
   const { zone } = deps;
   const relay = relayFor(deps, domain);
   const startedAt = deps.clock.now();
-  const resolved = await deps.resolve(relay ? { relay } : { domain }, zone);
-  const job = { zone, message, leases, site: resolved.site, hosts: resolved.ok ? resolved.hosts : [], relay };
+  const [resolved, sts] = await Promise.all([
+    deps.resolve(relay ? { relay } : { domain }, zone),
+    relay ? null : deps.stsOf(domain), // a relay is the operator's own word, and no domain's policy names it
+  ]);
+  const hosts = resolved.ok ? resolved.hosts : [];
+  const job = { zone, message, leases, site: resolved.site, hosts, relay, sts };
   if (!resolved.ok) {
     const { outcome } = resolved;
     return deps.settle(

@@ -20,6 +20,7 @@ import { deliver } from "../delivery/deliver.ts";
 import type { DeliverDeps } from "../delivery/deliver.ts";
 import type { Job } from "../delivery/job.ts";
 import { egressKeyOf } from "../delivery/open-session.ts";
+import type { StsOf } from "../delivery/mta-sts.ts";
 import type { ResolveMx } from "../delivery/resolve-mx.ts";
 import type { Signer } from "../delivery/sign.ts";
 import type { ConnectOptions } from "../delivery/connect.ts";
@@ -39,6 +40,7 @@ export interface SenderDeps {
   readonly random: () => number;
   readonly worker: WorkerId;
   readonly resolve: ResolveMx;
+  readonly stsOf: StsOf;
   readonly signer: Signer;
   readonly settle: Settle;
   readonly slots: Pick<ConnectionSlots, "acquire" | "release" | "isOver" | "surrender">;
@@ -142,6 +144,7 @@ export function openZone(
     sandbox: deps.sandbox,
     suppressions: backend.suppressions,
     resolve: deps.resolve,
+    stsOf: deps.stsOf,
     lanes,
     clock,
     egressKeyOf: (job) => egressKeyOf(job, isForbidden),

@@ -16,6 +16,8 @@ export interface Config {
   readonly domains: DomainLimits;
   readonly dkim: DkimConfig;
   readonly dns: DnsConfig;
+  /** `enabled`: what domains say of the TLS of their mail hosts is asked for, and obeyed (RFC 8461). */
+  readonly mtaSts: { readonly enabled: boolean };
   readonly headers: HeaderConfig;
   /** The operator's server that says who may log in, in place of our accounts; null: the accounts. */
   readonly httpAuth: HttpServiceConfig | null;

@@ -20,6 +20,8 @@ export interface Dns {
   mx(domain: string): Promise<DnsAnswer<MxRecord>>;
   /** IP addresses of the family, CNAMEs followed. */
   addresses(host: string, family: 4 | 6): Promise<DnsAnswer<string>>;
+  /** Text records of a name, each with its strings joined. */
+  txt(name: string): Promise<DnsAnswer<string>>;
   /** Name of an IP address. */
   reverse(ip: string): Promise<DnsAnswer<string>>;
 }

@@ -60,6 +60,7 @@ export function checkConfig(settings: ConfigSettings, context: CheckContext): Co
       ignoreIpv6: settings.dns.ignoreIPv6 ?? !settings.dns.preferIPv6,
       preferIpv6: settings.dns.preferIPv6,
     },
+    mtaSts: settings.mtaSts,
     headers: headersOf(settings, report),
     httpAuth: httpServiceOf("core/http-auth", settings, report),
     httpConfig: httpServiceOf("core/http-config", settings, report),

@@ -279,6 +279,8 @@ export const ConfigSchema = z.strictObject({
   domainConfig: z.record(z.string(), domainLimit).default({}),
   dkim: dkim.prefault({}),
   dns: dns.prefault({}),
+  /** RFC 8461. */
+  mtaSts: z.strictObject({ enabled: z.boolean().default(true) }).prefault({}),
   blacklist: z.strictObject({ ttl: duration.default(6 * HOUR) }).prefault({}),
   /** Own rules for replies, asked before the built-in ones: ZoneMTA's lines of `regex,action,category,message`, or JSON. */
   bouncesFile: z.string().min(1).optional(),

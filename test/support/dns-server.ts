@@ -42,11 +42,12 @@ export interface DnsServer {
 const TTL_SECONDS = 300;
 const NEGATIVE_TTL_SECONDS = 60;
 const MAX_ALIASES_SERVED = 20;
-const FIELDS: Record<string, "mx" | "a" | "aaaa" | "ptr" | undefined> = {
+const FIELDS: Record<string, "mx" | "a" | "aaaa" | "ptr" | "txt" | undefined> = {
   MX: "mx",
   A: "a",
   AAAA: "aaaa",
   PTR: "ptr",
+  TXT: "txt",
 };
 const RCODES = { found: 0, failed: 2, nxdomain: 3 };
 
@@ -172,11 +173,17 @@ function recordsOf(
   if (value === "nxdomain" || value === "failed") return { kind: value, answers: [] };
   const ttl = served?.ttlSeconds ?? TTL_SECONDS;
   const answers = (value ?? []).map((data): Answer => {
+    if (type === "TXT") return { type, name, ttl, data: inStrings(String(data)) };
     if (typeof data === "string")
       return { type: type === "PTR" ? "PTR" : type === "A" ? "A" : "AAAA", name, ttl, data };
     return { type: "MX", name, ttl, data: { preference: data[0], exchange: data[1] || "." } };
   });
   return { kind: "found", answers };
+}
+
+/** Text longer than 255 bytes needs several strings (RFC 1035 §3.3.14); here each has 100 at most. */
+function inStrings(text: string): string[] {
+  return text.match(/.{1,100}/g) ?? [""];
 }
 
 /** A port that is free for both; the system is asked again when the one it gave for TCP is taken for UDP. */

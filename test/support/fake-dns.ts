@@ -8,6 +8,7 @@ export interface FakeName {
   mx?: readonly (readonly [number, string])[] | "failed" | "nxdomain";
   a?: readonly string[] | "failed" | "nxdomain";
   aaaa?: readonly string[] | "failed" | "nxdomain";
+  txt?: readonly string[] | "failed" | "nxdomain";
   ptr?: readonly string[] | "failed" | "nxdomain";
   ttlSeconds?: number;
 }
@@ -21,12 +22,14 @@ export interface FakeDns extends Dns {
   gate: (question: string) => Promise<void> | void;
 }
 
+type RecordType = "mx" | "a" | "aaaa" | "txt" | "ptr";
+
 const TTL_SECONDS = 300;
 const NEGATIVE_TTL_SECONDS = 60;
 
 export function fakeDns(names: Record<string, FakeName> = {}): FakeDns {
   const asked: string[] = [];
-  async function answer<T>(type: "mx" | "a" | "aaaa" | "ptr", name: string, read: (found: FakeName) => T[]) {
+  async function answer<T>(type: RecordType, name: string, read: (found: FakeName) => T[]) {
     const question = `${type} ${name}`;
     asked.push(question);
     await fake.gate(question);
@@ -42,6 +45,7 @@ export function fakeDns(names: Record<string, FakeName> = {}): FakeDns {
       ),
     addresses: (host, family) =>
       answer(family === 4 ? "a" : "aaaa", host, (found) => listOf(family === 4 ? found.a : found.aaaa)),
+    txt: (name) => answer("txt", name, ({ txt }) => listOf(txt)),
     reverse: (ip) => answer("ptr", ip, ({ ptr }) => listOf(ptr)),
   };
   return fake;
@@ -49,7 +53,7 @@ export function fakeDns(names: Record<string, FakeName> = {}): FakeDns {
 
 function answerOf<T>(
   found: FakeName | undefined,
-  type: "mx" | "a" | "aaaa" | "ptr",
+  type: RecordType,
   read: (found: FakeName) => T[],
 ): DnsAnswer<T> {
   if (found === undefined || found[type] === "nxdomain") {

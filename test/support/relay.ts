@@ -27,6 +27,7 @@ import { parseConfig } from "#shared/runtime/config.ts";
 import type { ConfigInput } from "#shared/runtime/config-schema.ts";
 import { httpPost } from "#shared/runtime/http-post.ts";
 import { createMetrics } from "#shared/runtime/metrics.ts";
+import type { StsOf } from "../../sender/delivery/mta-sts.ts";
 import { mxResolver } from "../../sender/delivery/resolve-mx.ts";
 import { signer } from "../../sender/delivery/sign.ts";
 import { feederDoor, httpDoor } from "../../sender/front-doors.ts";
@@ -55,6 +56,8 @@ export interface RelayOptions {
   /** Over the defaults of a test: free ports, no sandbox, local targets allowed. */
   readonly config?: ConfigInput;
   readonly dns: Dns;
+  /** Default: no domain has a policy. */
+  readonly stsOf?: StsOf;
   /** Default: embedded. A file that says `aws` calls `stopLocalAwsAtEnd`. */
   readonly backend?: "embedded" | "aws";
   /** Which one on AWS, so that relays share it; default: a new one, whose bounces are reported. */
@@ -106,6 +109,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
       ownAddresses: new Set(),
       hostsFile: async () => [],
     }),
+    stsOf: options.stsOf ?? (async () => null),
     signer: signer({
       keys: config.dkim.keys.map(parseDkimKey),
       messageKey: keyReader(backend.secrets),

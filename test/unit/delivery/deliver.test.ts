@@ -64,6 +64,7 @@ function jobFor({ port }: Pick<ScriptedPeer, "port">, recipients: readonly strin
       preference: i,
     })),
     relay: null,
+    sts: null,
     egressKey: "",
   };
 }

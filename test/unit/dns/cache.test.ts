@@ -47,7 +47,8 @@ describe("a cached answer", () => {
     assert.notDeepEqual(four, six);
     await cached.mx("x.net");
     await cached.reverse("x.net");
-    assert.deepEqual(dns.asked, ["a x.net", "aaaa x.net", "mx x.net", "ptr x.net"]);
+    await cached.txt("x.net");
+    assert.deepEqual(dns.asked, ["a x.net", "aaaa x.net", "mx x.net", "ptr x.net", "txt x.net"]);
   });
 
   test("that says no is kept too, but for 15 minutes at most", async () => {

@@ -126,6 +126,14 @@ describe("answers", { timeout: 10_000 }, () => {
     assert.match(dns.asked.at(-1) ?? "", /^udp PTR 1\.0\.0\.0\.(0\.){20}8\.b\.d\.0\.1\.0\.0\.2\.ip6\.arpa$/);
   });
 
+  test("texts are found, each as one however many strings it came in", async () => {
+    const long = `v=STSv1; id=1; note=${"x".repeat(300)}`;
+    const dns = await server({ "_mta-sts.one.net": { txt: ["v=spf1 -all", long] } });
+    const { resolver } = resolverOf(dns);
+    const answer = await resolver.txt("_mta-sts.one.net");
+    assert.deepEqual(answer, { kind: "found", ttlSeconds: 300, records: ["v=spf1 -all", long] });
+  });
+
   test("no such name and none of this type differ, and live as long as the SOA record says", async () => {
     const dns = await server({}, (query) => {
       const [question] = query.questions ?? [];

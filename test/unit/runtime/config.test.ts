@@ -43,6 +43,11 @@ describe("a configuration file that says nothing", () => {
     assert.equal(config.sandbox.enabled, false);
   });
 
+  test("obeys MTA-STS, and does not when it is told so", () => {
+    assert.equal(config.mtaSts.enabled, true);
+    assert.equal(parse({ mtaSts: { enabled: false } }).mtaSts.enabled, false);
+  });
+
   test("has the zones default and bounces, each with any address of the system", () => {
     assert.deepEqual([...config.zones.keys()].toSorted(), ["bounces", "default"]);
     for (const { pool } of config.zones.values()) {

@@ -136,6 +136,7 @@ function job(fields: Partial<Job> = {}, recipients = ["rcpt@one.example"]): Job 
     site: "mx.site.example",
     hosts: [],
     relay: null,
+    sts: null,
     egressKey: "e1",
     ...fields,
   };
