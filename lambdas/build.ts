@@ -17,8 +17,10 @@ import type { Config } from "#shared/domain/config.ts";
 import { CONFIG_FILE, printConfig } from "./bundle-config.ts";
 
 export const API_LAMBDAS = ["send", "queue", "suppression", "zones", "health"] as const;
-export const OTHER_LAMBDAS = ["sweep", "events", "dead-letter"] as const;
+export const OTHER_LAMBDAS = ["sweep", "events", "notify", "notify-again", "dead-letter"] as const;
 export type LambdaName = (typeof API_LAMBDAS)[number] | (typeof OTHER_LAMBDAS)[number];
+/** They need the receivers of events and the secrets that sign for them. Without receivers they have nothing to do. */
+const TELL_RECEIVERS: readonly LambdaName[] = ["notify", "notify-again"];
 const LAMBDA_NAMES: readonly LambdaName[] = [...API_LAMBDAS, ...OTHER_LAMBDAS];
 
 /** Who serves a route. What is no route goes to `health`, which answers so. */
@@ -109,7 +111,8 @@ async function buildLambda(name: LambdaName, { outDir, config }: BuildOptions): 
     metafile: true,
     logLevel: "error",
   });
-  await writeFile(join(folder, CONFIG_FILE), printConfig(config));
+  const receivers = TELL_RECEIVERS.includes(name) ? config.receivers : [];
+  await writeFile(join(folder, CONFIG_FILE), printConfig(config, receivers));
   const [bundle] = Object.values(metafile.outputs);
   if (!bundle) throw new Error(`the bundle of ${name} is empty`);
   const sources = Object.entries(bundle.inputs).filter(([, { bytesInOutput }]) => bytesInOutput > 0);

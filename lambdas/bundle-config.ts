@@ -3,18 +3,20 @@
  * people write nor the code that checks it, and starts with what was checked when it was built.
  *
  * Secrets stay behind: a Lambda takes mail in and answers questions, it does not sign and does not connect to relays. Only the URL of
- * `core/http-config` goes along as it is, for a Lambda asks there.
+ * `core/http-config` goes along as it is, for a Lambda asks there. Receivers of events, whose URLs and keys are secrets too, go with
+ * the Lambdas that tell them.
  */
 
-import type { Config } from "#shared/domain/config.ts";
+import type { Config, EventReceiver } from "#shared/domain/config.ts";
 import type { Zone } from "#shared/domain/zone.ts";
 
 export const CONFIG_FILE = "config.json";
 /** No field and no header has that name. */
 const MAP = "(map)";
 
-export function printConfig(config: Config): string {
-  return JSON.stringify(withoutSecrets(config), (_, value: unknown) =>
+/** `receivers`: those that the Lambda is to tell of events. */
+export function printConfig(config: Config, receivers: readonly EventReceiver[] = []): string {
+  return JSON.stringify({ ...withoutSecrets(config), receivers }, (_, value: unknown) =>
     value instanceof Map ? { [MAP]: [...value] } : value,
   );
 }

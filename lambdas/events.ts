@@ -1,5 +1,6 @@
 /**
- * From the table's stream of changes: each settled row tells what follows from it (a DSN now; webhooks have their place beside it).
+ * From the table's stream of changes: each settled row tells what follows from it, which is a DSN. Receivers by HTTP, for whom one
+ * must wait, are told by a Lambda of their own (notify.ts).
  *
  * Records come in order within a message, and again after a failure: from the first record that is named as failed to the end of
  * the batch. So they are worked on in order, in runs of one message, and the first run that fails ends the batch: none of what
@@ -18,11 +19,14 @@ export interface EventConsumer {
   readonly consume: (events: readonly MailEvent[]) => Promise<void>;
 }
 
-export interface EventsDeps {
+export interface RecordReader {
   /** What a change of an item tells; empty: nothing that happened to mail. Throws for an item that it cannot read. */
   readonly eventsOf: (record: DynamoDBRecord) => readonly MailEvent[];
-  readonly consumers: readonly EventConsumer[];
   readonly telemetry: Telemetry;
+}
+
+export interface EventsDeps extends RecordReader {
+  readonly consumers: readonly EventConsumer[];
 }
 
 /** Events of one message that stand together in the stream. */
@@ -68,7 +72,10 @@ function runsOf(deps: EventsDeps, records: readonly DynamoDBRecord[]): Run[] {
 }
 
 /** An item that cannot be read now cannot be read later: it is told, and must not hold up all others behind it for a day. */
-function readEvents({ eventsOf, telemetry }: EventsDeps, record: DynamoDBRecord): readonly MailEvent[] {
+export function readEvents(
+  { eventsOf, telemetry }: RecordReader,
+  record: DynamoDBRecord,
+): readonly MailEvent[] {
   try {
     return eventsOf(record);
   } catch (error) {

@@ -9,10 +9,9 @@ import { apiAccess } from "#shared/app/api-access.ts";
 import { apiKeyRing } from "#shared/app/api-keys.ts";
 import { awsClients, endpointsOf } from "#shared/aws/clients.ts";
 import { openAws } from "#shared/aws/open.ts";
-import type { AwsOptions } from "#shared/aws/open.ts";
+import type { AwsBackend, AwsOptions } from "#shared/aws/open.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
-import type { Backend } from "#shared/ports/backend.ts";
 import { awsSettingsOf } from "#shared/runtime/aws-settings.ts";
 
 import { CONFIG_FILE, readConfig } from "./bundle-config.ts";
@@ -27,7 +26,7 @@ export { readSignal } from "#shared/aws/signals.ts";
 
 export interface Wired {
   readonly config: Config;
-  readonly backend: Backend;
+  readonly backend: AwsBackend;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   /** For every route of the API. */

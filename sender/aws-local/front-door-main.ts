@@ -1,6 +1,6 @@
 /**
- * The serverless half of the system as one process: API Gateway and its Lambdas on a local port, the schedule of the sweep, and the
- * table's stream. Forked by main.ts, or by whoever measures; it says what it does over the channel, and ends with it.
+ * The serverless half of the system as one process: API Gateway and its Lambdas on a local port, the schedules, and the table's
+ * stream with its readers. Forked by main.ts, or by whoever measures; it says what it does over the channel, and ends with it.
  */
 
 import { mkdtemp, rm } from "node:fs/promises";
@@ -13,6 +13,7 @@ import { MINUTE, SECOND } from "#shared/domain/units.ts";
 import { loadConfig } from "#shared/runtime/config.ts";
 import { createLog } from "#shared/runtime/log.ts";
 
+import type { LambdaName } from "../../lambdas/build.ts";
 import { startApiServer } from "../api-server.ts";
 import { repeat } from "../repeat.ts";
 import { systemClock } from "../system-clock.ts";
@@ -21,8 +22,9 @@ import { loadLambdas, MAX_GATEWAY_BYTES } from "./lambdas.ts";
 import { readTableStream } from "./table-stream.ts";
 import { makeInstallation } from "./wire.ts";
 
-/** As the stacks schedule it. */
+/** As the stacks schedule them. */
 const SWEEP_MS = MINUTE;
+const NOTIFY_AGAIN_MS = MINUTE;
 const DRAIN_MS = 5 * SECOND;
 
 const clock = systemClock;
@@ -55,25 +57,32 @@ async function run(): Promise<void> {
       reusePort: false,
     });
     const failed = (what: string) => (error: unknown) => log.error({ err: error }, what);
-    const background = Promise.all([
+    const scheduled = (name: LambdaName, everyMs: number): Promise<void> =>
       repeat(
         clock,
-        SWEEP_MS,
+        everyMs,
         stop.signal,
-        async () => void (await lambdas.invoke("sweep", {})),
-        failed("sweep failed"),
-      ),
+        async () => void (await lambdas.invoke(name, {})),
+        failed(`${name} failed`),
+      );
+    const streamed = (name: LambdaName): Promise<void> =>
       readTableStream({
         endpoint: dynamoUrl,
         table: aws.table,
         clock,
         stop: stop.signal,
         async consume(Records) {
-          const answer = (await lambdas.invoke("events", { Records })) as DynamoDBBatchResponse;
+          const answer = (await lambdas.invoke(name, { Records })) as DynamoDBBatchResponse;
           return answer.batchItemFailures[0]?.itemIdentifier ?? null;
         },
         onError: failed("stream not read"),
-      }),
+      });
+    const tellsReceivers = config.receivers.length > 0;
+    const background = Promise.all([
+      scheduled("sweep", SWEEP_MS),
+      streamed("events"),
+      tellsReceivers ? streamed("notify") : null,
+      tellsReceivers ? scheduled("notify-again", NOTIFY_AGAIN_MS) : null,
     ]);
     say({ type: "ready", address: server.address, port: server.port, apiKey });
     await background;

@@ -2,7 +2,8 @@
  * Reads the table's stream of changes as Lambda does on AWS: each shard in order, in batches, again from the first record that the
  * reader could not use. For local servers only: they look at no signature, so that the stream needs no client of its own.
  *
- * Where it has read to is not kept. A new reader begins with all that the stream still has, which does nothing twice.
+ * Where it has read to is not kept. A new reader begins with all that the stream still has: no report is made twice, and receivers
+ * of events may be told again, as they may be at any time.
  */
 
 import type { DynamoDBRecord } from "aws-lambda";

@@ -85,7 +85,7 @@ export async function tellReceiver(
   return null;
 }
 
-function eventsPerPost({ format }: EventReceiver): number {
+export function eventsPerPost({ format }: EventReceiver): number {
   return format === "form" ? 1 : MAX_EVENTS_PER_POST;
 }
 
@@ -228,7 +228,7 @@ function notifierOf(receiver: EventReceiver, deps: NotifierDeps, signal: AbortSi
       return 0;
     }
     failures++;
-    const wait = Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), MAX_RETRY_MS);
+    const wait = retryWait(failures);
     deps.onTrouble({ receiver, failures, detail, retryAt: later(clock.now(), wait) });
     return wait;
   }
@@ -243,8 +243,19 @@ function notifierOf(receiver: EventReceiver, deps: NotifierDeps, signal: AbortSi
   };
 }
 
+/** After so many failures in a row. */
+export function retryWait(failures: number): number {
+  return Math.min(FIRST_RETRY_MS * 2 ** (failures - 1), MAX_RETRY_MS);
+}
+
+/** A receiver's URL for the log, without what may be a secret. */
+export function shownUrl({ url }: EventReceiver): string {
+  const { origin, pathname } = new URL(url);
+  return `${origin}${pathname}`;
+}
+
 /** By what it is told and where, so that it keeps its place when the configuration is put in another order. */
-function consumerOf({ format, url }: EventReceiver): string {
+export function consumerOf({ format, url }: EventReceiver): string {
   return `receiver-${createHash("sha256").update(`${format} ${url}`).digest("hex").slice(0, 24)}`;
 }
 

@@ -4,9 +4,11 @@ import type { Clock } from "../domain/clock.ts";
 import { DAY } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { Backend } from "../ports/backend.ts";
+import type { EventBacklog } from "../ports/event-backlog.ts";
 import { s3BodyStore } from "./body-store.ts";
 import type { AwsClients } from "./clients.ts";
 import { dynamoConfigStore } from "./config-store.ts";
+import { dynamoEventBacklog } from "./event-backlog.ts";
 import { streamedEventLog } from "./event-log.ts";
 import { dynamoFleetStore } from "./fleet-store.ts";
 import { dynamoIdempotencyStore } from "./idempotency-store.ts";
@@ -41,6 +43,8 @@ export interface AwsOptions {
 
 export interface AwsBackend extends Backend {
   readonly queue: DynamoQueueStore;
+  /** Of receivers of events, which are told from the table's stream. */
+  readonly backlog: EventBacklog;
 }
 
 export const DEFAULT_HISTORY_MS = 7 * DAY;
@@ -78,6 +82,7 @@ export async function openAws(options: AwsOptions): Promise<AwsBackend> {
     configs: dynamoConfigStore(deps),
     secrets: dynamoSecretStore({ ...deps, sealer }),
     events: streamedEventLog(),
+    backlog: dynamoEventBacklog(deps),
     fleet: dynamoFleetStore(deps),
     idempotency: dynamoIdempotencyStore(deps),
     uploads: s3UploadStore({ s3, bucket, clock }),

@@ -1,0 +1,16 @@
+/** Every minute: receivers of events are told of what they have not taken before. */
+
+import withMiddleware from "@middy/core";
+
+import { httpPost } from "#shared/runtime/http-post.ts";
+
+import { background } from "../middleware/background.ts";
+import { notifyAgainHandler } from "../notify.ts";
+import { wireLambda } from "../wire.ts";
+
+const wired = await wireLambda("notify-again", import.meta.url);
+const { backend, config, telemetry } = wired;
+
+export const handler = withMiddleware(
+  notifyAgainHandler({ ...wired, ...backend, receivers: config.receivers, post: httpPost() }),
+).use(background(telemetry));

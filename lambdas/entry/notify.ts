@@ -1,0 +1,16 @@
+/** The table's stream of changes, read beside `events`: receivers of events are told. */
+
+import withMiddleware from "@middy/core";
+
+import { httpPost } from "#shared/runtime/http-post.ts";
+
+import { background } from "../middleware/background.ts";
+import { notifyHandler } from "../notify.ts";
+import { eventsOf, wireLambda } from "../wire.ts";
+
+const wired = await wireLambda("notify", import.meta.url);
+const { backend, config, telemetry } = wired;
+
+export const handler = withMiddleware(
+  notifyHandler({ ...wired, ...backend, receivers: config.receivers, post: httpPost(), eventsOf }),
+).use(background(telemetry));
