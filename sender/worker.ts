@@ -11,7 +11,7 @@ import type { BounceRules, OwnBounceRule } from "#shared/domain/own-bounce-rules
 import { MINUTE, SECOND, later } from "#shared/domain/units.ts";
 import type { Relay } from "#shared/domain/zone.ts";
 import type { Observer } from "#shared/app/observer.ts";
-import { runNotifier } from "#shared/app/notify.ts";
+import { runNotifier, shownUrl } from "#shared/app/notify.ts";
 import type { Post, Trouble } from "#shared/app/notify.ts";
 import { bounceReader } from "#shared/app/report-bounces.ts";
 import { settler } from "#shared/app/settle.ts";
@@ -217,7 +217,7 @@ function notifyReceivers(deps: WorkerDeps, stop: AbortSignal): Promise<unknown> 
   const { config, backend, clock, worker, post } = deps;
   const { events, configs, queue } = backend;
   const failed = (receiver: EventReceiver, error: unknown, fields: Readonly<Record<string, unknown>>): void =>
-    deps.onError("event receiver", error, { receiver: shownUrl(receiver.url), ...fields });
+    deps.onError("event receiver", error, { receiver: shownUrl(receiver), ...fields });
   const notifier = (receiver: EventReceiver) => ({
     events,
     configs,
@@ -232,12 +232,6 @@ function notifyReceivers(deps: WorkerDeps, stop: AbortSignal): Promise<unknown> 
     onError: (error: unknown) => failed(receiver, error, {}),
   });
   return Promise.all(config.receivers.map((receiver) => runNotifier(receiver, notifier(receiver), stop)));
-}
-
-/** Without what may be a secret. */
-function shownUrl(url: string): string {
-  const { origin, pathname } = new URL(url);
-  return `${origin}${pathname}`;
 }
 
 async function leave({ backend, worker, onError }: WorkerDeps): Promise<void> {
