@@ -54,9 +54,14 @@ export async function runZone(deps: ZoneDeps, stop: AbortSignal): Promise<void> 
       looking.add(group, deps.dispatch(group));
     }
   }
+  const { queue, zone } = deps;
+  queue.leave?.(zone.name, "all");
   await deps.lanes.drain(); // at once: to find the way of the rest may take as long as a silent name server is waited for
   await looking.finished();
-  while (deps.keeper.size > 0) await deps.clock.sleep(SECOND / 20); // bounded by the caller's grace, which ends the process
+  while (deps.keeper.size > 0) {
+    queue.leave?.(zone.name, "all"); // what a poll that was under way has brought
+    await deps.clock.sleep(SECOND / 20); // bounded by the caller's grace, which ends the process
+  }
   done.abort();
   await background;
 }

@@ -9,13 +9,12 @@ import { systemClock } from "../../sender/system-clock.ts";
 import { stopLocalAwsAtEnd } from "../support/aws-backend.ts";
 import { startAwsProxy } from "../support/aws-proxy.ts";
 import { newAwsInstallation } from "../support/aws-relay-store.ts";
-import { submission } from "../support/app.ts";
-import { address } from "../support/builders.ts";
 import { seeded } from "../support/chance.ts";
 import { fakeDns } from "../support/fake-dns.ts";
 import type { FakeMx } from "../support/fake-mx.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
 import { allDelivered, deliveriesIn, submitMails } from "../support/fault-load.ts";
+import type { SentMail } from "../support/fault-load.ts";
 import { noLocalAws } from "../support/local-aws.ts";
 import { startLoad } from "../support/mail-load.ts";
 import { allFinal } from "../support/relay-api.ts";
@@ -122,20 +121,18 @@ describe("senders on AWS", options, () => {
       dns: fakeDns({ "one.example": { a: ["127.0.0.1"] } }),
       config: configOf(mx, 2),
     };
-    await using drained = await startRelay(shared);
-    const sent = await Promise.all(
-      Array.from({ length: 30 }, (_, i) =>
-        drained.submit(submission({ recipients: [address(`r${i}@one.example`)] })),
-      ),
-    );
-    await eventually("two mails on their way", PATIENCE_MS, () => (inFlight >= 2 ? true : null));
-    const draining = drained.drain(20 * SECOND);
-    gate.resolve();
-    await draining;
-    const { queue } = drained.backend;
-    assert.equal((await queue.counts())[0]?.leased, 0, "nobody has to wait for a lease to lapse");
+    const mails: SentMail[] = [];
+    {
+      await using drained = await startRelay(shared);
+      mails.push(...(await submitMails([drained], { count: 30, atOnce: 30 })).mails);
+      await eventually("two mails on their way", PATIENCE_MS, () => (inFlight >= 2 ? true : null));
+      const draining = drained.drain(20 * SECOND);
+      gate.resolve();
+      await draining;
+      const [counts] = await drained.backend.queue.counts();
+      assert.equal(counts?.leased, 0, "nobody has to wait for a lease to lapse");
+    }
     await using other = await startRelay(shared);
-    const mails = sent.map(({ messageId: id }, i) => ({ id, recipient: `r${i}@one.example` }));
     await allDelivered(other, mx, { mails, patienceMs: PATIENCE_MS });
   });
 });
