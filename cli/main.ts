@@ -9,6 +9,7 @@ import { apiKeyCommand } from "./api-key.ts";
 import { checkBounceCommand } from "./check-bounce.ts";
 import type { Command, Terminal } from "./command.ts";
 import { isParseError, UsageError } from "./command.ts";
+import { importConfigCommand } from "./import-config.ts";
 import { queueCommand } from "./queue.ts";
 import { statusCommand } from "./status.ts";
 import { suppressCommand } from "./suppress.ts";
@@ -24,6 +25,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   account: accountCommand,
   "api-key": apiKeyCommand,
   "check-bounce": checkBounceCommand,
+  "import-config": importConfigCommand,
   systemd: systemdCommand,
 };
 

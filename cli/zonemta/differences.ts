@@ -1,0 +1,109 @@
+/** Where a key of ZoneMTA means something else here, or nothing: the table behind `zonefleet import-config`. */
+
+import type { Tree } from "./tree.ts";
+import { isTree } from "./tree.ts";
+
+const PROCESSES =
+  "the environment variable ZONEFLEET_PROCESSES says how many processes there are, and each does everything";
+const NO_SERVER = "there is no database to name: the queue is in the data folder (ZONEFLEET_DATA), or on AWS";
+const NO_QUEUE_SERVER = "processes meet in the store; there is no queue server";
+const DNS_CACHE = "answers are kept for as long as the DNS says";
+const NO_VERSION = "the greeting never shows a version";
+const ALWAYS_ON = "it is always on here";
+const SMTP_LOG = "dialogues are not logged; each attempt is, with the peer's reply";
+
+/** Keys without a meaning, a star for any one name. */
+const MEANINGLESS: readonly (readonly [path: string, why: string])[] = [
+  ["ident", "processes and log lines go by the name of the service that runs them"],
+  ["dbs", NO_SERVER],
+  ["queue instanceId", "every worker has a name of its own, and any of them may send any mail"],
+  ["queue gfs", NO_SERVER],
+  ["queue collection", NO_SERVER],
+  ["queue disableGC", "what is over is always cleared away, and nothing before its outcome is known"],
+  ["queue logQueuePolling", "the queue is not polled in a way that could be logged"],
+  ["queueServer", NO_QUEUE_SERVER],
+  ["smtpInterfaces * processes", PROCESSES],
+  ["smtpInterfaces * disableVersionString", NO_VERSION],
+  ["smtpInterfaces * logger", SMTP_LOG],
+  ["zones * processes", PROCESSES],
+  ["dns caching", DNS_CACHE],
+  ["dns cacheTTL", DNS_CACHE],
+  ["api hostname", "nothing uses it, in ZoneMTA neither"],
+  ["api user", "it was for trying core/http-auth out; accounts are made by npx zonefleet account add"],
+  ["api pass", "it was for trying core/http-auth out; accounts are made by npx zonefleet account add"],
+  ["log level", "the environment variable LOG_LEVEL says how much is logged"],
+  ["log queue", SMTP_LOG],
+  ["dkim hashAlgo", "mail is signed with SHA-256; SHA-1 is not accepted any more (RFC 8301)"],
+  ["dkim debug", "bodies are not logged"],
+  ["zones * logLevel", "the environment variable LOG_LEVEL is for all zones"],
+  ["zones * logger", SMTP_LOG],
+  ["zones * debug", SMTP_LOG],
+  ["zones * resolveIp", "it has no effect in ZoneMTA neither"],
+  ["domainConfig * logger", SMTP_LOG],
+  ["plugins core/default-headers enabled", ALWAYS_ON],
+  ["plugins core/delivery-loop enabled", ALWAYS_ON],
+  ["pluginsPath", "a plugin is named by its path"],
+  ["corePluginsPath", "core plugins are part of the program"],
+  [
+    "bouncesFile",
+    "the two last rules of ZoneMTA's file match every reply, so nothing would be left for the built-in rules; take over only lines of your own (docs/coming-from-zonemta.md)",
+  ],
+];
+
+/** Null: the key is carried over, as far as the schema takes it. */
+export function meaningless(path: readonly string[]): string | null {
+  return MEANINGLESS.find(([pattern]) => fits(pattern.split(" "), path))?.[1] ?? null;
+}
+
+function fits(pattern: readonly string[], path: readonly string[]): boolean {
+  return pattern.length === path.length && pattern.every((name, i) => name === "*" || name === path[i]);
+}
+
+interface Notes {
+  readonly note: (path: readonly string[], why: string) => void;
+}
+
+type Rule = (config: Tree, notes: Notes) => void;
+
+/** Each makes of a key what has the same effect here, and notes what it did. */
+export const CHANGED_MEANING: readonly Rule[] = [pluginsAsObjects, connectionsOfAllProcesses, dkimPlugin];
+
+/** `"core/x": "main"` says no more than that it is on. */
+function pluginsAsObjects(config: Tree): void {
+  for (const [name, value] of Object.entries(treeAt(config, "plugins"))) {
+    if (!isTree(value)) treeAt(config, "plugins")[name] = { enabled: value };
+  }
+}
+
+/** In ZoneMTA they are those of one process. */
+function connectionsOfAllProcesses(config: Tree, { note }: Notes): void {
+  for (const [name, zone] of Object.entries(treeAt(config, "zones"))) {
+    if (!isTree(zone)) continue;
+    const { processes, connections } = zone;
+    if (typeof connections !== "number" || typeof processes !== "number" || processes <= 1) continue;
+    zone["connections"] = connections * processes;
+    note(
+      ["zones", name, "connections"],
+      `is ${connections * processes} now: ${connections} in each of ${processes} processes before, all processes together here`,
+    );
+  }
+}
+
+/** The plugin signs with one key; here keys are a list. */
+function dkimPlugin(config: Tree, { note }: Notes): void {
+  const plugins = treeAt(config, "plugins");
+  const plugin = plugins["core/dkim"];
+  if (!isTree(plugin) || plugin["enabled"] === false) return;
+  const { domain, selector, path } = plugin;
+  if (typeof domain !== "string" || typeof selector !== "string" || typeof path !== "string") return;
+  delete plugins["core/dkim"];
+  const dkim = treeAt(config, "dkim");
+  const keys = Array.isArray(dkim["keys"]) ? dkim["keys"] : [];
+  config["dkim"] = { ...dkim, keys: [...keys, { domain, selector, path }] };
+  note(["plugins", "core/dkim"], "is in dkim.keys now, which signs the mail of its domain");
+}
+
+function treeAt(config: Tree, key: string): Tree {
+  const value = config[key];
+  return isTree(value) ? value : {};
+}

@@ -1,0 +1,176 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { run } from "../../../cli/main.ts";
+import type { Terminal } from "../../../cli/command.ts";
+import { memorySecrets } from "../../support/memory-secrets.ts";
+
+let folder: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "import-"));
+});
+after(() => rm(folder, { recursive: true }));
+
+let runs = 0;
+
+/** Run the command on a ZoneMTA whose files are `files`, by their paths in its folder. */
+async function imported(files: Readonly<Record<string, string>>, source = "config", options: string[] = []) {
+  const root = join(folder, `zone-mta-${runs++}`);
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), content);
+  }
+  const out: string[] = [];
+  const err: string[] = [];
+  const fail = (): never => assert.fail("import-config asks for nothing");
+  const terminal: Terminal = {
+    secrets: memorySecrets(),
+    print: (line) => out.push(line),
+    complain: (line) => err.push(line),
+    readSecret: fail,
+    readInput: fail,
+    bounceRules: fail,
+    env: () => undefined,
+    confirm: fail,
+    readText: fail,
+    write: fail,
+  };
+  const target = join(root, "zonefleet.config.json");
+  const code = await run(["import-config", ...options, "--out", target, join(root, source)], terminal);
+  const config: unknown = code === 0 ? JSON.parse(await readFile(target, "utf8")) : null;
+  return { code, config, said: out.join("\n"), complained: err.join("\n"), root, target };
+}
+
+describe("zonefleet import-config", () => {
+  test("joins default.js and the file of the environment, and evaluates a module with what it requires", async () => {
+    const { code, config } = await imported({
+      "config/default.js": `'use strict';
+        const { HOUR } = require('./times');
+        module.exports = { name: 'MTA', queue: { maxQueueTime: 24 * HOUR, defaultZone: 'default' },
+          pools: { default: [{ address: '192.0.2.1', name: 'a.example.com' }] } };`,
+      "config/times.js": "exports.HOUR = 3600 * 1000;",
+      "config/production.json":
+        '{ "queue": { "defaultZone": "bulk" }, "zones": { "bulk": { "connections": 3 } } }',
+      "config/development.json": '{ "name": "not this one" }',
+    });
+    assert.equal(code, 0);
+    assert.deepEqual(config, {
+      name: "MTA",
+      queue: { maxQueueTime: 86_400_000, defaultZone: "bulk" },
+      pools: { default: [{ address: "192.0.2.1", name: "a.example.com" }] },
+      zones: { bulk: { connections: 3 } },
+    });
+  });
+
+  test("reads ZoneMTA's template: TOML, with included files in the place of the directive", async () => {
+    const { config, said } = await imported({
+      "config/zonemta.toml":
+        'name="MTA"\n[dns]\n# @include "dns-{env}.toml"\n[smtpInterfaces]\n# @include "interfaces/*.toml"\n',
+      "config/dns-production.toml": "blockLocalAddresses=true\nnameservers=false\n",
+      "config/interfaces/a.toml": "[a]\nport=2525\n",
+      "config/interfaces/b.toml": "[b]\nport=2526\nlmtp=true\n",
+    });
+    assert.deepEqual(config, {
+      name: "MTA",
+      dns: { blockLocalAddresses: true },
+      smtpInterfaces: { a: { port: 2525 }, b: { port: 2526, lmtp: true } },
+    });
+    assert.match(said, /written from 4 files/);
+    assert.doesNotMatch(said, /nameservers/); // false is how ZoneMTA says that a key is not set
+  });
+
+  test("names each key that it cannot carry over, with the reason, and each that it changed", async () => {
+    const { config, said } = await imported({
+      "config/default.js": `module.exports = { ident: 'x', dbs: { mongo: 'mongodb://127.0.0.1' }, spelt: 'wrong',
+        zones: { default: { connections: 5, processes: 2, senderDomains: ['a..b', 'c.example', 'd..e'] } },
+        smtpInterfaces: { feeder: { port: 2525, cert: 'keys/cert.pem' } },
+        plugins: { 'core/email-bounce': 'main', 'core/dkim': { enabled: false, domain: 'example.com', selector: 's', path: 'k' },
+          'modules/own': { enabled: 'receiver', at: () => 1 } } };`,
+    });
+    assert.deepEqual(config, {
+      zones: { default: { connections: 10, senderDomains: ["c.example"] } },
+      smtpInterfaces: { feeder: { port: 2525, cert: join(folder, `zone-mta-${runs - 1}`, "keys/cert.pem") } },
+      plugins: { "core/email-bounce": { enabled: "main" } },
+    });
+    for (const line of [
+      /^ {2}zones\.default\.connections: is 10 now/m,
+      /^ {2}smtpInterfaces\.feeder\.cert: is .*keys\/cert\.pem now/m,
+      /^ {2}ident: /m,
+      /^ {2}dbs: there is no database/m,
+      /^ {2}spelt: unknown key/m,
+      /^ {2}zones\.default\.processes: .*ZONEFLEET_PROCESSES/m,
+      /^ {2}zones\.default\.senderDomains\[0\]: expected a domain name/m,
+      /^ {2}zones\.default\.senderDomains\[2\]: expected a domain name/m,
+      /^ {2}plugins\["core\/dkim"\]: .*it was off/m,
+      /^ {2}plugins\["modules\/own"\]: there is no such plugin here/m,
+      /^ {2}plugins\["modules\/own"\]\.at: it is no data/m,
+    ])
+      assert.match(said, line);
+    assert.match(said, /To be put right before it can be used:[^]*smtpInterfaces\.feeder\.key: is missing/);
+  });
+
+  test("makes a key of dkim.keys from the plugin that signs with one", async () => {
+    const { config, root } = await imported({
+      "config/default.json":
+        '{ "plugins": { "core/dkim": { "enabled": "sender", "domain": "example.com", "selector": "s1", "path": "keys/k.pem" } } }',
+    });
+    const key = { domain: "example.com", selector: "s1", path: join(root, "keys/k.pem") };
+    assert.deepEqual(config, { plugins: {}, dkim: { keys: [key] } });
+  });
+
+  test("lets a module read nothing but its folder, start nothing, and see nothing of the environment", async () => {
+    const { config } = await imported({
+      "config/default.js": `const tried = (act) => { try { return act(), 'done'; } catch (error) { return error.code; } };
+        module.exports = { name: [
+          tried(() => require('fs').readFileSync('/etc/hostname')),
+          tried(() => require('fs').writeFileSync(__dirname + '/written', '')),
+          tried(() => require('child_process').execSync('true')),
+          Object.keys(process.env).join(),
+        ].join(' ') };`,
+    });
+    const denied = "ERR_ACCESS_DENIED";
+    assert.deepEqual(config, { name: `${denied} ${denied} ${denied} NODE_ENV` });
+  });
+
+  test("writes a file that only its owner reads, and none over one that is there", async () => {
+    const files = { "config/default.json": '{ "name": "MTA" }', "zonefleet.config.json": "mine" };
+    const refused = await imported(files);
+    assert.equal(refused.code, 1);
+    assert.match(refused.complained, /there already; --force/);
+    assert.equal(await readFile(refused.target, "utf8"), "mine");
+    const written = await imported({ "config/default.json": '{ "name": "MTA" }' });
+    assert.equal((await stat(written.target)).mode & 0o777, 0o600);
+    assert.equal((await imported(files, "config", ["--force"])).code, 0);
+  });
+
+  for (const [what, files, message] of [
+    ["a folder without a configuration", { "config/readme.txt": "" }, /there is no default\.\*/],
+    [
+      "a module that throws",
+      { "config/default.js": "throw new TypeError('no luck')" },
+      /default\.js: cannot be evaluated: TypeError: no luck/,
+    ],
+    [
+      "a module that exports no object",
+      { "config/default.js": "module.exports = 1" },
+      /default\.js: expected it to export an object/,
+    ],
+    ["TOML that is wrong", { "config/default.toml": "a = 1\nb" }, /default\.toml: line 2: /],
+    ["JSON that is wrong", { "config/default.json": "{" }, /default\.json: /],
+    ["an included file that is not there", { "config/default.toml": '# @include "x.toml"' }, /x\.toml: /],
+    [
+      "files that include each other",
+      { "config/default.toml": '# @include "default.toml"' },
+      /include each other/,
+    ],
+  ] as const)
+    test(`refuses ${what}, and writes nothing`, async () => {
+      const { code, complained, target } = await imported(files);
+      assert.equal(code, 1);
+      assert.match(complained, message);
+      await assert.rejects(stat(target), { code: "ENOENT" });
+    });
+});
