@@ -9,6 +9,7 @@ import { dynamoSuppressionStore } from "#shared/aws/suppression-store.ts";
 import type { Domain } from "#shared/domain/address.ts";
 import type { MailOwner } from "#shared/domain/suppression.ts";
 import { SECOND } from "#shared/domain/units.ts";
+import type { EpochMs } from "#shared/domain/units.ts";
 import { newInstallation, sharedLocalAws, stopLocalAwsAtEnd, storeClock } from "../../support/aws-backend.ts";
 import { address } from "../../support/builders.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
@@ -161,5 +162,31 @@ describe("suppressions in DynamoDB", { skip: noLocalAws() }, () => {
     faults.loseAnswer("TransactWriteItems");
     assert.equal(await store.remove(entry.id), true);
     assert.equal(await store.remove(entry.id), false);
+  });
+
+  test("a list that is taken in again writes what is new, or stays longer, and nothing else", async () => {
+    const { store, faults } = await opened();
+    const expiresAt = 4_000_000_000_000 as EpochMs;
+    const requests = ["a", "b", "c"].map((name) => ({
+      domain: `${name}.example` as Domain,
+      reason: null,
+      expiresAt,
+    }));
+    await store.addAll(requests);
+    faults.reset();
+    const fresh = { domain: "d.example" as Domain, reason: null };
+    const results = await store.addAll([...requests, fresh]);
+    assert.deepEqual(
+      results.map(({ entry, added }) => [entry.domain, added]),
+      [
+        ["a.example", false],
+        ["b.example", false],
+        ["c.example", false],
+        ["d.example", true],
+      ],
+    );
+    assert.equal(faults.sent.get("TransactWriteItems"), 1);
+    const [longer] = await store.addAll([{ domain: "b.example" as Domain, reason: null }]);
+    assert.deepEqual([longer?.entry.expiresAt, longer?.added], [null, false]);
   });
 });
