@@ -10,6 +10,7 @@ import { bounceRules } from "#shared/domain/own-bounce-rules.ts";
 import type { BounceRules, OwnBounceRule } from "#shared/domain/own-bounce-rules.ts";
 import { MINUTE, SECOND, later } from "#shared/domain/units.ts";
 import type { Relay } from "#shared/domain/zone.ts";
+import { plainRelay } from "#shared/domain/zone.ts";
 import type { Observer } from "#shared/app/observer.ts";
 import { runNotifier, shownUrl } from "#shared/app/notify.ts";
 import type { Post, Trouble } from "#shared/app/notify.ts";
@@ -145,7 +146,7 @@ function startZones(
     slowDown: (complaint) => slowed.slowDown(complaint),
   });
   const sandbox: Relay | null = config.sandbox.enabled
-    ? { host: config.sandbox.host, port: config.sandbox.port, auth: null, secure: false }
+    ? plainRelay(config.sandbox.host, config.sandbox.port)
     : null;
   const onFull: SenderDeps["onFull"] = (zone, domains) => full.note(zone, domains);
   const shared = { ...deps, settle, slots, blocked, slowed, sandbox, onFull };
