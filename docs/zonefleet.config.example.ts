@@ -150,6 +150,16 @@ export default defineConfig({
       port: 465,
       secure: true,
       auth: { user: "us", pass: "secret" },
+      /** PLAIN or LOGIN. Left out: the best that the relay offers. */
+      authMethod: "PLAIN",
+      /** Where `auth` is sent: `verified` TLS with a valid certificate · `encrypted` any TLS (a relay that signs its own) · `anywhere`. */
+      credentials: "verified",
+    },
+    mailboxes: {
+      /** A mail store that speaks LMTP: each recipient has his own answer. */
+      host: "127.0.0.1",
+      port: 24,
+      lmtp: true,
     },
     legacy: {
       /** Port of MX hosts. */

@@ -3,40 +3,42 @@
 import { isIPv4 } from "node:net";
 
 import { smtpReply } from "#shared/domain/smtp-reply.ts";
+import type { AuthMethod, CredentialPolicy } from "#shared/domain/zone.ts";
 
 import type { Failure } from "./outcome-of-error.ts";
 import type { RawReply } from "./reply-parser.ts";
 import type { SmtpSession } from "./smtp-client.ts";
 
-/**
- * Where credentials may be sent, besides a loopback address.
- * - `verified` over TLS with a valid certificate in the relay's name (RFC 4954 §4, RFC 8314 §3) · `encrypted` over any TLS · `anywhere`
- */
-export type CredentialPolicy = "verified" | "encrypted" | "anywhere";
+export interface AuthOptions {
+  readonly ip: string;
+  readonly policy: CredentialPolicy;
+  /** Null: PLAIN, or LOGIN where that is not offered. */
+  readonly method: AuthMethod | null;
+}
+
+const METHODS: readonly AuthMethod[] = ["PLAIN", "LOGIN"];
 
 /** Null: we are in. A refusal is the operator's trouble and never bounces mail. */
 export async function authenticate(
   session: SmtpSession,
   auth: { readonly user: string; readonly pass: string },
-  where: { readonly ip: string; readonly policy: CredentialPolicy },
+  options: AuthOptions,
 ): Promise<Failure | null> {
-  const danger = dangerOf(session, where);
+  const danger = dangerOf(session, options);
   if (danger !== null) return { kind: "credentials", detail: danger, reply: null };
   const offered = session.capabilities.auth;
-  if (offered.has("PLAIN")) return plain(session, auth);
-  if (offered.has("LOGIN")) return login(session, auth);
+  const wanted = options.method === null ? METHODS : [options.method];
+  const method = wanted.find((known) => offered.has(known));
+  if (method !== undefined) return method === "PLAIN" ? plain(session, auth) : login(session, auth);
   const list = [...offered].join(" ") || "none";
   return {
     kind: "credentials",
-    detail: `the relay offers no AUTH that we speak (PLAIN, LOGIN; offered: ${list})`,
+    detail: `the relay offers no AUTH that we speak (${wanted.join(", ")}; offered: ${list})`,
     reply: null,
   };
 }
 
-function dangerOf(
-  session: SmtpSession,
-  where: { readonly ip: string; readonly policy: CredentialPolicy },
-): string | null {
+function dangerOf(session: SmtpSession, where: Pick<AuthOptions, "ip" | "policy">): string | null {
   if (where.policy === "anywhere" || isLoopback(where.ip)) return null;
   if (session.secured === null) return "the relay offers no TLS, and credentials are not sent in clear";
   if (where.policy === "encrypted" || session.secured.verified) return null;

@@ -19,9 +19,9 @@ import type { Logger } from "pino";
 import type { Route } from "#shared/domain/outcome.ts";
 import type { SmtpReply } from "#shared/domain/smtp-reply.ts";
 import { smtpReply } from "#shared/domain/smtp-reply.ts";
+import type { AuthMethod, CredentialPolicy } from "#shared/domain/zone.ts";
 
 import { authenticate } from "./authenticate.ts";
-import type { CredentialPolicy } from "./authenticate.ts";
 import { NO_CAPABILITIES, parseCapabilities } from "./capabilities.ts";
 import type { Failure, Verdict } from "./outcome-of-error.ts";
 import { verdictOf } from "./outcome-of-error.ts";
@@ -41,6 +41,11 @@ export interface Target {
   /** True: TLS from the first byte. */
   readonly secure: boolean;
   readonly auth: { readonly user: string; readonly pass: string } | null;
+  /** Null: the best that is offered. */
+  readonly authMethod: AuthMethod | null;
+  readonly credentials: CredentialPolicy;
+  /** True: LMTP in place of SMTP. */
+  readonly lmtp: boolean;
   readonly tls: "opportunistic" | "required" | "verified" | "never";
   /** Egress address; null: the system chooses. */
   readonly localAddress: string | null;
@@ -54,8 +59,6 @@ export interface ConnectOptions {
   readonly timers?: Timers;
   /** One per process; without it nothing is resumed or remembered. */
   readonly tlsMemory?: TlsMemory;
-  /** Where credentials may be sent; `verified` unless said otherwise. */
-  readonly credentials?: CredentialPolicy;
   readonly log?: Logger;
 }
 
@@ -105,6 +108,7 @@ class Attempt {
     const socket = await dial(this.#target, { ...this.#deps, signal: this.#options.signal });
     if ("kind" in socket) return { ok: false, ...verdictOf(socket, this.#routeFrom(null)) };
     const session = new SmtpSession(socket, this.#routeFrom(socket.localAddress ?? null), this.#deps);
+    session.repliesToEach = this.#target.lmtp;
     const release = session.failOn(this.#options.signal);
     const failure = await this.#prepare(session, tls);
     release();
@@ -128,16 +132,17 @@ class Attempt {
     return "kind" in reply || isClass(reply, 2) ? failureIn(reply) : refused(reply, "greeting");
   }
 
-  /** EHLO, and HELO when the peer does not know it (RFC 5321 §3.2). */
+  /** EHLO, and HELO when the peer does not know it (RFC 5321 §3.2); LHLO for LMTP. */
   async #hello(session: SmtpSession): Promise<Stage> {
-    const ehlo = await session.ask(`EHLO ${this.#target.ehloName}\r\n`, "ehlo");
+    const { ehloName, lmtp } = this.#target;
+    const ehlo = await session.ask(`${lmtp ? "LHLO" : "EHLO"} ${ehloName}\r\n`, "ehlo");
     if ("kind" in ehlo) return ehlo;
     if (isClass(ehlo, 2)) {
       session.capabilities = parseCapabilities(ehlo.lines);
       return null;
     }
-    if (!isClass(ehlo, 5)) return refused(ehlo, "ehlo");
-    const helo = await session.ask(`HELO ${this.#target.ehloName}\r\n`, "ehlo");
+    if (!isClass(ehlo, 5) || lmtp) return refused(ehlo, "ehlo"); // RFC 2033 §4.1: LMTP has no HELO
+    const helo = await session.ask(`HELO ${ehloName}\r\n`, "ehlo");
     session.capabilities = NO_CAPABILITIES;
     if ("kind" in helo) return helo.kind === "closed" ? refused(ehlo, "ehlo") : helo; // it hung up on what it had said
     return isClass(helo, 2) ? null : refused(helo, "ehlo");
@@ -186,9 +191,8 @@ class Attempt {
   }
 
   async #authenticate(session: SmtpSession): Promise<Stage> {
-    const { auth, ip } = this.#target;
-    if (auth === null) return null;
-    return authenticate(session, auth, { ip, policy: this.#options.credentials ?? "verified" });
+    const { auth, ip, credentials: policy, authMethod: method } = this.#target;
+    return auth === null ? null : authenticate(session, auth, { ip, policy, method });
   }
 
   #routeFrom(egress: string | null): Route {

@@ -122,6 +122,9 @@ function targetOf(job: Job, { host, ip, egress }: Candidate): Target {
     port: relay?.port ?? zone.port,
     secure: relay?.secure ?? false,
     auth: relay?.auth ?? null,
+    authMethod: relay?.authMethod ?? null,
+    credentials: relay?.credentials ?? "verified",
+    lmtp: relay?.lmtp ?? false,
     tls: isEnforced(job)
       ? "verified"
       : zone.ignoreTls

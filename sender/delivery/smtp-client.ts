@@ -64,6 +64,8 @@ export class SmtpSession {
   capabilities: Capabilities = NO_CAPABILITIES;
   /** Null: in clear. */
   secured: Secured | null = null;
+  /** True: LMTP, where the final dot is answered once for each recipient that was taken (RFC 2033 §4.2). */
+  repliesToEach = false;
   /** Transactions begun. */
   transactions = 0;
   /** True: the peer may hold a half-done transaction, and RSET has to come first. */

@@ -2,7 +2,7 @@
  * One mail transaction on a session that is ready: MAIL to the reply after the final dot (RFC 5321 §3.3). Every recipient
  * gets an outcome of its own; nothing is thrown. Retrying, limits and other hosts are the caller's.
  *
- * T1 A recipient is `delivered` only by a 2yz reply to the final dot after a 2yz to its RCPT.
+ * T1 A recipient is `delivered` only by a 2yz reply to the final dot after a 2yz to its RCPT; with LMTP, by its own reply.
  * T2 Once the dot is sent and no reply read, open recipients are `ambiguous`; before it, nothing can have been delivered.
  * T3 Our own faults defer, and leave the content without its dot.
  *
@@ -269,21 +269,42 @@ class Transaction {
     const before = rest === null ? null : this.#beforeDot();
     if (before !== null) await this.#session.awaitContent(before);
     if (rest === null || this.#session.failure !== null) return this.#session.failure;
+    return this.#session.repliesToEach ? this.#dotForEach(rest) : this.#dotForAll(rest);
+  }
+
+  async #dotForAll(rest: Buffer): Promise<Failure | null> {
     const reply = await this.#session.ask(rest, "dot");
     if ("kind" in reply) return reply;
     this.#inData = false;
     this.#session.needsReset = false;
     this.#tryNextHost ||= reply.code === CLOSING;
-    const delivered = Math.trunc(reply.code / 100) === 2;
-    this.#decideOpen(
-      delivered ? outcomeOfReply(spoken(reply), this.#session.route) : this.#refusal("dot", reply),
-    );
+    this.#decideOpen(this.#afterDot(reply));
     return null;
+  }
+
+  /** LMTP: one reply for each recipient that was taken, in the order of their RCPT (RFC 2033 §4.2). */
+  async #dotForEach(rest: Buffer): Promise<Failure | null> {
+    const session = this.#session;
+    const taken = this.#accepted;
+    const { replies, failure } = await session.exchange(
+      rest,
+      taken.map((): Phase => "dot"),
+    );
+    for (const [at, reply] of replies.entries()) this.#outcomes[taken[at] as number] = this.#afterDot(reply);
+    if (replies.length < taken.length) return failure ?? { kind: "closed", place: "dot", detail: "421" };
+    this.#inData = false;
+    session.needsReset = false;
+    return null;
+  }
+
+  #afterDot(reply: RawReply): Outcome {
+    const delivered = Math.trunc(reply.code / 100) === 2;
+    return delivered ? outcomeOfReply(spoken(reply), this.#session.route) : this.#refusal("dot", reply);
   }
 
   /** Not to a peer that took recipients when it should not have: they would get an empty mail. */
   async #sendLoneDot(): Promise<Failure | null> {
-    if (this.#anyTaken) this.#session.doubt();
+    if (this.#anyTaken || this.#session.repliesToEach) this.#session.doubt(); // LMTP answers nobody's dot by nothing
     if (!this.#session.usable) return null;
     const reply = await this.#session.ask(".\r\n", "dot");
     if ("kind" in reply) return reply;

@@ -41,6 +41,24 @@ export interface Relay {
   readonly auth: { readonly user: string; readonly pass: string } | null;
   /** True: TLS from the first byte (port 465). */
   readonly secure: boolean;
+  /** Null: the best that it offers. */
+  readonly authMethod: AuthMethod | null;
+  readonly credentials: CredentialPolicy;
+  /** True: LMTP (RFC 2033) in place of SMTP, with a reply for each recipient. */
+  readonly lmtp: boolean;
+}
+
+export type AuthMethod = "PLAIN" | "LOGIN";
+
+/**
+ * Where credentials may be sent, besides a loopback address.
+ * - `verified` over TLS with a valid certificate in the relay's name (RFC 4954 §4, RFC 8314 §3) · `encrypted` over any TLS · `anywhere`
+ */
+export type CredentialPolicy = "verified" | "encrypted" | "anywhere";
+
+/** A relay that is only spoken to, without AUTH and TLS from the first byte. */
+export function plainRelay(host: string, port: number): Relay {
+  return { host, port, auth: null, secure: false, authMethod: null, credentials: "verified", lmtp: false };
 }
 
 export interface ConnectionCache {

@@ -143,7 +143,13 @@ export const ZoneSchema = z.strictObject({
   host: host.optional(),
   port: port.optional(),
   auth: z.strictObject({ user: z.string().min(1), pass: z.string().min(1) }).optional(),
+  /** Left out: the best that the relay offers. */
+  authMethod: z.enum(["PLAIN", "LOGIN"]).optional(),
+  /** Where `auth` is sent, besides loopback: over TLS with a valid certificate, over any TLS, or in clear too. */
+  credentials: z.enum(["verified", "encrypted", "anywhere"]).optional(),
   secure: z.boolean().default(false),
+  /** True: the relay speaks LMTP (RFC 2033). */
+  lmtp: z.boolean().default(false),
   ignoreTLS: z.boolean().default(false),
   requireTLS: z.boolean().default(false),
   ignoreIPv6: z.boolean().optional(),

@@ -96,10 +96,21 @@ function checkZone(zone: ZoneSettings, { path, report }: ZoneChecker): void {
   if (zone.ignoreTLS && zone.requireTLS) both("ignoreTLS", "requireTLS");
   if (zone.ignoreTLS && zone.secure) both("ignoreTLS", "secure");
   if (zone.ignoreIPv6 === true && zone.preferIPv6 === true) both("ignoreIPv6", "preferIPv6");
+  for (const key of ["authMethod", "credentials"] as const) {
+    if (zone[key] !== undefined && !zone.auth) report([...path, key], "needs auth: nobody is logged in");
+  }
+  if (zone.lmtp) checkLmtp(zone, { path, report });
   if (zone.host !== undefined) return;
   if (zone.auth) report([...path, "auth"], "needs host: only a relay is logged in to");
   if (zone.secure)
     report([...path, "secure"], "needs host: mail hosts of the world speak STARTTLS on port 25");
+}
+
+function checkLmtp(zone: ZoneSettings, { path, report }: Pick<ZoneChecker, "path" | "report">): void {
+  if (zone.host === undefined) report([...path, "lmtp"], "needs host: mail hosts of the world speak SMTP");
+  // RFC 2033 §5: never port 25, and no port is LMTP's own
+  else if (zone.port === undefined || zone.port === SMTP_PORT)
+    report([...path, "port"], "expected the port of the LMTP server, which is not 25");
 }
 
 function relayOf(zone: ZoneSettings): Relay | null {
@@ -109,6 +120,9 @@ function relayOf(zone: ZoneSettings): Relay | null {
     port: zone.port ?? (zone.secure ? SMTPS_PORT : SMTP_PORT),
     auth: zone.auth ?? null,
     secure: zone.secure,
+    authMethod: zone.authMethod ?? null,
+    credentials: zone.credentials ?? "verified",
+    lmtp: zone.lmtp,
   };
 }
 

@@ -225,13 +225,25 @@ export type Answer = string | symbol | ((line: string, nth: number) => string | 
 
 export type Answers = Readonly<Partial<Record<Verb, Answer>>>;
 type Verb =
-  "greeting" | "EHLO" | "HELO" | "AUTH" | "RSET" | "MAIL" | "RCPT" | "DATA" | "DOT" | "QUIT" | "STARTTLS";
+  | "greeting"
+  | "EHLO"
+  | "LHLO"
+  | "HELO"
+  | "AUTH"
+  | "RSET"
+  | "MAIL"
+  | "RCPT"
+  | "DATA"
+  | "DOT"
+  | "QUIT"
+  | "STARTTLS";
 
 export const PIPELINING = "250-peer.example\r\n250 PIPELINING";
 
 const POLITE: Record<Verb, Answer> = {
   greeting: "220 peer.example ESMTP",
   EHLO: PIPELINING,
+  LHLO: PIPELINING,
   HELO: "250 peer.example",
   AUTH: "502 5.5.1 no",
   RSET: "250 2.0.0 reset",

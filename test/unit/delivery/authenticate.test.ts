@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import type { CredentialPolicy } from "#shared/domain/zone.ts";
+
 import { authenticate } from "../../../sender/delivery/authenticate.ts";
-import type { CredentialPolicy } from "../../../sender/delivery/authenticate.ts";
 import type { Secured } from "../../../sender/delivery/smtp-client.ts";
 import { answering, HANG_UP, scriptedPeer } from "../../support/scripted-peer.ts";
 import type { Script } from "../../support/scripted-peer.ts";
@@ -13,11 +14,11 @@ const PLAIN = Buffer.from("\0anna\0s3cret ü").toString("base64");
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
 /** A relay that asks for what LOGIN asks for, and ends with `last`. */
-function loginRelay(last: string): Script {
+function loginRelay(last: string, offered = "LOGIN"): Script {
   return async (talk) => {
     talk.say("220 relay");
     await talk.line();
-    talk.say("250-relay\r\n250 AUTH LOGIN");
+    talk.say(`250-relay\r\n250 AUTH ${offered}`);
     for (const reply of ["334 VXNlcm5hbWU6", "334 UGFzc3dvcmQ6", last]) {
       await talk.line();
       talk.say(reply);
@@ -41,6 +42,20 @@ describe("AUTH", () => {
     const session = await sessionTo(peer.port, { auth });
     session.destroy();
     assert.deepEqual(peer.lines.slice(1), ["AUTH LOGIN", base64("anna"), base64("s3cret ü")]);
+  });
+
+  test("is what the operator wants, though more is offered", async () => {
+    await using peer = await scriptedPeer(loginRelay("235 2.7.0 welcome", "LOGIN PLAIN"));
+    const session = await sessionTo(peer.port, { auth, authMethod: "LOGIN" });
+    session.destroy();
+    assert.equal(peer.lines[1], "AUTH LOGIN");
+  });
+
+  test("is not tried when what the operator wants is not offered", async () => {
+    await using peer = await scriptedPeer(loginRelay("235 2.7.0 welcome"));
+    const connected = await connectTo(peer.port, { auth, authMethod: "PLAIN" });
+    assert.ok(!connected.ok && connected.outcome.kind === "deferred");
+    assert.match(connected.outcome.detail, /AUTH that we speak \(PLAIN; offered: LOGIN\)/);
   });
 
   test("is not tried without credentials", async () => {
@@ -109,7 +124,7 @@ describe("where credentials may go", () => {
     );
     const session = await sessionTo(peer.port);
     session.secured = secured;
-    const failure = await authenticate(session, auth, { ip, policy });
+    const failure = await authenticate(session, auth, { ip, policy, method: null });
     session.quit();
     await peer.talks[0]?.end();
     assert.equal(failure === null, peer.lines.includes(`AUTH PLAIN ${PLAIN}`));

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 
 import { parseDomain } from "#shared/domain/address.ts";
 import type { Domain } from "#shared/domain/address.ts";
+import { plainRelay } from "#shared/domain/zone.ts";
 import type { Relay } from "#shared/domain/zone.ts";
 
 import { mxResolver } from "../../../sender/delivery/resolve-mx.ts";
@@ -52,7 +53,7 @@ function domain(text: string): Domain {
 }
 
 function relay(host: string): Relay {
-  return { host, port: 2526, auth: null, secure: false };
+  return plainRelay(host, 2526);
 }
 
 function names(resolved: Resolved): string[] {

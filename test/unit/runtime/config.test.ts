@@ -124,6 +124,9 @@ describe("a zone", () => {
       port: 25,
       auth: null,
       secure: false,
+      authMethod: null,
+      credentials: "verified",
+      lmtp: false,
     });
     const secure = { host: "192.0.2.1", secure: true, auth: { user: "u", pass: "p" } };
     assert.deepEqual(zone({ zones: { a: secure } }, "a").relay, {
@@ -131,7 +134,14 @@ describe("a zone", () => {
       port: 465,
       auth: { user: "u", pass: "p" },
       secure: true,
+      authMethod: null,
+      credentials: "verified",
+      lmtp: false,
     });
+    const own = { ...secure, authMethod: "LOGIN", credentials: "encrypted" } as const;
+    const relay = zone({ zones: { a: own } }, "a").relay;
+    assert.deepEqual([relay?.authMethod, relay?.credentials], ["LOGIN", "encrypted"]);
+    assert.equal(zone({ zones: { a: { host: "127.0.0.1", port: 24, lmtp: true } } }, "a").relay?.lmtp, true);
   });
 
   test("uses its pool, the pool default when it names none, and both wildcards with IPv6", () => {
@@ -292,6 +302,19 @@ describe("a wrong configuration is refused with what to change", () => {
     [
       { zones: { a: { host: "h.example", auth: { user: "u", pass: 12_345 } } } },
       "zones.a.auth.pass: expected a string, found a number",
+    ],
+    [
+      { zones: { a: { host: "h.example", authMethod: "LOGIN" } } },
+      "zones.a.authMethod: needs auth: nobody is logged in",
+    ],
+    [
+      { zones: { a: { host: "h.example", credentials: "anywhere" } } },
+      "zones.a.credentials: needs auth: nobody is logged in",
+    ],
+    [{ zones: { a: { lmtp: true } } }, "zones.a.lmtp: needs host: mail hosts of the world speak SMTP"],
+    [
+      { zones: { a: { host: "h.example", lmtp: true } } },
+      "zones.a.port: expected the port of the LMTP server, which is not 25",
     ],
     [
       { zones: { a: { secure: true } } },
