@@ -33,6 +33,7 @@ export interface Cost {
   readonly messages: number;
   readonly tally: Tally;
   readonly invocations: number;
+  /** Of one invocation. */
   readonly lambdaMs: number;
   readonly httpRequests: number;
   readonly seconds: number;
@@ -42,6 +43,8 @@ type Prices = Readonly<Record<string, number>> & { readonly date: string; readon
 
 const ROOT = join(import.meta.dirname, "..");
 const WARM_UP_MESSAGES = 100;
+/** Sent one after the other: a Lambda works on one event at a time, and its duration is paid for. */
+const TIMED_MESSAGES = 50;
 const TIMEOUT_MS = 180_000;
 /** What is written behind the last delivery belongs to it. */
 const QUIET_MS = 2_000;
@@ -60,17 +63,19 @@ export async function measureCost(options: CostOptions, say: (line: string) => v
     await system.send(door, WARM_UP_MESSAGES);
     await pause(QUIET_MS);
     counted.reset();
-    const lambdasBefore = { ...system.invoked };
+    const before = system.invoked.count;
     const startedAt = Date.now();
     await system.send(door, options.messages);
     const seconds = (Date.now() - startedAt) / 1_000;
     await pause(QUIET_MS);
+    const tally = counted.tally();
+    const invocations = system.invoked.count - before;
     const cost = {
       door,
       messages: options.messages,
-      tally: counted.tally(),
-      invocations: system.invoked.count - lambdasBefore.count,
-      lambdaMs: system.invoked.ms - lambdasBefore.ms,
+      tally,
+      invocations,
+      lambdaMs: await msOfInvocation(system, door),
       httpRequests: door === "HTTP" ? options.messages : 0,
       seconds,
     };
@@ -78,6 +83,13 @@ export async function measureCost(options: CostOptions, say: (line: string) => v
     for (const line of printCost(cost, await readPrices())) say(line);
   }
   return costs;
+}
+
+async function msOfInvocation(system: WholeSystem, door: "HTTP" | "SMTP"): Promise<number> {
+  const { invoked } = system;
+  const before = { ...invoked };
+  await system.send(door, TIMED_MESSAGES, 1);
+  return (invoked.ms - before.ms) / Math.max(1, invoked.count - before.count);
 }
 
 export async function readPrices(): Promise<Prices> {
@@ -89,6 +101,7 @@ function printCost(cost: Cost, prices: Prices): string[] {
   const each = (count: number, digits = 2): string => (count / messages).toFixed(digits);
   const calls = [...tally.calls].toSorted((a, b) => b[1] - a[1]);
   const all = calls.reduce((sum, [, count]) => sum + count, 0);
+  const alone = requestsAlone(tally);
   const dollars = dollarsPerMillion(cost, prices);
   const total = Object.values(dollars).reduce((sum, part) => sum + part, 0);
   return [
@@ -99,31 +112,40 @@ function printCost(cost: Cost, prices: Prices): string[] {
     `  S3 PUT             ${each(tally.s3Puts)}   (target 1)`,
     `  S3 GET             ${each(tally.s3Gets)}   (target 1)`,
     `  SQS requests       ${each(tally.sqsRequests)}   (target 0.5)`,
+    ...(door === "HTTP"
+      ? [`    with a call for each signal  ${each(alone)}   as Lambdas send them, which share no calls`]
+      : []),
     `  AWS calls          ${each(all)}   ${door === "SMTP" ? "(target 3 at load)" : ""}`,
     ...calls.map(([name, count]) => `    ${name.padEnd(30)} ${each(count, 3)}`),
-    `  Lambda invocations ${each(invocations)}   of ${(lambdaMs / Math.max(1, invocations)).toFixed(1)} ms on this machine`,
+    `  Lambda invocations ${each(invocations)}   of ${lambdaMs.toFixed(1)} ms on this machine`,
     `  US$ per million    ${total.toFixed(2)}   at list prices of ${prices.date}, ${prices.region}`,
     ...Object.entries(dollars).map(([name, part]) => `    ${name.padEnd(30)} ${part.toFixed(2)}`),
   ];
 }
 
+/** Requests to SQS if each signal is sent by itself. */
+function requestsAlone({ sqsRequests, sqsGrouped, signals }: Tally): number {
+  return sqsRequests - sqsGrouped + signals;
+}
+
 function dollarsPerMillion(cost: Cost, prices: Prices): Record<string, number> {
-  const { tally, messages, invocations, lambdaMs, httpRequests } = cost;
+  const { door, tally, messages, invocations, lambdaMs, httpRequests } = cost;
+  const [requests, grouped] =
+    door === "HTTP" ? [requestsAlone(tally), tally.signals] : [tally.sqsRequests, tally.sqsGrouped];
   const price = (name: string): number => {
     const value = prices[name];
     if (value === undefined) throw new Error(`no price ${name}`);
     return value;
   };
   const perMillion = (count: number, name: string): number => (count / messages) * price(name);
-  const gbSeconds = (lambdaMs / 1_000) * price("lambdaGb");
+  const gbSeconds = ((invocations * lambdaMs) / 1_000) * price("lambdaGb");
   return {
     DynamoDB:
       perMillion(tally.writeUnits, "dynamoDbWriteUnitsPerMillion") +
       perMillion(tally.readUnits, "dynamoDbReadUnitsPerMillion"),
     S3: perMillion(tally.s3Puts, "s3PutsPerMillion") + perMillion(tally.s3Gets, "s3GetsPerMillion"),
     SQS:
-      perMillion(tally.sqsRequests, "sqsRequestsPerMillion") +
-      perMillion(tally.sqsGrouped, "sqsGroupedRequestsPerMillionMore"),
+      perMillion(requests, "sqsRequestsPerMillion") + perMillion(grouped, "sqsGroupedRequestsPerMillionMore"),
     Lambda:
       perMillion(invocations, "lambdaInvocationsPerMillion") +
       (gbSeconds / messages) * 1_000_000 * price("lambdaGbSecond"),
@@ -134,7 +156,7 @@ function dollarsPerMillion(cost: Cost, prices: Prices): Record<string, number> {
 interface WholeSystem extends AsyncDisposable {
   readonly invoked: { count: number; ms: number };
   /** Resolves when all are delivered. */
-  send(door: "HTTP" | "SMTP", messages: number): Promise<void>;
+  send(door: "HTTP" | "SMTP", messages: number, atOnce?: number): Promise<void>;
 }
 
 async function startWhole(
@@ -175,16 +197,23 @@ async function startWhole(
   );
   const mail = sampleMail(bytes);
   const submit = {
-    SMTP: (messages: number) =>
-      sendBySmtp({ port: smtpPort, messages, bytes, sessions, reuse: true, recipient: RECIPIENT }),
-    HTTP: (messages: number) =>
-      sendByHttp(`http://127.0.0.1:${httpPort}`, ready.apiKey, { mail, messages, sessions }),
+    SMTP: (messages: number, atOnce: number) =>
+      sendBySmtp({
+        port: smtpPort,
+        messages,
+        bytes,
+        sessions: atOnce,
+        reuse: true,
+        recipient: RECIPIENT,
+      }),
+    HTTP: (messages: number, atOnce: number) =>
+      sendByHttp(`http://127.0.0.1:${httpPort}`, ready.apiKey, { mail, messages, atOnce }),
   };
   return {
     invoked,
-    async send(kind, messages) {
+    async send(kind, messages, atOnce = sessions) {
       await ask(sink, "reset");
-      await submit[kind](messages);
+      await submit[kind](messages, atOnce);
       await delivered(sink, messages);
     },
     async [Symbol.asyncDispose]() {
@@ -243,7 +272,7 @@ async function sendBySmtp(job: SourceJob): Promise<void> {
 async function sendByHttp(
   url: string,
   key: string,
-  { mail, messages, sessions }: { mail: Buffer; messages: number; sessions: number },
+  { mail, messages, atOnce }: { mail: Buffer; messages: number; atOnce: number },
 ): Promise<void> {
   let left = messages;
   const query = new URLSearchParams({ from: "bench@sender.example", to: RECIPIENT });
@@ -259,7 +288,7 @@ async function sendByHttp(
       if (!response.ok) throw new Error(`${response.status} ${text}`);
     }
   };
-  await Promise.all(Array.from({ length: sessions }, client));
+  await Promise.all(Array.from({ length: atOnce }, client));
 }
 
 async function delivered(sink: ChildProcess, messages: number): Promise<void> {

@@ -25,7 +25,7 @@ npm run bench -- cost [options]
   --size 10          size of the mails in KiB
   --messages 1000    mails by each front door
   --processes 2      sender processes
-  --sessions 20      connections or requests at once that hand in mail
+  --sessions 100     connections or requests at once that hand in mail: calls to AWS are shared under load
 `;
 
 async function main(): Promise<number> {
@@ -47,7 +47,7 @@ async function benchCost(): Promise<number> {
       size: { type: "string", default: "10" },
       messages: { type: "string", default: "1000" },
       processes: { type: "string", default: "2" },
-      sessions: { type: "string", default: "20" },
+      sessions: { type: "string", default: "100" },
     },
   });
   const missing = noCost();

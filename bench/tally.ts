@@ -13,8 +13,10 @@ export interface Tally {
   readonly s3Gets: number;
   /** Chunks of 64 KiB, at least one for each request. */
   readonly sqsRequests: number;
-  /** Of these, those that name message groups. */
+  /** Of these, those that name message groups: they send signals. */
   readonly sqsGrouped: number;
+  /** Signals in them. */
+  readonly signals: number;
 }
 
 export interface Counter {
@@ -28,7 +30,15 @@ const LAMBDAS_OWN = new Set(["DescribeTable", "DescribeStream", "GetShardIterato
 const READS = new Set(["GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"]);
 
 export function counter(): Counter {
-  const none = { writeUnits: 0, readUnits: 0, s3Puts: 0, s3Gets: 0, sqsRequests: 0, sqsGrouped: 0 };
+  const none = {
+    writeUnits: 0,
+    readUnits: 0,
+    s3Puts: 0,
+    s3Gets: 0,
+    sqsRequests: 0,
+    sqsGrouped: 0,
+    signals: 0,
+  };
   let sums = { ...none };
   let calls = new Map<string, number>();
 
@@ -36,7 +46,9 @@ export function counter(): Counter {
     const payload = operation === "ReceiveMessage" ? answer.body : body;
     const chunks = Math.max(1, Math.ceil(payload.length / SQS_CHUNK_BYTES));
     sums.sqsRequests += chunks;
-    if (body.includes('"MessageGroupId"')) sums.sqsGrouped += chunks;
+    const signals = body.toString("utf8").split('"MessageGroupId"').length - 1;
+    if (signals > 0) sums.sqsGrouped += chunks;
+    sums.signals += signals;
   }
 
   return {

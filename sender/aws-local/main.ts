@@ -36,6 +36,8 @@ async function run(): Promise<number> {
   process.env["ZONEFLEET_BACKEND"] = "aws";
   await using servers = new AsyncDisposableStack();
   servers.use(await localServers());
+  for (const [name, url] of Object.entries(process.env))
+    if (name.startsWith("AWS_ENDPOINT_URL") && url) say(`${name}=${url}`);
   await using door = await frontDoor();
   if (door.ready.type !== "ready") {
     say(`zonefleet: ${door.ready.type === "failed" ? door.ready.message : "the front door did not start"}`);
