@@ -38,7 +38,10 @@ export interface LambdaApi extends AsyncDisposable {
 }
 
 /** A file that uses it calls `stopLocalAwsAtEnd`. It sets the environment of this process, as a Lambda's is set. */
-export async function startLambdaApi(config: Config): Promise<LambdaApi> {
+export async function startLambdaApi(
+  config: Config,
+  { stream = false }: { stream?: boolean } = {},
+): Promise<LambdaApi> {
   const aws = await sharedLocalAws();
   const names = aws.newNames();
   await bootstrapAws({
@@ -46,7 +49,7 @@ export async function startLambdaApi(config: Config): Promise<LambdaApi> {
     names,
     zones: config.zones.keys(),
     visibilityMs: DEFAULT_VISIBILITY_MS,
-    stream: false,
+    stream,
   });
   const env = {
     ...aws.env,

@@ -38,4 +38,12 @@ describe("the configuration beside a bundle", () => {
       .filter((host) => host !== undefined);
     assert.deepEqual(hosts, ["relay.example"]);
   });
+
+  test("names receivers of events, and what signs for them, only to the Lambdas that tell them", () => {
+    const config = parse({
+      webhooks: [{ url: "https://app.example/?key=secret-of-url", secret: "secret-of-webhook" }],
+    });
+    assert.doesNotMatch(printConfig(config), /secret-of/);
+    assert.deepEqual(readConfig(printConfig(config, config.receivers)).receivers, config.receivers);
+  });
 });
