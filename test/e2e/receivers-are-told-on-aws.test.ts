@@ -28,7 +28,8 @@ import type { LambdaApi } from "../support/lambda-api.ts";
 import { startLambdaApi } from "../support/lambda-api.ts";
 import { noLocalAws } from "../support/local-aws.ts";
 
-const PATIENCE_MS = 15 * SECOND;
+/** One request to the silent receiver may hold up the stream before it is known to be silent. */
+const PATIENCE_MS = 30 * SECOND;
 const ignore = (): void => undefined;
 const observer = {
   accepted: ignore,
