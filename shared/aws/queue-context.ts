@@ -17,6 +17,8 @@ import type { TableDeps } from "./items.ts";
 import type { ItemKey } from "./keys.ts";
 import { keyOf, messageOfItem, rowOfItem, StoredItemError } from "./row-item.ts";
 import type { Item } from "./row-item.ts";
+import { isAside } from "./queue-aside.ts";
+import type { SetAside } from "./queue-aside.ts";
 import type { ZoneQueues } from "./signals.ts";
 import type { Ticket } from "./stock.ts";
 
@@ -31,7 +33,7 @@ export type QueueTrouble =
   | { readonly kind: "foreign-signal"; readonly zone: ZoneName; readonly body: string }
   | { readonly kind: "body-not-deleted"; readonly error: unknown }
   | { readonly kind: "poll-failed"; readonly zone: ZoneName; readonly error: unknown }
-  /** An item is left aside: it stays in the table as it is, and all goes on as if it were not there. */
+  /** An item was set aside (queue-aside.ts), and all goes on as if it were not there. */
   | { readonly kind: "unreadable"; readonly error: unknown };
 
 /** What the queue has to do with bodies: which one a message was accepted with, and when it is wanted no more. */
@@ -51,6 +53,7 @@ export interface QueueContext extends TableDeps {
   readonly tickets: Pick<Map<string, Ticket>, "get" | "set" | "delete">;
   /** What callers of the queue do not wait for. */
   readonly beside: Beside;
+  readonly setAside: SetAside;
   readonly onTrouble: (trouble: QueueTrouble) => void;
 }
 
@@ -149,24 +152,36 @@ export function leaseBook(): LeaseBook {
   };
 }
 
-/** Null: there is no row, or it cannot be read, which is told. */
-export function rowOf({ onTrouble }: Pick<QueueContext, "onTrouble">, item: Item | null): QueueRow | null {
-  return item && readable(onTrouble, () => rowOfItem(item));
+/** Null: there is no row, or it cannot be read and is set aside. */
+export function rowOf(context: Pick<QueueContext, "setAside">, item: Item | null): QueueRow | null {
+  return item && readable(context, item, rowOfItem);
 }
 
-/** Null: there is no message, or it cannot be read, which is told. */
-export function messageOf({ onTrouble }: Pick<QueueContext, "onTrouble">, item: Item | null): Message | null {
-  return item && readable(onTrouble, () => messageOfItem(item));
+/** Null: there is no message, or it cannot be read and is set aside. */
+export function messageOf(context: Pick<QueueContext, "setAside">, item: Item | null): Message | null {
+  return item && readable(context, item, messageOfItem);
 }
 
-function readable<T>(onTrouble: QueueContext["onTrouble"], read: () => T | null): T | null {
+function readable<T>(
+  { setAside }: Pick<QueueContext, "setAside">,
+  item: Item,
+  read: (item: Item) => T | null,
+): T | null {
+  if (isAside(item)) return null;
   try {
-    return read();
+    return read(item);
   } catch (error) {
     if (!(error instanceof StoredItemError)) throw error;
-    onTrouble({ kind: "unreadable", error });
+    setAside(item, error);
     return null;
   }
+}
+
+/** The row of a message that is there and cannot be read: it cannot be sent, and goes aside with it. */
+export function setAsideWithMessage({ setAside }: Pick<QueueContext, "setAside">, item: Item): void {
+  if (isAside(item)) return;
+  const { PK, SK } = keyOf(item);
+  setAside(item, new StoredItemError(`cannot read the message of row ${PK} ${SK}`));
 }
 
 /** When a lease is over as this process sees it; null: the row is not leased. */

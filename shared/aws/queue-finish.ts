@@ -22,6 +22,7 @@ import {
   messageKey,
   purgePartition,
   purgeSort,
+  rowIdOfKey,
   rowIdOfZoneSort,
   shardOf,
   zonePartition,
@@ -30,6 +31,7 @@ import {
 import { messageOf, rowOf } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
 import { sortsBetween } from "./queue-look.ts";
+import { keyOf } from "./row-item.ts";
 
 /** The sweep is given this long to delete a body before TTL takes away what leads to it. */
 const SWEEP_GRACE_MS = 7 * DAY;
@@ -88,7 +90,11 @@ async function isBodySpent(context: QueueContext, ended: EndedRows): Promise<boo
   if (ended.recipientCount === 1) return true;
   if (ended.recipientCount > FEW_RECIPIENTS && (await hasOpenRows(context, ended))) return false;
   const stored = await readMessage(context, ended.messageId);
-  return stored !== null && stored.rows.every(({ state }) => isFinal(state) && needsNoBody(state));
+  return (
+    stored !== null &&
+    !stored.isDamaged &&
+    stored.rows.every(({ state }) => isFinal(state) && needsNoBody(state))
+  );
 }
 
 /** By the index, which is cheap, may be late, and does not know the message's rows in other zones. */
@@ -113,18 +119,22 @@ export interface StoredMessage {
   readonly message: Message;
   /** In the order of the envelope. */
   readonly rows: QueueRow[];
+  /** True: rows are missing here that cannot be read, and perhaps need the body. */
+  readonly isDamaged: boolean;
 }
 
 /** A message with its rows, over or not. Null: there is none. */
 export async function readMessage(context: QueueContext, id: MessageId): Promise<StoredMessage | null> {
   let message: Message | null = null;
   const rows: QueueRow[] = [];
+  let isDamaged = false;
   for await (const item of itemsOf(context, messageKey(id).PK)) {
     message ??= messageOf(context, item);
     const row = rowOf(context, item);
     if (row) rows.push(row);
+    else isDamaged ||= rowIdOfKey(keyOf(item)) !== null;
   }
-  return message && { message, rows: rows.toSorted((a, b) => a.seq - b.seq) };
+  return message && { message, isDamaged, rows: rows.toSorted((a, b) => a.seq - b.seq) };
 }
 
 /** When the history of a message is over; null: a row is open. */

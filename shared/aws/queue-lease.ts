@@ -10,7 +10,14 @@ import { later, SECOND } from "../domain/units.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { Taken, TakeRequest } from "../ports/queue-store.ts";
 import { messageKey, rowKey } from "./keys.ts";
-import { CLOCK_SKEW_MS, isTakeable, leaseEnd, messageOf, rowOf } from "./queue-context.ts";
+import {
+  CLOCK_SKEW_MS,
+  isTakeable,
+  leaseEnd,
+  messageOf,
+  rowOf,
+  setAsideWithMessage,
+} from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
 import { asSeen, bodyRefOfItem, inZoneIndex } from "./row-item.ts";
 import { MAX_DELAY_MS } from "./signals.ts";
@@ -92,6 +99,9 @@ async function readParcel(
   const message = messageOf(context, messageItem ?? null);
   const bodyRef = messageItem && bodyRefOfItem(messageItem);
   if (message && bodyRef !== null) context.bodies.learn(messageId, bodyRef); // spares reading the message for its body
+  if (messageItem && !message && messageItem["g"] !== true) {
+    for (const item of items) if (item) setAsideWithMessage(context, item);
+  }
   const rows = items.map((item) => rowOf(context, item)).filter((row) => row !== null);
   return { message, rows };
 }

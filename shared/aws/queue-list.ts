@@ -15,12 +15,13 @@ import { isFinal } from "../domain/queue-row.ts";
 import type { OpenState, QueueRow } from "../domain/queue-row.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { RowPage, RowQuery, ZoneCounts } from "../ports/queue-store.ts";
-import { marshal } from "./items.ts";
+import { marshal, unmarshal } from "./items.ts";
 import type { Attributes } from "./items.ts";
 import { BY_ZONE, keyOfRow, rowIdOfZoneSort, SHARDS, zonePartition, zoneSort } from "./keys.ts";
 import type { IndexedState } from "./keys.ts";
 import { rowOf } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
+import { leadsTo } from "./queue-look.ts";
 import { textOf } from "./row-item.ts";
 
 export const MAX_PAGE = 1_000;
@@ -114,8 +115,10 @@ async function* runOf(
       }),
     );
     for (const item of page.Items ?? []) {
-      const id = rowIdOfZoneSort(textOf(item[BY_ZONE.sort]));
-      if (id !== cursor) yield id; // BETWEEN includes its ends
+      const sort = textOf(item[BY_ZONE.sort]);
+      const id = rowIdOfZoneSort(sort);
+      // BETWEEN includes its ends. What leads nowhere is set aside by who looks for work.
+      if (id !== cursor && leadsTo(sort, unmarshal(item))) yield id;
     }
     start = page.LastEvaluatedKey;
   } while (start);

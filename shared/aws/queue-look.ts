@@ -12,12 +12,15 @@ import type { QueueRow } from "../domain/queue-row.ts";
 import { later, SECOND } from "../domain/units.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
+import { unmarshal } from "./items.ts";
 import {
   BY_TIME,
   BY_ZONE,
   duePartition,
+  isMessageKey,
   keyOfRow,
   readDueSort,
+  rowIdOfKey,
   rowIdOfZoneSort,
   SHARDS,
   timeDigits,
@@ -27,7 +30,8 @@ import {
 import type { IndexShape } from "./keys.ts";
 import { isTakeable, leaseEnd, rowOf } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
-import { textOf } from "./row-item.ts";
+import { keyOf, StoredItemError, textOf } from "./row-item.ts";
+import type { Item } from "./row-item.ts";
 import { signalsOf } from "./signals.ts";
 import type { Parcel } from "./stock.ts";
 
@@ -102,9 +106,12 @@ function parcelsOf(rows: readonly QueueRow[], keepUntil: EpochMs): Parcel[] {
   );
 }
 
-/** Sort keys of an index, behind one and before another, the first ones. Half a read unit for each 4 KiB of keys. */
+/**
+ * Sort keys of an index, behind one and before another, the first ones. Half a read unit for each 4 KiB of keys. One that does not
+ * lead to the item it is of is left out, and its item set aside.
+ */
 export async function sortsBetween(
-  { dynamo, table }: Pick<QueueContext, "dynamo" | "table">,
+  { dynamo, table, setAside }: Pick<QueueContext, "dynamo" | "table" | "setAside">,
   index: IndexShape,
   range: { partition: string; behind: string; to: string; limit: number },
 ): Promise<string[]> {
@@ -122,5 +129,19 @@ export async function sortsBetween(
       Limit: range.limit,
     }),
   );
-  return Items.map((item) => textOf(item[index.sort]));
+  return Items.flatMap((keys) => {
+    const item = unmarshal(keys);
+    const sort = textOf(keys[index.sort]);
+    if (leadsTo(sort, item)) return [sort];
+    setAside(item, new StoredItemError(`${index.name} has ${sort} of another item`));
+    return [];
+  });
+}
+
+/** True: it ends with the id of the row, or of the message, that the item is. */
+export function leadsTo(sort: string, item: Item): boolean {
+  const id = rowIdOfKey(keyOf(item));
+  if (id === null) return false;
+  const named = sort.slice(sort.lastIndexOf("#") + 1);
+  return named === id || (isMessageKey(keyOf(item)) && id.startsWith(`${named}.`));
 }

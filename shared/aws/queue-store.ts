@@ -22,6 +22,7 @@ import { beside } from "./beside.ts";
 import type { BodyRef } from "./body-store.ts";
 import { messageKey } from "./keys.ts";
 import { acceptMessage } from "./queue-accept.ts";
+import { itemsSetAside } from "./queue-aside.ts";
 import { inTurns, itemReader, leaseBook, messageOf, ticketBook } from "./queue-context.ts";
 import type { QueueBodies, QueueContext, QueueTrouble } from "./queue-context.ts";
 import { historyEnd, readMessage } from "./queue-finish.ts";
@@ -90,8 +91,10 @@ export function dynamoQueueStore(deps: DynamoQueueStoreDeps): DynamoQueueStore {
 
     async get(id) {
       const stored = await readMessage(context, id);
-      const end = stored && historyEnd(stored.rows, context.historyMs);
-      return end === null || end > context.clock.now() ? stored : null;
+      if (!stored) return null;
+      const { message, rows } = stored;
+      const end = historyEnd(rows, context.historyMs);
+      return end === null || end > context.clock.now() ? { message, rows } : null;
     },
   };
 }
@@ -100,6 +103,8 @@ function contextOf(deps: DynamoQueueStoreDeps): QueueContext {
   const { dynamo, sqs, table, queuePrefix, zones, clock, onTrouble } = deps;
   const { random = Math.random, lingerMs = 0 } = deps;
   const tableDeps = { dynamo, table, clock, random };
+  const write = itemWriter(tableDeps, deps.takesStatements ?? statementCheck(tableDeps));
+  const work = beside({ livesOn: lingerMs > 0 });
   return {
     ...tableDeps,
     zones,
@@ -112,11 +117,17 @@ function contextOf(deps: DynamoQueueStoreDeps): QueueContext {
     }),
     bodies: deps.bodies,
     historyMs: deps.historyMs,
-    write: itemWriter(tableDeps, deps.takesStatements ?? statementCheck(tableDeps)),
+    write,
     read: itemReader(tableDeps),
     leases: leaseBook(),
     tickets: ticketBook(),
-    beside: beside({ livesOn: lingerMs > 0 }),
+    beside: work,
+    setAside: itemsSetAside({
+      write,
+      beside: work,
+      clock,
+      onSetAside: (error) => onTrouble({ kind: "unreadable", error }),
+    }),
     onTrouble,
   };
 }

@@ -31,7 +31,7 @@ import {
   zoneSort,
 } from "./keys.ts";
 import { sendSignals } from "./queue-accept.ts";
-import { leaseEnd, rowOf } from "./queue-context.ts";
+import { leaseEnd, messageOf, rowOf, setAsideWithMessage } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
 import { historyEnd, readMessage } from "./queue-finish.ts";
 import { sortsBetween } from "./queue-look.ts";
@@ -166,8 +166,12 @@ async function readRows(
   const others = new Set(found.filter(({ row }) => row.seq > 1).map(({ row }) => row.messageId));
   const messages = await Promise.all([...others].map((id) => context.read(messageKey(id))));
   const missing = new Set([...others].filter((_, i) => !messages[i] || messages[i]["g"] === true));
+  const unread = new Set([...others].filter((_, i) => !messageOf(context, messages[i] ?? null)));
+  for (const { row, item } of found) {
+    if (unread.has(row.messageId) && !missing.has(row.messageId)) setAsideWithMessage(context, item);
+  }
   return {
-    accepted: found.filter(({ row }) => !missing.has(row.messageId)),
+    accepted: found.filter(({ row }) => !unread.has(row.messageId)),
     orphans: found.map(({ row }) => row).filter(({ messageId }) => missing.has(messageId)),
   };
 }
@@ -214,9 +218,22 @@ async function purgeMessage(context: QueueContext, sort: string, now: EpochMs): 
     await context.write({ kind: "update", key: messageKey(id), set: { d }, when: { d: sort } });
     return 0;
   }
+  if (stored.isDamaged) return keepForOperator(context, id, sort);
   if (!(await deleteBody(context, id))) return 0; // the next sweep tries again
   const answer = await context.write({ kind: "delete", key: messageKey(id), when: { d: sort } });
   return answer.kind === "written" ? stored.rows.length : 0; // TTL takes the other rows: nothing leads to them any more
+}
+
+/** Rows of it lie aside: what was lost can be made good by hand, while the message and its body are there. */
+async function keepForOperator(context: QueueContext, id: MessageId, sort: string): Promise<number> {
+  await context.write({
+    kind: "update",
+    key: messageKey(id),
+    set: {},
+    remove: ["w", "d"],
+    when: { d: sort },
+  });
+  return 0;
 }
 
 async function deleteBody(context: QueueContext, id: MessageId): Promise<boolean> {

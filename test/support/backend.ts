@@ -71,7 +71,7 @@ export async function* chunks(...parts: (string | Buffer)[]): AsyncIterable<Buff
 }
 
 /** The stored body; null: there is none. */
-export async function bodyOf(backend: Backend, id: MessageId): Promise<Buffer | null> {
+export async function bodyOf(backend: Pick<Backend, "bodies">, id: MessageId): Promise<Buffer | null> {
   const stored = await backend.bodies.get(id);
   if (!stored) return null;
   return Buffer.concat(await Array.fromAsync(stored));
