@@ -23,7 +23,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The front door on one machine calls the very handlers of the Lambdas; that of start:aws-local their bundles. */
-const MAY_CALL_HANDLERS = ["sender/api-server.ts", "sender/front-doors.ts", "sender/aws-local/lambdas.ts"];
+const MAY_CALL_HANDLERS = [
+  "sender/api-server.ts",
+  "sender/front-doors.ts",
+  "sender/aws-local/lambdas.ts",
+  "sender/aws-local/front-door-main.ts",
+];
 
 /** Adapters are chosen in `wire.ts` files, and the embedded ones are put together here. */
 const MAY_CHOOSE_ADAPTERS = ["shared/embedded/open.ts"];
