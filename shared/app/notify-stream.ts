@@ -4,7 +4,7 @@
  *
  * 1. In order for each receiver and message: while a backlog is open, new events go behind what is in it.
  * 2. One that is dead or slow delays the stream once, for `SLOW_MS` and a request, and then nobody: its events go to its backlog.
- * 3. An event is lost with no crash: the stream gives again what was neither told nor kept, the backlog what was not removed.
+ * 3. No crash loses an event: the stream gives again what was neither told nor kept, the backlog what was not removed.
  * 4. After a failure, what is older than `GIVE_UP_MS` is given up and said aloud.
  */
 
@@ -111,13 +111,15 @@ export async function notifyAgain(
   const claim = await backlog.claim(consumer, until);
   if (!claim) return;
   const lastStart = later(until, -RESERVED_MS);
+  let { failures } = claim;
   for (let read = 0; read < MAX_READS && clock.now() < lastStart; read++) {
     const kept = await readable(receiver, claim, deps);
     if (kept.length === 0) return backlog.close(claim);
-    const detail = await tellKept(receiver, { claim, kept, lastStart }, deps);
+    const { told, detail } = await tellKept(receiver, { claim, kept, lastStart }, deps);
+    if (told > 0) failures = 0;
     if (detail === null) continue;
     await giveUpOld(receiver, { claim, until }, deps);
-    return backlog.pause(claim, failed(receiver, { failures: claim.failures + 1, detail }, deps));
+    return backlog.pause(claim, failed(receiver, { failures: failures + 1, detail }, deps));
   }
   await backlog.pause(claim, { failures: 0, retryAt: clock.now() });
 }
@@ -152,21 +154,23 @@ interface Telling {
   readonly lastStart: EpochMs;
 }
 
-/** Null: the receiver did not fail. What was told is removed before the next is. */
+/** `detail` null: the receiver did not fail. What was told is removed before the next is. */
 async function tellKept(
   receiver: EventReceiver,
   { claim, kept, lastStart }: Telling,
   deps: StreamNotifierDeps,
-): Promise<string | null> {
+): Promise<{ told: number; detail: string | null }> {
+  let told = 0;
   for (const parts of requestsOf(receiver, kept)) {
-    if (deps.clock.now() >= lastStart) return null;
+    if (deps.clock.now() >= lastStart) break;
     const events = parts.flatMap((part) => part.events);
     const detail = await tellReceiver(receiver, events, deps);
-    if (detail !== null) return detail;
+    if (detail !== null) return { told, detail };
     await removeParts(deps, claim, parts);
     deps.onTold(receiver, events.length);
+    told += events.length;
   }
-  return null;
+  return { told, detail: null };
 }
 
 /** Parts that go into one request. */

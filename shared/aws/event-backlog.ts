@@ -95,7 +95,6 @@ export function dynamoEventBacklog(deps: TableDeps): EventBacklog {
       const PK = partitionOf(consumer);
       await writeBatches(
         deps,
-
         partsOf(events, perPart).map(({ place, json }, i) => ({
           PutRequest: { Item: marshal({ PK, SK: partSort(place, i), events: json, ...expiry() }) },
         })),

@@ -169,6 +169,25 @@ describe("a receiver that is told from the stream", { skip: noLocalAws() }, () =
     );
   });
 
+  test("that took something is tried as soon as after a first failure", async () => {
+    await using receiver = await startReceiver();
+    const form = receiverAt(receiver.url, { format: "form" });
+    const it = await installation([form]);
+    receiver.answer = () => 503;
+    await it.brings("a1 b1 c1");
+    for (let time = 0; time < 10; time++) {
+      await it.clock.advance(MAX_RETRY_MS);
+      await it.again();
+    }
+    receiver.answer = ({ body }) => (new URLSearchParams(body).get("id") === "c" ? 503 : 200);
+    await it.clock.advance(MAX_RETRY_MS);
+    await it.again();
+    receiver.answer = () => 200;
+    await it.clock.advance(2 * SECOND);
+    await it.again();
+    assert.equal(await it.isOpen(form), false);
+  });
+
   test("that is dead for good keeps nobody waiting, is asked seldom, and is given up after a day, aloud", async () => {
     await using good = await startReceiver();
     await using dead = await startReceiver();
