@@ -96,7 +96,7 @@ describe("two senders on AWS", { skip: noLocalAws(), timeout: TIMEOUT_MS, concur
       const before = await submitMails(relays, { count: MAILS / 3, prefix: "before" });
       const sent: { mails: typeof before.mails }[] = [before];
       await during(proxy, rule, FAULT_MS, async () => {
-        sent.push(await submitMails(relays, { count: MAILS, prefix: "during" }));
+        sent.push(await submitMails(relays, { count: MAILS, prefix: "during", patienceMs: PATIENCE_MS }));
       });
       const mails = sent.flatMap((one) => one.mails);
       assert.equal(mails.length, MAILS / 3 + MAILS);

@@ -26,12 +26,17 @@ const SUBMIT_PATIENCE_MS = 60 * SECOND;
 /** Submit mails to relays in turn, `atOnce` at a time. What a relay refuses is submitted anew, as a client would. */
 export async function submitMails(
   relays: readonly Relay[],
-  { count, atOnce = 10, prefix = "r" }: { count: number; atOnce?: number; prefix?: string },
+  {
+    count,
+    atOnce = 10,
+    prefix = "r",
+    patienceMs = SUBMIT_PATIENCE_MS,
+  }: { count: number; atOnce?: number; prefix?: string; patienceMs?: number },
 ): Promise<{ mails: SentMail[]; refused: number }> {
   const mails: SentMail[] = [];
   let refused = 0;
   let next = 0;
-  const deadline = Date.now() + SUBMIT_PATIENCE_MS;
+  const deadline = Date.now() + patienceMs;
   const client = async (): Promise<void> => {
     while (next < count) {
       const number = next++;
