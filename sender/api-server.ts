@@ -9,7 +9,8 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import { Server as NetServer } from "node:net";
+import type { Socket } from "node:net";
 import { pipeline } from "node:stream/promises";
 
 import type { Context } from "aws-lambda";
@@ -23,6 +24,8 @@ import { DomainError } from "#shared/domain/errors.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import { KIB, MIB, MINUTE, SECOND } from "#shared/domain/units.ts";
 
+import { listenOn } from "./listening-socket.ts";
+import type { ListeningSocket } from "./listening-socket.ts";
 import type { ApiHandlers } from "../lambdas/api.ts";
 import type { ApiEvent, ApiResult } from "../lambdas/http.ts";
 import { requestStream, responseStream, tooLarge } from "../lambdas/http.ts";
@@ -36,11 +39,16 @@ export interface ApiServerOptions {
   readonly clock: Clock;
   /** Several processes listen on one port, and the kernel shares connections among them. */
   readonly reusePort: boolean;
+  /** Listen on this one; left out: on one of its own. */
+  readonly socket?: ListeningSocket | undefined;
 }
 
 export interface ApiServer {
   readonly address: string;
   readonly port: number;
+  readonly server: Server;
+  /** Stop listening and let connections come to their own end: each after its next answer, or when it is idle for too long. */
+  retire(): Promise<void>;
   /** Stop listening and let requests in flight finish; what is left after `graceMs` is cut. */
   drain(graceMs: number): Promise<void>;
   /** Cut everything now. */
@@ -63,7 +71,7 @@ const LINGER_MS = 2 * SECOND;
 
 /** Rejects when it cannot listen there. */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
-  const { config, reusePort, clock } = options;
+  const { config, clock } = options;
   const server = createServer({
     headersTimeout: HEADERS_TIMEOUT_MS,
     requestTimeout: REQUEST_TIMEOUT_MS,
@@ -80,14 +88,21 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   server.on("request", serve);
   server.on("checkContinue", serve); // whoever asks first may send only once his key and his length are looked at
   server.on("clientError", answerBrokenRequest);
-  server.listen({ host: config.host, port: config.port, reusePort });
-  await once(server, "listening");
-  const { address, port } = server.address() as AddressInfo;
+  const { address, port } = await listenOn(server, config, options);
+  let stopped: Promise<void> | null = null;
+  const retire = (): Promise<void> => (stopped ??= stopListening(server));
+  const stop = (): Promise<void> => {
+    const closed = retire();
+    server.close(); // ends idle connections
+    return closed;
+  };
   return {
     address,
     port,
+    server,
+    retire,
     async drain(graceMs) {
-      const closed = stop(server);
+      const closed = stop();
       const done = new AbortController();
       await Promise.race([closed, clock.sleep(graceMs, done.signal)]);
       done.abort();
@@ -95,7 +110,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
       await closed;
     },
     async close() {
-      const closed = stop(server);
+      const closed = stop();
       server.closeAllConnections();
       await closed;
     },
@@ -103,11 +118,9 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
 }
 
 /** Resolves when the last connection has ended. */
-async function stop(server: Server): Promise<void> {
-  if (!server.listening) return;
+async function stopListening(server: Server): Promise<void> {
   const closed = once(server, "close");
-  server.close();
-  server.closeIdleConnections();
+  NetServer.prototype.close.call(server); // close of an HTTP server ends idle connections, whose next request may be on its way
   await closed;
 }
 

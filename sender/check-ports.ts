@@ -1,7 +1,7 @@
 /**
  * Are the configured ports free? Workers share them by SO_REUSEPORT, which lets any program of the same user that asks for the
  * same take part of the mail: so before they do, each port is taken once alone. A port 0 becomes the free one that was found,
- * so that all workers have the same.
+ * so that all workers have the same. On a reload only what is new is checked: the rest our own workers listen on.
  */
 
 import { once } from "node:events";
@@ -12,9 +12,13 @@ import type { Config } from "#shared/domain/config.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 
 /** The configuration with its ports; throws a `DomainError` that names the key of the first that cannot be had. */
-export async function checkPorts(config: Config): Promise<Config> {
+export async function checkPorts(config: Config, running: Config | null = null): Promise<Config> {
   const taken: Server[] = []; // kept until all are checked, so that two keys with one port show
-  const free = async (key: string, { host, port }: Endpoint): Promise<number> => {
+  const ours = running === null ? new Map<string, Endpoint>() : endpointsOf(running);
+  const free = async (key: string, { host, port: written }: Endpoint): Promise<number> => {
+    const before = ours.get(key);
+    const port = written === 0 && before?.host === host ? before.port : written;
+    if (isAmong(ours, { host, port })) return port;
     const server = await listenAlone(key, { host, port });
     taken.push(server);
     return (server.address() as AddressInfo).port;
@@ -34,6 +38,18 @@ export async function checkPorts(config: Config): Promise<Config> {
   } finally {
     await Promise.all(taken.map(closed));
   }
+}
+
+/** By key. */
+function endpointsOf({ smtpInterfaces, api, sandbox }: Config): Map<string, Endpoint> {
+  const all = new Map<string, Endpoint>(smtpInterfaces.map((one) => [`smtpInterfaces.${one.name}`, one]));
+  if (api.enabled) all.set("api", api);
+  if (sandbox.enabled) all.set("sandbox", sandbox);
+  return all;
+}
+
+function isAmong(endpoints: ReadonlyMap<string, Endpoint>, { host, port }: Endpoint): boolean {
+  return [...endpoints.values()].some((one) => one.host === host && one.port === port);
 }
 
 interface Endpoint {

@@ -12,6 +12,8 @@ import { checkApiExposure } from "#shared/app/api-access.ts";
 import { apiHandlers } from "../lambdas/api.ts";
 import { startApiServer } from "./api-server.ts";
 import { startFeeder } from "./feeder/server.ts";
+import { socketKey } from "./listening-socket.ts";
+import type { ListeningSockets } from "./listening-socket.ts";
 import type { FrontDoor } from "./worker.ts";
 
 export interface DoorDeps {
@@ -21,6 +23,8 @@ export interface DoorDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly reusePort: boolean;
+  /** From the worker whose place this one takes; left out: there was none. */
+  readonly sockets?: ListeningSockets;
 }
 
 export type OpenDoor = (submit: Submit) => Promise<FrontDoor>;
@@ -41,26 +45,39 @@ export function feederDoor(settings: SmtpInterface, deps: DoorDeps): OpenDoor {
       log,
       metrics: NO_METRICS,
       reusePort,
+      socket: deps.sockets?.get(socketKey(settings)),
     });
-    const { address, port } = feeder;
+    const { address, port, server } = feeder;
     return {
       kind: "smtp",
       name: settings.name,
       address,
       port,
+      socket: { key: socketKey(settings), server },
+      retire: () => feeder.retire(),
       drain: (graceMs) => feeder.drain(graceMs),
     };
   };
 }
 
-export function httpDoor({ config, backend, clock, log, metrics, reusePort }: DoorDeps): OpenDoor {
+export function httpDoor({ config, backend, clock, log, metrics, reusePort, sockets }: DoorDeps): OpenDoor {
   return async (submit) => {
     await checkApiExposure(config.api, backend.secrets);
     const scrape = async () => ({ contentType: METRICS_CONTENT_TYPE, text: await metrics.text() });
     const handlers = apiHandlers({ config, backend, submit, metrics: scrape, clock, log });
-    const server = await startApiServer({ config: config.api, handlers, log, clock, reusePort });
-    const { address, port } = server;
-    return { kind: "http", name: "api", address, port, drain: (graceMs) => server.drain(graceMs) };
+    const key = socketKey(config.api);
+    const socket = sockets?.get(key);
+    const api = await startApiServer({ config: config.api, handlers, log, clock, reusePort, socket });
+    const { address, port, server } = api;
+    return {
+      kind: "http",
+      name: "api",
+      address,
+      port,
+      socket: { key, server },
+      retire: () => api.retire(),
+      drain: (graceMs) => api.drain(graceMs),
+    };
   };
 }
 

@@ -7,6 +7,7 @@ import { hostname } from "node:os";
 import { join, relative } from "node:path";
 
 import type { Clock } from "#shared/domain/clock.ts";
+import type { Config } from "#shared/domain/config.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import type { Settings } from "#shared/runtime/config.ts";
 import { loadConfig } from "#shared/runtime/config.ts";
@@ -29,6 +30,8 @@ export interface StartOptions {
   readonly stop: AbortSignal;
   /** End at once. */
   readonly cut: AbortSignal;
+  /** `listener` is called at each wish to read the configuration again. */
+  readonly onReload: (listener: () => void) => void;
   /** Show a text to the person at the screen. */
   readonly say: (text: string) => void;
   /** Who serves the HTTP API in place of the workers; left out: they do. */
@@ -81,6 +84,12 @@ async function run(options: StartOptions): Promise<number> {
     sandbox = await sandboxOf(settings, { clock, log });
     const onReady = (listens: readonly Listening[]): void =>
       say(greeting(settings, { listens, frontDoor, cwd }));
+    const readAgain = async (current: Settings): Promise<Settings> => {
+      const next = withFrontDoor(await loadConfig({ env, cwd }), frontDoor);
+      const config = await checkPorts(next.config, current.config);
+      sameSandbox(config, current.config);
+      return { ...next, config };
+    };
     const end = await supervise({
       workerPath,
       settings,
@@ -90,6 +99,7 @@ async function run(options: StartOptions): Promise<number> {
       stop,
       cut,
       onReady,
+      reload: { onWish: options.onReload, read: readAgain, say },
     });
     if (end.kind === "gave-up") say(`zonefleet: ${end.message}`);
     return end.kind === "drained" ? 0 : 1;
@@ -109,6 +119,14 @@ async function sandboxOf(
   const { host, port } = sandbox;
   const receiver = await startSandbox({ host, port, folder: join(dataDir, SANDBOX_FOLDER), clock, log });
   return { [Symbol.asyncDispose]: () => receiver.close() };
+}
+
+/** It runs in this process, for as long as that does. */
+function sameSandbox({ sandbox: next }: Config, { sandbox: current }: Config): void {
+  const same = next.enabled === current.enabled && next.host === current.host && next.port === current.port;
+  if (same) return;
+  const message = "sandbox: cannot be changed while ZoneFleet runs; leave it as it was, or restart";
+  throw new DomainError("invalid-config", message, "sandbox");
 }
 
 /** Workers leave the API to who serves it. */

@@ -6,18 +6,23 @@
  * 2. What a dead worker had (leases, slots, claims) is taken back by a worker that lives, or by the first to come. While that goes on no
  *    worker is started, so that nothing is taken from one who is not dead. The first worker of all takes back what a former run left.
  * 3. A worker whose event loop hangs is as good as dead, and keeps its leases from others: when it does not answer it is killed.
- * 4. `stop` drains: workers finish what is in flight, and are killed when they have not ended in time. `cut` kills at once.
+ * 4. A reload puts a worker with new settings into each place, one after another. A worker goes when its successor listens, and
+ *    gives it the sockets that it listens on, so no connection meets a closed door. Settings that cannot be read, or on which the
+ *    first new worker cannot start, change nothing.
+ * 5. `stop` drains: workers finish what is in flight, and are killed when they have not ended in time. `cut` kills at once.
  */
 
 import type { Clock } from "#shared/domain/clock.ts";
+import { DomainError } from "#shared/domain/errors.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
 import { MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { Settings } from "#shared/runtime/config.ts";
 import type { Logger } from "#shared/runtime/log.ts";
+import type { ListeningSockets } from "./listening-socket.ts";
 import { metricsGatherer } from "./metrics-gatherer.ts";
 import { forkWorker } from "./worker-process.ts";
 import type { WorkerEnd, WorkerProcess } from "./worker-process.ts";
-import { GRACE_MS } from "./worker-protocol.ts";
+import { GRACE_MS, LEISURE_MS } from "./worker-protocol.ts";
 import type { FromWorker, Listening } from "./worker-protocol.ts";
 
 /** Who has not ended by then is killed. The whole of a drain stays under 30 s. */
@@ -36,6 +41,8 @@ const PING_EVERY_MS = 10 * SECOND;
 /** Unanswered twice in a row, which is a minute, it is killed. Once may be this process's fault: it was stopped itself. */
 const PONG_TIMEOUT_MS = 30 * SECOND;
 const MAX_UNANSWERED = 2;
+/** For a worker to give its sockets; without them its successor opens its own. */
+const HAND_OVER_TIMEOUT_MS = 5 * SECOND;
 
 export interface SupervisorOptions {
   /** The module a worker runs. */
@@ -48,6 +55,17 @@ export interface SupervisorOptions {
   readonly cut: AbortSignal;
   /** Called once, when all workers listen. */
   readonly onReady: (listens: readonly Listening[]) => void;
+  /** Left out: settings are for good. */
+  readonly reload?: ReloadSource;
+}
+
+export interface ReloadSource {
+  /** `listener` is called at each wish for a reload. */
+  readonly onWish: (listener: () => void) => void;
+  /** The settings to have in place of `current`; throws a `DomainError` when they are wrong. */
+  readonly read: (current: Settings) => Promise<Settings>;
+  /** Tell the person at the screen. */
+  readonly say: (text: string) => void;
 }
 
 export type SupervisorEnd =
@@ -69,6 +87,8 @@ export async function supervise(options: SupervisorOptions): Promise<SupervisorE
   const places = Array.from({ length: options.settings.processes }, (_, index) =>
     keepPlace(index, { ...options, fleet, over, giveUp }),
   );
+  const { reload } = options;
+  if (reload) reload.onWish(onceAtATime(() => reloadFleet(fleet, reload, options.log)));
   whenAborted(over, () => {
     fleet.drain();
     void clock.sleep(KILL_AFTER_MS, ended.signal).then(() => ended.signal.aborted || fleet.kill());
@@ -90,16 +110,24 @@ interface Place extends SupervisorOptions {
 async function keepPlace(index: number, { clock, log, fleet, over, giveUp }: Place): Promise<void> {
   let deathsInARow = 0;
   let everReady = false;
+  let child: WorkerProcess | null = null;
   while (!over.aborted) {
     const bornAt = clock.now();
-    const child = await fleet.begin(index);
+    child ??= await fleet.begin(index);
     if (child === null) return;
-    const end = await child.ended;
+    const end = await fleet.left(child);
     if (over.aborted) return;
+    if ("successor" in end) {
+      child = end.successor;
+      deathsInARow = 0;
+      everReady = true;
+      continue;
+    }
     everReady ||= end.wasReady;
     deathsInARow = clock.now() - bornAt >= STEADY_MS ? 1 : deathsInARow + 1;
     const fields = { worker: child.worker, index, workerPid: child.pid, deathsInARow, ...end };
     log.error({ component: "supervisor", ...fields }, "worker died");
+    child = null;
     const hopeless = end.message !== null && !everReady; // it said what has to be changed
     if (!end.wasReady && !fleet.anyReady() && (hopeless || deathsInARow >= MAX_START_FAILURES))
       return giveUp(end);
@@ -110,14 +138,23 @@ async function keepPlace(index: number, { clock, log, fleet, over, giveUp }: Pla
 interface Workers {
   /** Start a worker; null: it is over, and none was. */
   begin(index: number): Promise<WorkerProcess | null>;
+  /** Resolves when the worker has ended, or another has its place. */
+  left(child: WorkerProcess): Promise<WorkerEnd | { readonly successor: WorkerProcess }>;
+  settings(): Settings;
+  /** From now on workers have these settings, those that run too. False: they could not start, and nothing has changed. */
+  replaceAll(next: Settings): Promise<boolean>;
   anyReady(): boolean;
   drain(): void;
   kill(): void;
 }
 
 function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
-  const { clock, log, settings, hostname, workerPath } = options;
+  const { clock, log, hostname, workerPath } = options;
+  let { settings } = options;
   const living = new Map<WorkerId, WorkerProcess>();
+  /** Those that another has, or is to have, the place of. */
+  const retiring = new Set<WorkerProcess>();
+  const successors = new Map<WorkerProcess, PromiseWithResolvers<WorkerProcess>>();
   const ready = (): WorkerProcess[] => [...living.values()].filter((child) => child.listens !== null);
   const metrics = metricsGatherer(ready);
   const inTurn = oneAtATime();
@@ -141,7 +178,7 @@ function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
   }
 
   async function recoverNow(): Promise<void> {
-    const [child] = ready();
+    const child = ready().find((one) => !retiring.has(one));
     if (!child || !recoveryDue() || over.aborted) return;
     const task = recovery();
     const asked = child.next("recovered", RECOVERY_TIMEOUT_MS);
@@ -149,9 +186,17 @@ function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
     await recovered(child, task.dead, asked);
   }
 
-  async function assign(child: WorkerProcess, withRecovery: boolean): Promise<void> {
-    if (!(await child.next("hello", START_TIMEOUT_MS)) || over.aborted) return child.kill();
-    void child.next("ready", START_TIMEOUT_MS).then((came) => came || child.kill());
+  async function assign(
+    child: WorkerProcess,
+    { withRecovery, sockets }: { withRecovery: boolean; sockets: ListeningSockets },
+  ): Promise<void> {
+    const came = await child.next("hello", START_TIMEOUT_MS);
+    if (!came || over.aborted) {
+      for (const socket of sockets.values()) socket.close();
+      return child.kill();
+    }
+    for (const [key, socket] of sockets) child.give(key, socket);
+    void child.next("ready", START_TIMEOUT_MS).then((isReady) => isReady || child.kill());
     const task = withRecovery ? recovery() : null;
     const asked = task && child.next("recovered", RECOVERY_TIMEOUT_MS);
     const { worker, index } = child;
@@ -182,23 +227,69 @@ function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
 
   function onEnd(child: WorkerProcess): void {
     living.delete(child.worker);
+    retiring.delete(child);
+    successors.delete(child);
     metrics.bury(child.worker);
     if (child.started) dead.add(child.worker);
     void inTurn(recoverNow);
   }
 
+  function begin(index: number, sockets: ListeningSockets): Promise<WorkerProcess | null> {
+    return inTurn(async () => {
+      if (over.aborted) return null;
+      const { dataDir } = settings;
+      const child = forkWorker({ path: workerPath, dataDir, hostname, index, clock, onMessage });
+      living.set(child.worker, child);
+      successors.set(child, Promise.withResolvers());
+      void child.ended.then(() => onEnd(child));
+      if (recoveryDue() && ready().length === 0) await assign(child, { withRecovery: true, sockets });
+      else void assign(child, { withRecovery: false, sockets });
+      return child;
+    });
+  }
+
+  /** False: the new one could not start, and the old one goes on. */
+  async function replace(old: WorkerProcess): Promise<boolean> {
+    const sockets = await old.handOver(HAND_OVER_TIMEOUT_MS);
+    const child = await begin(old.index, sockets);
+    if (child === null) return true; // all is over
+    if (child.listens === null && !(await child.next("ready", START_TIMEOUT_MS))) {
+      child.kill();
+      return over.aborted;
+    }
+    if (!living.has(old.worker)) {
+      child.send({ type: "drain", graceMs: GRACE_MS }); // it died meanwhile, and its place was filled
+      return true;
+    }
+    retiring.add(old);
+    successors.get(old)?.resolve(child);
+    old.send({ type: "retire", leisureMs: LEISURE_MS, graceMs: GRACE_MS });
+    log.info({ component: "supervisor", worker: old.worker, successor: child.worker }, "worker retires");
+    return true;
+  }
+
   return {
-    begin: (index) =>
-      inTurn(async () => {
-        if (over.aborted) return null;
-        const { dataDir } = settings;
-        const child = forkWorker({ path: workerPath, dataDir, hostname, index, clock, onMessage });
-        living.set(child.worker, child);
-        void child.ended.then(() => onEnd(child));
-        if (recoveryDue() && ready().length === 0) await assign(child, true);
-        else void assign(child, false);
-        return child;
-      }),
+    begin: (index) => begin(index, new Map()),
+    left(child) {
+      const successor = successors.get(child)?.promise.then((found) => ({ successor: found }));
+      return successor ? Promise.race([child.ended, successor]) : child.ended;
+    },
+    settings: () => settings,
+    async replaceAll(next) {
+      const before = settings;
+      settings = next;
+      for (const old of retiring) old.send({ type: "drain", graceMs: GRACE_MS }); // so that they do not gather
+      let replaced = 0;
+      for (const old of ready().filter((one) => !retiring.has(one))) {
+        if (over.aborted) return true;
+        if (await replace(old)) replaced++;
+        else if (replaced === 0) {
+          settings = before;
+          return false;
+        }
+      }
+      return true;
+    },
     anyReady: () => ready().length > 0,
     drain() {
       for (const child of living.values()) {
@@ -209,6 +300,43 @@ function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
     kill() {
       for (const child of living.values()) child.kill();
     },
+  };
+}
+
+async function reloadFleet(
+  fleet: Workers,
+  { read, say }: Pick<ReloadSource, "read" | "say">,
+  log: Logger,
+): Promise<void> {
+  try {
+    const next = await read(fleet.settings());
+    if (!(await fleet.replaceAll(next)))
+      throw new DomainError("invalid-config", "workers cannot start on it: the lines above say why");
+    log.info({ component: "supervisor", digest: next.config.digest }, "configuration reloaded");
+    say("The configuration was read again; new workers are at work on it.");
+  } catch (error) {
+    log.error({ component: "supervisor", err: error }, "configuration not reloaded");
+    say(
+      `zonefleet: nothing has changed, as the configuration cannot be used: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}
+
+/** Runs `work` for each call, never twice at a time: calls that come meanwhile are one call after it. */
+function onceAtATime(work: () => Promise<void>): () => void {
+  let running = false;
+  let again = false;
+  const run = async (): Promise<void> => {
+    running = true;
+    do {
+      again = false;
+      await work();
+    } while (again);
+    running = false;
+  };
+  return () => {
+    again = true;
+    if (!running) void run();
   };
 }
 

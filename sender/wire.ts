@@ -29,6 +29,7 @@ import { cachedDns } from "./dns/cache.ts";
 import { lookUpHostsFile } from "./dns/hosts-file.ts";
 import { stubResolver } from "./dns/stub-resolver.ts";
 import { feederDoor, httpDoor } from "./front-doors.ts";
+import type { ListeningSockets } from "./listening-socket.ts";
 import { observer } from "./observe.ts";
 import { AWS_TERMS, EMBEDDED_TERMS } from "./store-terms.ts";
 import type { StoreTerms } from "./store-terms.ts";
@@ -60,6 +61,8 @@ export interface WireOptions {
   readonly metricTotals: () => Promise<string | null>;
   /** True: other processes listen on the same ports. */
   readonly reusePort: boolean;
+  /** From the worker whose place this one takes; left out: there was none. */
+  readonly sockets?: ListeningSockets;
 }
 
 export async function wireWorker({
@@ -68,6 +71,7 @@ export async function wireWorker({
   log,
   metricTotals,
   reusePort,
+  sockets,
 }: WireOptions): Promise<Wired> {
   const { config } = settings;
   const clock = systemClock;
@@ -92,7 +96,7 @@ export async function wireWorker({
   });
   const { hostname, name, dkim } = config;
   const keys = dkim.enabled ? dkim.keys.map(parseDkimKey) : [];
-  const doorDeps = { config, backend, clock, log, metrics, reusePort };
+  const doorDeps = { config, backend, clock, log, metrics, reusePort, ...(sockets && { sockets }) };
   const deps: WorkerDeps = {
     config,
     backend,

@@ -6,15 +6,20 @@
  * drains that one. A worker without supervisor drains, so that nothing goes on that nobody can stop.
  */
 
+import type { SendHandle } from "node:child_process";
 import { flushCompileCache } from "node:module";
+import type { Server } from "node:net";
 
 import type { Clock } from "#shared/domain/clock.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import type { MetricsSnapshot } from "#shared/runtime/metrics.ts";
 import { joinDataFolder } from "./data-folder.ts";
+import { socketOf } from "./listening-socket.ts";
+import type { ListeningSocket, ListeningSockets } from "./listening-socket.ts";
 import { repeat } from "./repeat.ts";
 import { GRACE_MS } from "./worker-protocol.ts";
 import type { Assignment, FromWorker, Listening, Recovery, ToWorker } from "./worker-protocol.ts";
+import type { Leisure } from "./worker.ts";
 
 /** How long a worker may take after its grace; then it is ended. */
 const END_MS = 4 * SECOND;
@@ -31,13 +36,17 @@ export interface LinkedWorker {
   /** What fails is told to `onError`: leases and slots lapse by themselves, only later. */
   recover(recovery: Recovery): Promise<void>;
   snapshot(): Promise<MetricsSnapshot>;
-  /** Finish what is in flight within `graceMs`, then let go of everything. */
-  drain(graceMs: number): Promise<void>;
+  /** What it listens on, by key. */
+  sockets(): ReadonlyMap<string, Server>;
+  /** Finish what is in flight within `graceMs`, then let go of everything. With `leisure` clients that are connected have so long before. */
+  drain(graceMs: number, leisure?: Leisure): Promise<void>;
   onError(what: string, error: unknown): void;
 }
 
 export interface WorkerStart {
   readonly assignment: Assignment;
+  /** From the worker whose place this one takes. */
+  readonly sockets: ListeningSockets;
   /** To be called when `assignment.recovery` is done, before the worker listens: other workers wait for it. */
   readonly recovered: () => void;
   /** The sum over all processes as text; null: not to be had in time. */
@@ -67,6 +76,7 @@ async function live(link: Link, worker: LinkedWorker, clock: Clock): Promise<voi
   const failed = (what: string) => (error: unknown) => worker.onError(what, error);
   link.serve({
     report: () => report().catch(failed("metrics")),
+    handOver: () => handOver(worker.sockets()),
     recover: (recovery) =>
       worker
         .recover(recovery)
@@ -76,20 +86,28 @@ async function live(link: Link, worker: LinkedWorker, clock: Clock): Promise<voi
   await link.send({ type: "ready", listens: worker.listens });
   flushCompileCache(); // Node does it at exit, which a worker that is killed never comes to
   const reporting = repeat(clock, METRICS_EVERY_MS, link.ended, report, failed("metrics"));
-  await worker.drain(await link.ending);
+  const { graceMs, leisure } = await link.ending;
+  await worker.drain(graceMs, leisure);
   await Promise.all([reporting, report()]);
 }
 
 /** What a worker that runs does when it is told to. */
 interface Services {
   report(): Promise<void>;
+  handOver(): Promise<void>;
   recover(recovery: Recovery): Promise<void>;
+}
+
+interface Ending {
+  readonly graceMs: number;
+  readonly leisure: Leisure | undefined;
 }
 
 interface Link {
   readonly assignment: Promise<Assignment>;
-  /** Resolves with the grace when the worker has to drain. */
-  readonly ending: Promise<number>;
+  readonly sockets: ListeningSockets;
+  /** Resolves when the worker has to end. */
+  readonly ending: Promise<Ending>;
   /** Aborts then too. */
   readonly ended: AbortSignal;
   /** Resolves when the message has left, or can no longer. */
@@ -104,13 +122,21 @@ function openLink(clock: Clock): Link {
   const assigned = Promise.withResolvers<Assignment>();
   const end = endOfWorker(clock);
   const requests = new Map<number, (text: string) => void>();
+  const sockets = new Map<string, ListeningSocket>();
   let lastRequest = 0;
   let services: Services | null = null;
 
-  process.on("message", (message: ToWorker) => {
+  process.on("message", (message: ToWorker, socket?: unknown) => {
     switch (message.type) {
       case "start":
         return assigned.resolve(message.assignment);
+      case "socket":
+        if (socket !== undefined) sockets.set(message.key, socket as ListeningSocket);
+        return;
+      case "hand-over":
+        return void services?.handOver();
+      case "retire":
+        return end.ask(message.graceMs, message.leisureMs);
       case "drain":
         return end.ask(message.graceMs);
       case "recover":
@@ -126,6 +152,7 @@ function openLink(clock: Clock): Link {
 
   return {
     assignment: assigned.promise,
+    sockets,
     ending: end.asked,
     ended: end.signal,
     send,
@@ -150,25 +177,42 @@ function openLink(clock: Clock): Link {
   };
 }
 
-function send(message: FromWorker): Promise<void> {
+async function handOver(servers: ReadonlyMap<string, Server>): Promise<void> {
+  for (const [key, server] of servers) {
+    const socket = socketOf(server);
+    if (socket) await send({ type: "socket", key }, socket);
+  }
+  await send({ type: "sockets" });
+}
+
+function send(message: FromWorker, socket?: ListeningSocket): Promise<void> {
   return new Promise((resolve) => {
     if (process.send === undefined || !process.connected) return resolve();
-    process.send(message, undefined, {}, () => resolve()); // an error: the supervisor is gone, which `disconnect` tells
+    process.send(message, socket as SendHandle | undefined, {}, () => resolve()); // an error: the supervisor is gone, which `disconnect` tells
   });
 }
 
-/** The first word to drain counts. From then on the process ends, at the latest a little after its grace. */
+/** The first word to end counts; a later one only ends the leisure. From then on the process ends, at the latest a little after its grace. */
 function endOfWorker(clock: Clock) {
-  const asked = Promise.withResolvers<number>();
+  const asked = Promise.withResolvers<Ending>();
   const ended = new AbortController();
-  const ask = (graceMs: number): void => {
+  const hurry = new AbortController();
+  const ask = (graceMs: number, leisureMs = 0): void => {
+    if (leisureMs === 0) hurry.abort();
     if (ended.signal.aborted) return;
     ended.abort();
-    asked.resolve(graceMs);
-    void clock.sleep(graceMs + END_MS).then(() => process.exit(1));
+    asked.resolve({
+      graceMs,
+      leisure: leisureMs === 0 ? undefined : { forMs: leisureMs, hurry: hurry.signal },
+    });
+    void clock
+      .sleep(leisureMs, hurry.signal)
+      .then(() => clock.sleep(graceMs + END_MS))
+      .then(() => process.exit(1));
   };
   process.on("disconnect", () => ask(GRACE_MS));
   process.on("SIGTERM", () => ask(GRACE_MS));
+  process.on("SIGHUP", () => undefined); // a terminal tells all of them; the supervisor reads the configuration
   process.on("SIGINT", () => undefined); // Ctrl-C goes to all; the supervisor says what follows from it
   return { asked: asked.promise, signal: ended.signal, ask };
 }

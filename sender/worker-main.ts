@@ -2,6 +2,7 @@
 
 import type { Logger } from "#shared/runtime/log.ts";
 import { createLog } from "#shared/runtime/log.ts";
+import type { ListeningSockets } from "./listening-socket.ts";
 import { systemClock } from "./system-clock.ts";
 import { wireWorker } from "./wire.ts";
 import type { Wired } from "./wire.ts";
@@ -9,28 +10,44 @@ import type { LinkedWorker, WorkerStart } from "./worker-link.ts";
 import { runUnderSupervisor } from "./worker-link.ts";
 import type { Recovery } from "./worker-protocol.ts";
 import { startWorker } from "./worker.ts";
+import type { Worker } from "./worker.ts";
 
 await runUnderSupervisor(startLinkedWorker, systemClock);
 
 async function startLinkedWorker(start: WorkerStart): Promise<LinkedWorker> {
   const { settings, worker, recovery } = start.assignment;
   const log = createLog({ level: settings.logLevel, fields: { worker } });
-  const wired = await wireWorker({ settings, worker, log, metricTotals: start.totals, reusePort: true });
+  const wired = await wireWorker({
+    settings,
+    worker,
+    log,
+    metricTotals: start.totals,
+    reusePort: true,
+    sockets: start.sockets,
+  });
   if (recovery) {
     await recover(wired, recovery, log);
     start.recovered();
   }
   const running = await startWorker(wired.deps);
+  closeUnused(start.sockets, running);
   return {
     listens: running.frontDoors.map(({ kind, name, address, port }) => ({ kind, name, address, port })),
     recover: (recovery) => recover(wired, recovery, log),
     snapshot: () => wired.metrics.snapshot(),
-    async drain(graceMs) {
-      await running.drain(graceMs);
+    sockets: () => new Map(running.frontDoors.map(({ socket: { key, server } }) => [key, server])),
+    async drain(graceMs, leisure) {
+      await running.drain(graceMs, leisure);
       await wired.close();
     },
     onError: (what, error) => wired.deps.onError(what, error),
   };
+}
+
+/** Of doors that the new configuration has no more: held open, they would take connections that nobody accepts. */
+function closeUnused(sockets: ListeningSockets, { frontDoors }: Worker): void {
+  const used = new Set(frontDoors.map(({ socket }) => socket.key));
+  for (const [key, socket] of sockets) if (!used.has(key)) socket.close();
 }
 
 /** What the dead had. On a store of this machine's own that is known also of workers of a former run, whom only the store remembers. */

@@ -1,6 +1,6 @@
 /** The supervisor's end of one worker: its process, the channel to it, and how it ended. */
 
-import type { ChildProcess } from "node:child_process";
+import type { ChildProcess, SendHandle } from "node:child_process";
 import { fork } from "node:child_process";
 import nodeProcess from "node:process";
 import { randomBytes } from "node:crypto";
@@ -9,6 +9,7 @@ import { join } from "node:path";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
 import { workerId } from "#shared/domain/ids.ts";
+import type { ListeningSocket, ListeningSockets } from "./listening-socket.ts";
 import type { FromWorker, Listening, ToWorker } from "./worker-protocol.ts";
 
 export interface WorkerProcess {
@@ -21,6 +22,10 @@ export interface WorkerProcess {
   readonly started: boolean;
   readonly ended: Promise<WorkerEnd>;
   send(message: ToWorker): void;
+  /** Hand a socket on; ours is closed. */
+  give(key: string, socket: ListeningSocket): void;
+  /** Its listening sockets. None when it ended, or `withinMs` went by. */
+  handOver(withinMs: number): Promise<ListeningSockets>;
   /** The next message of that type: true; it ended, or `withinMs` went by: false. */
   next(type: FromWorker["type"], withinMs: number): Promise<boolean>;
   kill(): void;
@@ -71,7 +76,8 @@ export function forkWorker(options: ForkOptions): WorkerProcess {
   const told = (type: FromWorker["type"] | null): void => {
     for (const listener of listeners) listener(type);
   };
-  const state: { listens: readonly Listening[] | null; started: boolean; message: string | null } = {
+  const state: ProcessState = {
+    sockets: new Map(),
     listens: null,
     started: false,
     message: null,
@@ -94,16 +100,38 @@ export function forkWorker(options: ForkOptions): WorkerProcess {
       if (message.type === "start") state.started = true;
       if (child.connected) child.send(message, () => undefined); // an error: it has ended, which `ended` tells
     },
+    give(key, socket) {
+      const message: ToWorker = { type: "socket", key };
+      if (!child.connected) return socket.close();
+      child.send(message, socket as unknown as SendHandle, () => socket.close());
+    },
+    async handOver(withinMs) {
+      const all = nextOf(listeners, "sockets", options.clock, withinMs);
+      process.send({ type: "hand-over" });
+      await all;
+      const given = new Map(state.sockets);
+      state.sockets.clear();
+      return given;
+    },
     next: (type, withinMs) => nextOf(listeners, type, options.clock, withinMs),
     kill: () => void child.kill("SIGKILL"),
   };
-  child.on("message", (message: FromWorker) => {
+  child.on("message", (message: FromWorker, socket?: unknown) => {
+    if (message.type === "socket" && socket !== undefined)
+      state.sockets.set(message.key, socket as ListeningSocket);
     if (message.type === "ready") state.listens = message.listens;
     if (message.type === "failed") state.message = message.message;
     options.onMessage(process, message);
     told(message.type);
   });
   return process;
+}
+
+interface ProcessState {
+  listens: readonly Listening[] | null;
+  started: boolean;
+  message: string | null;
+  readonly sockets: Map<string, ListeningSocket>;
 }
 
 async function nextOf(

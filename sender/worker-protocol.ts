@@ -12,16 +12,22 @@
  *   │ ── pong ───────────────────────────────▶ │
  *   │ ── totals-request ─────────────────────▶ │
  *   │ ◀───────────────────────────── totals ── │
+ *   │ ◀────────────────────────── hand-over ── │  another takes its place: it gives its listening sockets
+ *   │ ── socket … sockets ───────────────────▶ │  one `socket` for each; to the other one they go as `socket`, before `start`
+ *   │ ◀───────────────────────────── retire ── │  the other one listens: finish, and let clients come to their own end
  *   │ ◀────────────────────────────── drain ── │  the worker ends by itself; a lost channel says the same
  */
 
 import type { WorkerId } from "#shared/domain/ids.ts";
-import { SECOND } from "#shared/domain/units.ts";
+import { MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { Settings } from "#shared/runtime/config.ts";
 import type { MetricsSnapshot } from "#shared/runtime/metrics.ts";
 
 /** What a worker that drains has for what is in flight; then it cuts that off and ends. The whole of a drain stays under 30 s. */
 export const GRACE_MS = 25 * SECOND;
+
+/** What clients of a worker have that another has taken the place of, before it drains. */
+export const LEISURE_MS = 10 * MINUTE;
 
 /** What a worker is, for all its life. */
 export interface Assignment {
@@ -56,6 +62,10 @@ export interface Recovery {
 export type ToWorker =
   | { readonly type: "start"; readonly assignment: Assignment }
   | { readonly type: "recover"; readonly recovery: Recovery }
+  /** With the socket itself; `key` is that of listening-socket.ts. */
+  | { readonly type: "socket"; readonly key: string }
+  | { readonly type: "hand-over" }
+  | { readonly type: "retire"; readonly leisureMs: number; readonly graceMs: number }
   | { readonly type: "drain"; readonly graceMs: number }
   | { readonly type: "metrics-request" }
   | { readonly type: "ping" }
@@ -69,4 +79,6 @@ export type FromWorker =
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "metrics"; readonly snapshot: MetricsSnapshot }
   | { readonly type: "pong" }
+  | { readonly type: "socket"; readonly key: string }
+  | { readonly type: "sockets" }
   | { readonly type: "totals-request"; readonly request: number };

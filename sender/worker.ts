@@ -3,6 +3,8 @@
  * It is given everything it needs, so tests run it inside their own process with a real store and real sockets.
  */
 
+import type { Server } from "node:net";
+
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Config, EventReceiver } from "#shared/domain/config.ts";
 import type { MessageId, WorkerId } from "#shared/domain/ids.ts";
@@ -67,6 +69,10 @@ export interface FrontDoor {
   readonly name: string;
   readonly address: string;
   readonly port: number;
+  /** What it listens on, for the worker that takes its place. */
+  readonly socket: { readonly key: string; readonly server: Server };
+  /** Listen no more and let connections come to their own end. Resolves with the last one. */
+  retire(): Promise<void>;
   /** Take nothing new, finish what is there; what is left after `graceMs` is cut. */
   drain(graceMs: number): Promise<void>;
 }
@@ -76,8 +82,18 @@ export interface Worker {
   readonly submit: Submit;
   /** From now on replies are judged by these rules first: what a reload of the operator's file ends in. */
   replaceBounceRules(own: readonly OwnBounceRule[]): void;
-  /** Resolves when all is finished, after `graceMs` at the latest and then with what was in flight cut off. */
-  drain(graceMs: number): Promise<void>;
+  /**
+   * Resolves when all is finished, after `graceMs` at the latest and then with what was in flight cut off. With `leisure` clients who are
+   * connected may go on for so long before that; the queue is left to others at once.
+   */
+  drain(graceMs: number, leisure?: Leisure): Promise<void>;
+}
+
+/** For a worker whose place another has taken. */
+export interface Leisure {
+  readonly forMs: number;
+  /** Ends it early. */
+  readonly hurry: AbortSignal;
 }
 
 const HEARTBEAT_MS = 20 * SECOND;
@@ -112,12 +128,23 @@ export async function startWorker(deps: WorkerDeps): Promise<Worker> {
     frontDoors,
     submit,
     replaceBounceRules: (own) => rules.replace(own),
-    async drain(graceMs) {
+    async drain(graceMs, leisure) {
       stop.abort(); // before the doors: a delivery begun while they wait for a slow client would have no time left
       const cut = clock.sleep(Math.max(0, graceMs - CUT_MS), grace.signal).then(() => grace.abort());
-      const doors = frontDoors.map((door) => door.drain(Math.max(0, graceMs - CUT_MS)));
       const over = new AbortController();
-      await Promise.race([Promise.all([...doors, zones, chores]), clock.sleep(graceMs, over.signal)]);
+      const leisureOver = leisure
+        ? clock.sleep(leisure.forMs, AbortSignal.any([leisure.hurry, over.signal]))
+        : null;
+      const doors = frontDoors.map(async (door) => {
+        if (leisureOver) await Promise.race([door.retire(), leisureOver]);
+        await door.drain(Math.max(0, graceMs - CUT_MS));
+      });
+      const queueLeft = Promise.all([zones, chores]).then(() => (leisure ? leave(deps) : undefined));
+      const late = async (): Promise<void> => {
+        await leisureOver;
+        await clock.sleep(graceMs, over.signal);
+      };
+      await Promise.race([Promise.all([...doors, queueLeft]), late()]);
       over.abort();
       grace.abort();
       await cut;

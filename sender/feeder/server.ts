@@ -9,8 +9,7 @@
 /* oxlint-disable eslint/no-underscore-dangle -- the names are those of smtp-server */
 
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import type { AddressInfo, Socket } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
 
 import { SMTPServer } from "smtp-server";
 import type { SMTPServerOptions } from "smtp-server";
@@ -20,6 +19,8 @@ import type { Clock } from "#shared/domain/clock.ts";
 import type { HttpServiceConfig, SmtpInterface } from "#shared/domain/config.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
 import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
+import { listenOn } from "../listening-socket.ts";
+import type { ListeningSocket } from "../listening-socket.ts";
 import { authHandler } from "./auth-handler.ts";
 import { accountLogins, credentialCheck } from "./auth.ts";
 import type { CheckCredentials } from "./auth.ts";
@@ -47,11 +48,16 @@ export interface FeederOptions {
   readonly metrics: FeederMetrics;
   /** True: other processes listen on the same port (SO_REUSEPORT). */
   readonly reusePort: boolean;
+  /** Listen on this one; left out: on one of its own. */
+  readonly socket?: ListeningSocket | undefined;
 }
 
 export interface Feeder {
   readonly address: string;
   readonly port: number;
+  readonly server: Server;
+  /** Listen no more and let sessions come to their own end. Resolves with the last one. */
+  retire(): Promise<void>;
   /** Take nothing new, let messages under way finish for at most `graceMs`, then cut off the rest. */
   drain(graceMs: number): Promise<void>;
   /** Cut off everything now. */
@@ -70,17 +76,19 @@ export async function startFeeder(options: FeederOptions): Promise<Feeder> {
     draining: () => draining,
   };
   const server = new FeederServer(context, smtpServerOptions(options, context));
-  const { address, port } = await listen(server, settings, options.reusePort);
+  const { address, port } = await listen(server, settings, options);
 
   let stopped: Promise<void> | null = null;
+  const retire = (): Promise<void> => (stopped ??= server.stopListening());
   const stop = (): Promise<void> => {
     draining = true;
-    stopped ??= server.stopListening();
-    return stopped;
+    return retire();
   };
   return {
     address,
     port,
+    server: server.server,
+    retire,
     async drain(graceMs) {
       const allGone = stop();
       server.drainSessions();
@@ -242,12 +250,10 @@ function smtpServerOptions(options: FeederOptions, context: FeederContext): SMTP
 async function listen(
   server: FeederServer,
   { name, host, port }: SmtpInterface,
-  reusePort: boolean,
+  how: Pick<FeederOptions, "reusePort" | "socket">,
 ): Promise<AddressInfo> {
   try {
-    server.server.listen({ host, port, reusePort });
-    await once(server.server, "listening");
-    return server.server.address() as AddressInfo;
+    return await listenOn(server.server, { host, port }, how);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`SMTP interface ${name} cannot listen on ${host}:${port}: ${reason}`, { cause: error });

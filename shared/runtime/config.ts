@@ -125,9 +125,12 @@ async function readJson(file: string): Promise<unknown> {
   return JSON.parse(await readFile(file, "utf8"));
 }
 
-/** Node strips the types. */
+/** Node strips the types. It keeps a module for good under its URL, so that of a changed file is another one. */
 async function importDefault(file: string): Promise<unknown> {
-  const exported = (await import(pathToFileURL(file).href)) as Readonly<Record<string, unknown>>;
+  const { mtimeMs, size } = await stat(file);
+  const exported = (await import(`${pathToFileURL(file).href}?${mtimeMs}-${size}`)) as Readonly<
+    Record<string, unknown>
+  >;
   if (Object.hasOwn(exported, "default")) return exported["default"];
   throw configError(file, [{ path: [], message: "expected export default defineConfig({ … })" }]);
 }

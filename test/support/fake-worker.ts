@@ -61,6 +61,7 @@ async function start({ assignment, recovered, totals }: WorkerStart): Promise<Li
       tell("fake recovers", { recovery });
     },
     snapshot: () => metrics.snapshot(),
+    sockets: () => new Map(),
     async drain(graceMs) {
       tell("fake drains", { graceMs });
       if (mode === "stubborn") await sleep(2 * graceMs);

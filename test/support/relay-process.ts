@@ -20,7 +20,7 @@ const ROOT = join(import.meta.dirname, "../..");
 const START_TIMEOUT_MS = 30 * SECOND;
 const END_TIMEOUT_MS = 60 * SECOND;
 /** Of what was said on each stream, for the message of a failure. */
-const KEPT_LINES = 200;
+const KEPT_LINES = 2_000;
 
 /** A folder of the test's own, with a data folder in it. Removed at the end. */
 export interface Scratch extends AsyncDisposable {
