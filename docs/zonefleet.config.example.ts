@@ -161,6 +161,10 @@ export default defineConfig({
       port: 24,
       lmtp: true,
     },
+    uploaded: {
+      /** Each mail is posted here as multipart/form-data: 2xx delivered, 4xx bounced, else tried again. */
+      http: "https://app.example.com/incoming",
+    },
     legacy: {
       /** Port of MX hosts. */
       port: 25,
@@ -191,6 +195,11 @@ export default defineConfig({
     blockLocalAddresses: true,
     ignoreIPv6: true,
     preferIPv6: false,
+  },
+
+  uploads: {
+    /** User-Agent of mail that is posted by HTTP. */
+    userAgent: "ZoneFleet",
   },
 
   /** False: what domains say of the TLS of their mail hosts (MTA-STS, RFC 8461) is not asked for. */

@@ -41,5 +41,5 @@ function withoutSecrets(config: Config): Config {
 }
 
 function withoutCredentials(zone: Zone): Zone {
-  return zone.relay === null ? zone : { ...zone, relay: { ...zone.relay, auth: null } };
+  return { ...zone, http: null, relay: zone.relay === null ? null : { ...zone.relay, auth: null } };
 }

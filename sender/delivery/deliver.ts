@@ -7,11 +7,15 @@
 import type { Address } from "#shared/domain/address.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
 import { deferred } from "#shared/domain/outcome.ts";
-import type { BodyStore } from "#shared/ports/body-store.ts";
+import type { Message } from "#shared/domain/message.ts";
+import type { HttpTarget } from "#shared/domain/zone.ts";
+import type { BodyStore, ByteRange } from "#shared/ports/body-store.ts";
+import { postMail } from "./deliver-http.ts";
 import type { Job } from "./job.ts";
 import { openSession } from "./open-session.ts";
 import type { OpenDeps } from "./open-session.ts";
 import type { ReceivedFor, Signer } from "./sign.ts";
+import { DEFAULT_TIMEOUTS, systemTimers } from "./timeouts.ts";
 import type { SmtpSession } from "./smtp-client.ts";
 import { transact } from "./transaction.ts";
 import type { Transacted, TransactOptions } from "./transaction.ts";
@@ -42,7 +46,10 @@ export async function deliver(
   options: TransactOptions,
 ): Promise<Delivered> {
   try {
-    return await deliverByHosts(job, reused, deps, options);
+    const target = job.zone.http;
+    return await (target === null
+      ? deliverByHosts(job, reused, deps, options)
+      : deliverByHttp(job, target, deps, options));
   } catch (error) {
     deps.onInternalError(job, error);
     return failed(job, deferred("internal", "an error of ours; see the log"), false);
@@ -70,6 +77,36 @@ async function deliverByHosts(
     session = null;
   }
   return before ?? failed(job, deferred("protocol", "the peer closes its connections at once"), false);
+}
+
+/** One POST for each recipient; when the server cannot be reached, the rest are not tried. */
+async function deliverByHttp(
+  job: Job,
+  target: HttpTarget,
+  deps: DeliverDeps,
+  { signal, beforeDot }: TransactOptions,
+): Promise<Delivered> {
+  const { timeouts = DEFAULT_TIMEOUTS, timers = systemTimers } = deps.connectOptions;
+  const { message, leases } = job;
+  await beforeDot?.();
+  const headerBlock = await headerBlockOf(message, deps);
+  const outcomes: Outcome[] = [];
+  for (const [index, { row }] of leases.entries()) {
+    const head = await deps.signer.sign(message, async () => headerBlock, receivedFor(job, [index]));
+    const stored = (range?: ByteRange) => bodyOf(message, deps, range);
+    const posted = await postMail(
+      { message, row, head, headerBlock, stored },
+      { target, timeouts, timers, signal },
+    );
+    outcomes.push(posted.outcome);
+    if (posted.down)
+      return {
+        outcomes: leases.map((_, i) => outcomes[i] ?? posted.outcome),
+        session: null,
+        siteDown: index === 0,
+      };
+  }
+  return { outcomes, session: null, siteDown: false };
 }
 
 function failed(job: Job, outcome: Outcome, siteDown: boolean): Delivered {
@@ -130,15 +167,26 @@ async function transactOnce(
   options: TransactOptions,
 ): Promise<Transacted> {
   const { message, leases } = job;
-  const { bytes, headerBytes, eightBit } = message.body;
-  const chunks = await deps.bodies.get(message.id);
-  if (!chunks) throw new Error(`the body of message ${message.id} is missing from the store`);
-  const headerBlock = async (): Promise<Buffer> =>
-    whole(await deps.bodies.get(message.id, { from: 0, to: headerBytes }));
-  const head = await deps.signer.sign(message, headerBlock, receivedFor(job, indexes));
+  const { bytes, eightBit } = message.body;
+  const chunks = await bodyOf(message, deps);
+  const head = await deps.signer.sign(message, () => headerBlockOf(message, deps), receivedFor(job, indexes));
   const recipients = indexes.map((i) => leases[i]?.row.recipient as Address);
   const { returnPath, smtputf8 } = message;
   return transact(session, { returnPath, recipients, bytes, eightBit, smtputf8 }, { head, chunks }, options);
+}
+
+async function bodyOf(
+  { id }: Message,
+  { bodies }: DeliverDeps,
+  range?: ByteRange,
+): Promise<AsyncIterable<Buffer>> {
+  const chunks = await bodies.get(id, range);
+  if (!chunks) throw new Error(`the body of message ${id} is missing from the store`);
+  return chunks;
+}
+
+async function headerBlockOf(message: Message, deps: DeliverDeps): Promise<Buffer> {
+  return whole(await bodyOf(message, deps, { from: 0, to: message.body.headerBytes }));
 }
 
 function receivedFor({ message, leases }: Job, indexes: readonly number[]): ReceivedFor {
@@ -146,8 +194,8 @@ function receivedFor({ message, leases }: Job, indexes: readonly number[]): Rece
   return only ? { id: only.row.id, recipient: only.row.recipient } : { id: message.id, recipient: null };
 }
 
-async function whole(chunks: AsyncIterable<Buffer> | null): Promise<Buffer> {
+async function whole(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
   const parts: Buffer[] = [];
-  for await (const chunk of chunks ?? []) parts.push(chunk);
+  for await (const chunk of chunks) parts.push(chunk);
   return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
 }

@@ -86,6 +86,18 @@ async function toLane(
   leases: readonly Lease[],
 ): Promise<void> {
   const { zone } = deps;
+  if (zone.http !== null) {
+    const job = {
+      zone,
+      message,
+      leases,
+      site: new URL(zone.http.url).host,
+      hosts: [],
+      relay: null,
+      sts: null,
+    };
+    return deps.lanes.add({ ...job, egressKey: "" });
+  }
   const relay = relayFor(deps, domain);
   const startedAt = deps.clock.now();
   const [resolved, sts] = await Promise.all([

@@ -137,7 +137,7 @@ export function openZone(
         onConnections: deps.onConnections,
         onError,
       }),
-    { single: zone.relay !== null },
+    { single: zone.relay !== null || zone.http !== null },
   );
   const dispatch = dispatcher({
     zone,
@@ -183,10 +183,11 @@ async function persistently(
   return false;
 }
 
-/** A relay is the operator's own: what the zone may open at all, unless its host is named in `domainConfig`. */
+/** A relay or an HTTP server is the operator's own: what the zone may open at all, unless its host is named in `domainConfig`. */
 function siteLimit(config: Config, zone: Zone, job: Job): number {
-  if (!job.relay) return limitOf(config, job).maxConnections;
-  return config.domains.byDomain.get(job.relay.host)?.maxConnections ?? zone.connections;
+  const host = zone.http === null ? job.relay?.host : new URL(zone.http.url).hostname;
+  if (host === undefined) return limitOf(config, job).maxConnections;
+  return config.domains.byDomain.get(host)?.maxConnections ?? zone.connections;
 }
 
 /** What is configured for the domain of the job (that opened the lane), else for its site, else the default. */

@@ -124,6 +124,7 @@ const CATEGORY: Readonly<Record<string, BounceCategory>> = {
   blocked: "blacklist",
   "too-large": "message",
   "no-smtputf8": "message",
+  http: "other",
 };
 
 /** RFC 3463 §3.5: what our own failures are called in a DSN. */
@@ -134,6 +135,7 @@ const STATUS: Readonly<Record<string, string>> = {
   ambiguous: "4.4.2",
   protocol: "4.5.0",
   tls: "4.7.5",
+  http: "4.3.0",
   blocked: "4.7.1",
   internal: "4.3.0",
 };

@@ -8,17 +8,29 @@ import { printReply, replyClass } from "./smtp-reply.ts";
  * - `reply` the peer said 4yz · `dns` no answer or SERVFAIL · `connect` no connection to any host · `tls` a required TLS failed
  * - `timeout` the peer went silent · `protocol` the peer spoke nonsense or hung up before the final dot
  * - `ambiguous` the connection was lost after the final dot and before the reply: it may have been delivered, and is tried again
+ * - `http` the server that the mail is posted to did not take it now
  * - `blocked` no egress address may talk to this site now · `internal` our own fault; never blames the recipient
  */
 export type DeferCause =
-  "reply" | "dns" | "connect" | "tls" | "timeout" | "protocol" | "ambiguous" | "blocked" | "internal";
+  | "reply"
+  | "dns"
+  | "connect"
+  | "tls"
+  | "timeout"
+  | "protocol"
+  | "ambiguous"
+  | "http"
+  | "blocked"
+  | "internal";
 
 /**
  * Why a recipient will never be reached.
  * - `reply` the peer said 5yz · `null-mx` the domain takes no mail (RFC 7505) · `no-domain` NXDOMAIN, or no host at all
  * - `unroutable` every host is one we must not connect to · `too-large` over the peer's SIZE · `no-smtputf8` the peer cannot take it
+ * - `http` the server that the mail is posted to refused it
  */
-export type BounceCause = "reply" | "null-mx" | "no-domain" | "unroutable" | "too-large" | "no-smtputf8";
+export type BounceCause =
+  "reply" | "null-mx" | "no-domain" | "unroutable" | "too-large" | "no-smtputf8" | "http";
 
 /** Where an attempt went. Null: it did not get that far. */
 export interface Route {

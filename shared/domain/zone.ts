@@ -24,6 +24,8 @@ export interface Zone {
   /** Port of MX hosts. */
   readonly port: number;
   readonly ignoreTls: boolean;
+  /** Where all mail of the zone is posted by HTTP, in place of SMTP; null: SMTP. */
+  readonly http: HttpTarget | null;
   readonly requireTls: boolean;
   readonly ignoreIpv6: boolean;
   readonly preferIpv6: boolean;
@@ -37,6 +39,12 @@ export interface Zone {
 export interface Relay {
   readonly host: string;
   readonly port: number;
+export interface HttpTarget {
+  /** May have a user and a password in it. */
+  readonly url: string;
+  readonly userAgent: string;
+}
+
   /** Credentials for AUTH; null: none. */
   readonly auth: { readonly user: string; readonly pass: string } | null;
   /** True: TLS from the first byte (port 465). */

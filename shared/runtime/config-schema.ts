@@ -142,6 +142,8 @@ export const ZoneSchema = z.strictObject({
   /** Relay for all mail of the zone; left out: the MX of each recipient. */
   host: host.optional(),
   port: port.optional(),
+  /** Mail is posted here as a form, with ZoneMTA's fields, in place of SMTP. */
+  http: httpUrl.optional(),
   auth: z.strictObject({ user: z.string().min(1), pass: z.string().min(1) }).optional(),
   /** Left out: the best that the relay offers. */
   authMethod: z.enum(["PLAIN", "LOGIN"]).optional(),
@@ -290,6 +292,8 @@ export const ConfigSchema = z.strictObject({
   blacklist: z.strictObject({ ttl: duration.default(6 * HOUR) }).prefault({}),
   /** Own rules for replies, asked before the built-in ones: ZoneMTA's lines of `regex,action,category,message`, or JSON. */
   bouncesFile: z.string().min(1).optional(),
+  /** Of mail that is posted by HTTP. */
+  uploads: z.strictObject({ userAgent: line.default("ZoneFleet") }).prefault({}),
   /** Who is told of events by HTTP. */
   webhooks: z.array(webhook).max(MAX_WEBHOOKS).default([]),
   /** The built-in receiver for the reserved names (`*.test`, `example.com` …). Left out: off in a configuration file. */

@@ -79,6 +79,7 @@ function zoneOf(name: ZoneName, zone: ZoneSettings, checker: ZoneChecker): Zone 
     relay: relayOf(zone),
     port: zone.host === undefined ? (zone.port ?? SMTP_PORT) : SMTP_PORT,
     ignoreTls: zone.ignoreTLS,
+    http: zone.http === undefined ? null : { url: zone.http, userAgent: checker.settings.uploads.userAgent },
     requireTls: zone.requireTLS,
     ignoreIpv6,
     preferIpv6,
@@ -101,6 +102,7 @@ function checkZone(zone: ZoneSettings, { path, report }: ZoneChecker): void {
   }
   if (zone.lmtp) checkLmtp(zone, { path, report });
   if (zone.host !== undefined) return;
+  if (zone.http !== undefined && zone.host !== undefined) both("http", "host");
   if (zone.auth) report([...path, "auth"], "needs host: only a relay is logged in to");
   if (zone.secure)
     report([...path, "secure"], "needs host: mail hosts of the world speak STARTTLS on port 25");

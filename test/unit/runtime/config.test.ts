@@ -144,6 +144,13 @@ describe("a zone", () => {
     assert.equal(zone({ zones: { a: { host: "127.0.0.1", port: 24, lmtp: true } } }, "a").relay?.lmtp, true);
   });
 
+  test("with http posts its mail, under the name that uploads have", () => {
+    const zones = { a: { http: "https://app.example/in" } };
+    assert.deepEqual(zone({ zones }, "a").http, { url: "https://app.example/in", userAgent: "ZoneFleet" });
+    assert.equal(zone({ zones, uploads: { userAgent: "us/1" } }, "a").http?.userAgent, "us/1");
+    assert.equal(zone({ zones }, "default").http, null);
+  });
+
   test("uses its pool, the pool default when it names none, and both wildcards with IPv6", () => {
     const pools = { default: ["192.0.2.1"], named: ["192.0.2.2"] };
     const addresses = (of: NonNullable<ConfigInput["zones"]>[string], given: ConfigInput["pools"] = pools) =>
@@ -323,6 +330,14 @@ describe("a wrong configuration is refused with what to change", () => {
     [
       { smtpInterfaces: { api: {} } },
       "smtpInterfaces.api: is the name of mail that comes another way; choose a different one",
+    ],
+    [
+      { zones: { a: { host: "h.example", http: "https://app.example/" } } },
+      "zones.a.http: contradicts host; leave out one of them",
+    ],
+    [
+      { zones: { a: { http: "ftp://app.example/" } } },
+      'zones.a.http: expected an http or https URL, found "ftp://app.example/"',
     ],
     [
       { smtpInterfaces: { a: { useProxy: true } } },
