@@ -21,11 +21,11 @@ export interface Zone {
   readonly poolHash: "message" | "from";
   /** Next hop for all mail of the zone instead of the recipient's MX; null: MX. */
   readonly relay: Relay | null;
+  /** Where all mail of the zone is posted by HTTP, in place of SMTP; null: SMTP. */
+  readonly http: HttpTarget | null;
   /** Port of MX hosts. */
   readonly port: number;
   readonly ignoreTls: boolean;
-  /** Where all mail of the zone is posted by HTTP, in place of SMTP; null: SMTP. */
-  readonly http: HttpTarget | null;
   readonly requireTls: boolean;
   readonly ignoreIpv6: boolean;
   readonly preferIpv6: boolean;
@@ -36,15 +36,15 @@ export interface Zone {
   readonly routes: ZoneRoutes;
 }
 
-export interface Relay {
-  readonly host: string;
-  readonly port: number;
 export interface HttpTarget {
   /** May have a user and a password in it. */
   readonly url: string;
   readonly userAgent: string;
 }
 
+export interface Relay {
+  readonly host: string;
+  readonly port: number;
   /** Credentials for AUTH; null: none. */
   readonly auth: { readonly user: string; readonly pass: string } | null;
   /** True: TLS from the first byte (port 465). */

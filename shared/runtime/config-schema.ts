@@ -139,11 +139,11 @@ export const ZoneSchema = z.strictObject({
   /** Name of a pool, or the addresses; left out: the pool `default`. */
   pool: z.union([z.string(), pool]).optional(),
   poolHash: z.enum(["message", "from"]).default("message"),
+  /** Mail is posted here as a form, with ZoneMTA's fields, in place of SMTP. */
+  http: httpUrl.optional(),
   /** Relay for all mail of the zone; left out: the MX of each recipient. */
   host: host.optional(),
   port: port.optional(),
-  /** Mail is posted here as a form, with ZoneMTA's fields, in place of SMTP. */
-  http: httpUrl.optional(),
   auth: z.strictObject({ user: z.string().min(1), pass: z.string().min(1) }).optional(),
   /** Left out: the best that the relay offers. */
   authMethod: z.enum(["PLAIN", "LOGIN"]).optional(),
@@ -287,13 +287,13 @@ export const ConfigSchema = z.strictObject({
   domainConfig: z.record(z.string(), domainLimit).default({}),
   dkim: dkim.prefault({}),
   dns: dns.prefault({}),
+  /** Of mail that is posted by HTTP. */
+  uploads: z.strictObject({ userAgent: line.default("ZoneFleet") }).prefault({}),
   /** RFC 8461. */
   mtaSts: z.strictObject({ enabled: z.boolean().default(true) }).prefault({}),
   blacklist: z.strictObject({ ttl: duration.default(6 * HOUR) }).prefault({}),
   /** Own rules for replies, asked before the built-in ones: ZoneMTA's lines of `regex,action,category,message`, or JSON. */
   bouncesFile: z.string().min(1).optional(),
-  /** Of mail that is posted by HTTP. */
-  uploads: z.strictObject({ userAgent: line.default("ZoneFleet") }).prefault({}),
   /** Who is told of events by HTTP. */
   webhooks: z.array(webhook).max(MAX_WEBHOOKS).default([]),
   /** The built-in receiver for the reserved names (`*.test`, `example.com` …). Left out: off in a configuration file. */

@@ -77,9 +77,9 @@ function zoneOf(name: ZoneName, zone: ZoneSettings, checker: ZoneChecker): Zone 
     pool: egressOf(zone, ignoreIpv6, checker),
     poolHash: zone.poolHash,
     relay: relayOf(zone),
+    http: zone.http === undefined ? null : { url: zone.http, userAgent: checker.settings.uploads.userAgent },
     port: zone.host === undefined ? (zone.port ?? SMTP_PORT) : SMTP_PORT,
     ignoreTls: zone.ignoreTLS,
-    http: zone.http === undefined ? null : { url: zone.http, userAgent: checker.settings.uploads.userAgent },
     requireTls: zone.requireTLS,
     ignoreIpv6,
     preferIpv6,
@@ -100,9 +100,9 @@ function checkZone(zone: ZoneSettings, { path, report }: ZoneChecker): void {
   for (const key of ["authMethod", "credentials"] as const) {
     if (zone[key] !== undefined && !zone.auth) report([...path, key], "needs auth: nobody is logged in");
   }
+  if (zone.http !== undefined && zone.host !== undefined) both("http", "host");
   if (zone.lmtp) checkLmtp(zone, { path, report });
   if (zone.host !== undefined) return;
-  if (zone.http !== undefined && zone.host !== undefined) both("http", "host");
   if (zone.auth) report([...path, "auth"], "needs host: only a relay is logged in to");
   if (zone.secure)
     report([...path, "secure"], "needs host: mail hosts of the world speak STARTTLS on port 25");

@@ -318,6 +318,14 @@ describe("a wrong configuration is refused with what to change", () => {
       { zones: { a: { host: "h.example", credentials: "anywhere" } } },
       "zones.a.credentials: needs auth: nobody is logged in",
     ],
+    [
+      { zones: { a: { host: "h.example", http: "https://app.example/" } } },
+      "zones.a.http: contradicts host; leave out one of them",
+    ],
+    [
+      { zones: { a: { http: "ftp://app.example/" } } },
+      'zones.a.http: expected an http or https URL, found "ftp://app.example/"',
+    ],
     [{ zones: { a: { lmtp: true } } }, "zones.a.lmtp: needs host: mail hosts of the world speak SMTP"],
     [
       { zones: { a: { host: "h.example", lmtp: true } } },
@@ -330,14 +338,6 @@ describe("a wrong configuration is refused with what to change", () => {
     [
       { smtpInterfaces: { api: {} } },
       "smtpInterfaces.api: is the name of mail that comes another way; choose a different one",
-    ],
-    [
-      { zones: { a: { host: "h.example", http: "https://app.example/" } } },
-      "zones.a.http: contradicts host; leave out one of them",
-    ],
-    [
-      { zones: { a: { http: "ftp://app.example/" } } },
-      'zones.a.http: expected an http or https URL, found "ftp://app.example/"',
     ],
     [
       { smtpInterfaces: { a: { useProxy: true } } },
