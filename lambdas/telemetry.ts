@@ -74,7 +74,10 @@ export function telemetry(service: string): Telemetry {
   };
 }
 
-/** A Lambda takes mail in and reports bounces; it settles nothing. */
+/**
+ * A Lambda takes mail in and reports bounces; it settles nothing. `event` is ZoneMTA's word, as in the log of a
+ * sender; what is no trouble is told at debug only, since CloudWatch is paid for by the line.
+ */
 export function observer({ log, count, time }: Telemetry): Observer {
   return {
     accepted(message, rows, durationMs) {
@@ -83,18 +86,23 @@ export function observer({ log, count, time }: Telemetry): Observer {
       count("RecipientsAccepted", rows.length);
       if (suppressed > 0) count("RecipientsSuppressed", suppressed);
       time("AcceptTime", durationMs);
-      log.debug({ messageId: message.id, rows: rows.length, suppressed, durationMs }, "message queued");
+      const fields = { messageId: message.id, rows: rows.length, suppressed, durationMs };
+      log.debug({ event: "QUEUED", ...fields }, "message queued");
     },
     notAccepted(error) {
-      if (error instanceof DomainError) return;
+      const event = "NOQUEUE";
+      if (error instanceof DomainError) {
+        log.debug({ event, code: error.code, detail: error.message }, "message refused");
+        return;
+      }
       count("MessagesNotStored");
-      log.error({ err: error }, "message could not be stored");
+      log.error({ event, err: error }, "message could not be stored");
     },
     settled: () => undefined,
     settledLate: () => undefined,
     bounceSent(message) {
       count("BouncesSent");
-      log.info({ messageId: message.id }, "bounce message queued");
+      log.info({ event: "QUEUE_BOUNCE", messageId: message.id }, "bounce message queued");
     },
   };
 }
