@@ -237,6 +237,13 @@ export default defineConfig({
     },
     /** Recipients of one message that comes by HTTP; the lesser of this and `api.maxRecipients` holds. */
     "core/api-send": { enabled: false, maxRecipients: 100 },
+    /** Return paths in other domains are sent as SRS addresses in ours, for mail that is passed on. */
+    "core/srs": {
+      enabled: false,
+      secret: "change me, please",
+      rewriteDomain: "bounces.example.com",
+      excludeDomains: ["example.com"],
+    },
     /** More Received lines than this are a loop. */
     "core/delivery-loop": { maxHops: 35 },
     "core/email-bounce": {

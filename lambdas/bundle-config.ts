@@ -36,6 +36,7 @@ function withoutSecrets(config: Config): Config {
     dkim: { ...config.dkim, keys: [] },
     smtpInterfaces: [],
     httpAuth: null,
+    srs: null,
     zones: new Map([...config.zones].map(([name, zone]) => [name, withoutCredentials(zone)])),
   };
 }

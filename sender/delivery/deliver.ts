@@ -23,6 +23,8 @@ import type { Transacted, TransactOptions } from "./transaction.ts";
 export interface DeliverDeps extends OpenDeps {
   readonly bodies: BodyStore;
   readonly signer: Signer;
+  /** Return path to send with: that of the message, or one of ours that leads to it (SRS). */
+  readonly returnPathOf: (message: Message) => Address | null;
   readonly onInternalError: (job: Job, error: unknown) => void;
 }
 
@@ -171,7 +173,8 @@ async function transactOnce(
   const chunks = await bodyOf(message, deps);
   const head = await deps.signer.sign(message, () => headerBlockOf(message, deps), receivedFor(job, indexes));
   const recipients = indexes.map((i) => leases[i]?.row.recipient as Address);
-  const { returnPath, smtputf8 } = message;
+  const returnPath = deps.returnPathOf(message);
+  const { smtputf8 } = message;
   return transact(session, { returnPath, recipients, bytes, eightBit, smtputf8 }, { head, chunks }, options);
 }
 

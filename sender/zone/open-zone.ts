@@ -7,6 +7,7 @@ import type { WorkerId } from "#shared/domain/ids.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
 import { NO_ROUTE } from "#shared/domain/outcome.ts";
 import type { Lease } from "#shared/domain/queue-row.ts";
+import { srsForward } from "#shared/domain/srs.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import { HOUR, later, SECOND } from "#shared/domain/units.ts";
 import type { Relay, Zone, ZoneName } from "#shared/domain/zone.ts";
@@ -112,6 +113,10 @@ export function openZone(
   const delivery: DeliverDeps = {
     bodies: backend.bodies,
     signer: deps.signer,
+    returnPathOf: ({ returnPath }) =>
+      returnPath === null || config.srs === null
+        ? returnPath
+        : srsForward(returnPath, config.srs, clock.now()),
     connectOptions: deps.connectOptions,
     isForbidden,
     onInternalError: (job, error) =>

@@ -2,6 +2,7 @@
 
 import type { EventType } from "./event.ts";
 import type { OwnBounceRule } from "./own-bounce-rules.ts";
+import type { Srs } from "./srs.ts";
 import type { Zone, ZoneName } from "./zone.ts";
 
 export interface Config {
@@ -18,6 +19,8 @@ export interface Config {
   readonly dns: DnsConfig;
   /** `enabled`: what domains say of the TLS of their mail hosts is asked for, and obeyed (RFC 8461). */
   readonly mtaSts: { readonly enabled: boolean };
+  /** Return paths of others are sent as ours; null: they are sent as they are. */
+  readonly srs: Srs | null;
   readonly headers: HeaderConfig;
   /** The operator's server that says who may log in, in place of our accounts; null: the accounts. */
   readonly httpAuth: HttpServiceConfig | null;

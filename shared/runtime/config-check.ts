@@ -8,6 +8,7 @@ import { hash } from "node:crypto";
 
 import { parseDomain } from "../domain/address.ts";
 import type { ApiConfig, Config, DomainLimits, HttpServiceConfig, SandboxConfig } from "../domain/config.ts";
+import type { Srs } from "../domain/srs.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import { bouncesOf, receiversOf } from "./config-bounces.ts";
 import { suggestion } from "./config-errors.ts";
@@ -61,6 +62,7 @@ export function checkConfig(settings: ConfigSettings, context: CheckContext): Co
       preferIpv6: settings.dns.preferIPv6,
     },
     mtaSts: settings.mtaSts,
+    srs: srsOf(settings, report),
     headers: headersOf(settings, report),
     httpAuth: httpServiceOf("core/http-auth", settings, report),
     httpConfig: httpServiceOf("core/http-config", settings, report),
@@ -147,6 +149,17 @@ function httpServiceOf(
   if (!enabled) return null;
   if (url === undefined) report(["plugins", name, "url"], "is missing: which server is to be asked?");
   return { url: url ?? "", timeoutMs: timeout, cacheMs: cacheTTL };
+}
+
+function srsOf({ plugins }: ConfigSettings, report: Report): Srs | null {
+  const { enabled, secret, rewriteDomain, excludeDomains } = plugins["core/srs"];
+  if (!enabled) return null;
+  const path = ["plugins", "core/srs"];
+  if (secret === undefined)
+    report([...path, "secret"], "is missing: without it, anybody could send bounces to others by us");
+  if (rewriteDomain === undefined)
+    report([...path, "rewriteDomain"], "is missing: in which domain do bounces come back?");
+  return { secret: secret ?? "", domain: rewriteDomain ?? "", excludeDomains };
 }
 
 function checkInterfaceNames(

@@ -266,6 +266,15 @@ const plugins = z.strictObject({
   "core/api-send": z
     .strictObject({ enabled: pluginEnabled.default(false), maxRecipients: count.default(100) })
     .prefault({}),
+  /** Return paths of domains that are not excluded are sent as addresses in `rewriteDomain` (SRS). */
+  "core/srs": z
+    .strictObject({
+      enabled: pluginEnabled.default(false),
+      secret: z.string().min(8).max(500).optional(),
+      rewriteDomain: domain.optional(),
+      excludeDomains: z.array(domain).default([]),
+    })
+    .prefault({}),
   "core/delivery-loop": z.strictObject({ maxHops: z.int().min(1).max(1_000).default(35) }).prefault({}),
   "core/email-bounce": emailBounce.prefault({}),
   "core/http-bounce": z

@@ -117,6 +117,7 @@ async function send(url: string, sending: Sending = {}) {
       delete: () => Promise.resolve(),
     },
     signer: { sign: async () => Buffer.from(HEAD) },
+    returnPathOf: ({ returnPath }) => returnPath,
     connectOptions: { timeouts: { ...DEFAULT_TIMEOUTS, ...timeouts } },
     isForbidden: () => false,
     onInternalError: (_, error) => errors.push(error),

@@ -21,6 +21,7 @@ const deps: DeliverDeps = {
     delete: () => Promise.resolve(),
   },
   signer: { sign: () => Promise.resolve(Buffer.from("Received: by us.example\r\n")) },
+  returnPathOf: ({ returnPath }) => returnPath,
   connectOptions: {},
   isForbidden: () => false,
   onInternalError: (_job, error) => {

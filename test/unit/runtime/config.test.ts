@@ -43,6 +43,23 @@ describe("a configuration file that says nothing", () => {
     assert.equal(config.sandbox.enabled, false);
   });
 
+  test("rewrites no return paths, and does when core/srs says into which domain and with which secret", () => {
+    assert.equal(config.srs, null);
+    const srs = {
+      enabled: true,
+      secret: "long enough",
+      rewriteDomain: "Us.example",
+      excludeDomains: ["x.example"],
+    };
+    assert.deepEqual(parse({ plugins: { "core/srs": srs } }).srs, {
+      secret: "long enough",
+      domain: "us.example",
+      excludeDomains: ["x.example"],
+    });
+    const nothing = refusal({ plugins: { "core/srs": { enabled: true } } });
+    assert.match(nothing.join("\n"), /core\/srs.*secret.*: is missing[\s\S]*rewriteDomain.*: is missing/);
+  });
+
   test("obeys MTA-STS, and does not when it is told so", () => {
     assert.equal(config.mtaSts.enabled, true);
     assert.equal(parse({ mtaSts: { enabled: false } }).mtaSts.enabled, false);
@@ -218,7 +235,7 @@ describe("a wrong configuration is refused with what to change", () => {
     [{ queu: {} }, "queu: unknown key; did you mean queue?"],
     [
       { plugins: { "core/dkim": {} } },
-      'plugins["core/dkim"]: unknown key; known here: core/default-headers, core/http-auth, core/http-config, core/api-send, core/delivery-loop, core/email-bounce, core/http-bounce',
+      'plugins["core/dkim"]: unknown key; known here: core/default-headers, core/http-auth, core/http-config, core/api-send, core/srs, core/delivery-loop, core/email-bounce, core/http-bounce',
     ],
     [
       { pools: { a: [{ addres: "192.0.2.1", address: "192.0.2.1" }] } },
