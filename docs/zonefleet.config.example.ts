@@ -131,6 +131,8 @@ export default defineConfig({
     bulk: {
       pool: "marketing",
       connections: 40,
+      /** Recipients tried in a second, a minute or an hour, all processes together, at an even pace. Left out: no limit. */
+      throttling: "1000 messages/minute",
       /** True: its mail is accepted and waits. */
       disabled: false,
       /** What leads mail here: return path domains, recipient domains, client addresses, header values. */
@@ -178,6 +180,8 @@ export default defineConfig({
   domainConfig: {
     default: { maxConnections: 5 },
     "gmail.com": { maxConnections: 20, disabledAddresses: ["192.0.2.2"] },
+    /** Of all zones together. A recipient domain, or the site that several domains share. */
+    "partner.example.net": { throttling: "20/second" },
   },
 
   dkim: {

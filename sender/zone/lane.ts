@@ -11,6 +11,8 @@
  *    that is killed leaves one mail for each open connection that may come twice, however fast the peer takes them.
  * L6 A site that asked for less mail gets it (domain/pace.ts): what this process has of its slots goes back, so that all processes
  *    together come down to fewer connections, and each job needs a permit of the rate that they share.
+ * L7 Where there are throttles each recipient needs a permit of each (throttles.ts). A job begins with as many as there are, and
+ *    nothing asks or turns while there are none: the lane fills up, and no more of its rows are taken.
  */
 
 import type { Domain } from "#shared/domain/address.ts";
@@ -27,7 +29,9 @@ import type { Job } from "../delivery/job.ts";
 import type { SmtpSession } from "../delivery/smtp-client.ts";
 import type { ConnectionSlots, SlotKey } from "./connection-slots.ts";
 import { permitsOf } from "./permits.ts";
+import type { RateSource } from "./rate-source.ts";
 import type { SitePace } from "./slowed-sites.ts";
+import { throttlePermits } from "./throttles.ts";
 
 export interface LaneDeps {
   readonly zone: Zone;
@@ -36,6 +40,8 @@ export interface LaneDeps {
   readonly siteLimit: number;
   readonly slots: Pick<ConnectionSlots, "acquire" | "release" | "isOver" | "surrender">;
   readonly pace: SitePace;
+  /** The rates that the configuration sets, the widest first. */
+  readonly throttles: readonly RateSource[];
   readonly clock: Clock;
   readonly random: () => number;
   /** The peer may not take the mail before what `beforeDot` gives at that time has resolved; null: it may. */
@@ -68,6 +74,8 @@ export interface Lane {
   add(job: Job): void;
   /** Close connections that have been idle for too long. */
   tidy(): void;
+  /** Close one that is idle: another lane needs its slot. */
+  makeRoom(): void;
   /** Give back what has not started, and what is added from now on, and close what is idle; what is in flight goes on. */
   drain(): Promise<void>;
 }
@@ -113,6 +121,7 @@ export function openLane(deps: LaneDeps): Lane {
   /** L6: as the slots here are held by. */
   let step = 0;
   const permits = permitsOf({ pace, clock, onPermit: pump, onError: deps.onError });
+  const throttle = throttlePermits({ sources: deps.throttles, clock, onPermit: pump, onError: deps.onError });
 
   function pump(): void {
     notePace();
@@ -129,7 +138,19 @@ export function openLane(deps: LaneDeps): Lane {
   function mayStartMore(): boolean {
     if (draining) return false;
     const isUp = !down || (clock.now() >= down.until && inFlight + acquiring === 0);
-    return isUp && permits.has(acquiring); // a connection that is being opened will need one
+    return isUp && permits.has(acquiring) && throttle.has(acquiring, wanted); // one that is being opened will need one
+  }
+
+  /** L7: recipients of the jobs that could begin now, and of all. */
+  function wanted(): { recipients: number; waiting: number } {
+    const idle = [...connections].filter(({ idleSince }) => idleSince !== null).length;
+    const free = connectionsAt(pace.step, siteLimit) - connections.size - acquiring;
+    const jobs = down ? 1 : Math.max(1, idle + (pausing ? 0 : free));
+    const count = (some: readonly Job[]): number => some.reduce((sum, { leases }) => sum + leases.length, 0);
+    return {
+      recipients: count(waiting.slice(acquiring, acquiring + jobs)),
+      waiting: count(waiting.slice(acquiring)),
+    };
   }
 
   /** L6. */
@@ -208,23 +229,33 @@ export function openLane(deps: LaneDeps): Lane {
     noteRoom();
   }
 
-  function run(job: Job, connection: Connection): void {
+  function run(whole: Job, connection: Connection): void {
+    const { job, ended } = withPermits(whole);
     if (connection.idleSince !== null) deps.onConnections({ idle: -1 });
     connection.idleSince = null;
     connection.egressKey = job.egressKey;
     inFlight++;
     permits.use();
     noteRoom();
-    void carry(job, connection).catch(deps.onError);
+    void carry(job, connection, ended).catch(deps.onError);
   }
 
-  async function carry(whole: Job, connection: Connection): Promise<void> {
+  /** L7: what may not begin yet is the first to begin next. */
+  function withPermits(job: Job): { job: Job; ended: () => void } {
+    const { recipients, ended } = throttle.use(job.leases.length, acquiring);
+    if (recipients === job.leases.length) return { job, ended };
+    waiting.unshift({ ...job, leases: job.leases.slice(recipients) });
+    return { job: { ...job, leases: job.leases.slice(0, recipients) }, ended };
+  }
+
+  async function carry(whole: Job, connection: Connection, ended: () => void): Promise<void> {
     const job = { ...whole, leases: whole.leases.filter(deps.mayStart) };
     const lost = whole.leases.filter((lease) => !job.leases.includes(lease));
     if (lost.length > 0) await deps.giveBack(lost, clock.now());
     const startedAt = clock.now();
     if (connection.session && job.leases.length > 0) deps.onConnections({ reused: 1 });
     const delivered = job.leases.length > 0 ? await carryBy(connection, job) : null;
+    ended();
     if (delivered) noteHealth(delivered);
     inFlight--;
     const settled = delivered ? write(connection, deps.settle(job, startedAt, delivered.outcomes)) : null;
@@ -345,6 +376,7 @@ export function openLane(deps: LaneDeps): Lane {
         waiting.length + inFlight + acquiring + connections.size === 0 &&
         !pausing &&
         !permits.isAsking &&
+        !throttle.isAsking &&
         (!down || clock.now() >= later(down.until, DOWN_MEMORY_MS))
       );
     },
@@ -369,9 +401,11 @@ export function openLane(deps: LaneDeps): Lane {
       }
       pump();
     },
+    makeRoom: () => void retireIdle(),
     async drain() {
       draining = true;
       permits.stop();
+      throttle.stop();
       while (retireIdle());
       await giveBackWaiting();
     },

@@ -1,4 +1,4 @@
-/** All lanes of a zone, by site; which domains go to which; and which are full. */
+/** All lanes of a zone, by site or by domain; which domains go to which; and which are full. */
 
 import type { Domain } from "#shared/domain/address.ts";
 import type { Job } from "../delivery/job.ts";
@@ -15,25 +15,37 @@ export interface Lanes {
   drain(): Promise<void>;
 }
 
-/** `single`: all mail of the zone goes one way, to its relay, so there is one lane. */
-export function lanesOf(open: (job: Job) => Lane, { single }: { single: boolean }): Lanes {
-  const bySite = new Map<string, Lane>();
+export interface LanesTerms {
+  /** True: all mail of the zone goes one way, to its relay, so there is one lane; and one for each domain that has its own. */
+  readonly single: boolean;
+  /** The domain of the job when it is not to wait for others of its site, nor they for it; null: it shares a lane with them. */
+  readonly ownLane: (job: Job) => string | null;
+}
+
+export function lanesOf(open: (job: Job) => Lane, { single, ownLane }: LanesTerms): Lanes {
+  const byKey = new Map<string, Lane>();
   let draining = false;
   const domainsOf = (isMeant: (lane: Lane) => boolean): Set<Domain> | "all" => {
     const domains = new Set<Domain>();
-    for (const lane of bySite.values()) {
+    for (const [key, lane] of byKey) {
       if (!isMeant(lane)) continue;
-      if (single) return "all";
+      if (single && key === lane.site) return "all";
       for (const domain of lane.domains) domains.add(domain);
     }
     return domains;
   };
+  /** Lanes of one site share its slots: one that waits for its rate leaves some to one that could send. */
+  const makeRoomFor = (starved: Lane): void => {
+    for (const lane of byKey.values()) if (lane !== starved && lane.site === starved.site) lane.makeRoom();
+  };
   return {
     add(job) {
-      let lane = bySite.get(job.site);
+      const own = ownLane(job);
+      const key = own === null ? job.site : `${job.site} ${own}`;
+      let lane = byKey.get(key);
       if (!lane) {
         lane = open(job);
-        bySite.set(job.site, lane);
+        byKey.set(key, lane);
         if (draining) void lane.drain();
       }
       lane.add(job);
@@ -41,14 +53,15 @@ export function lanesOf(open: (job: Job) => Lane, { single }: { single: boolean 
     fullDomains: () => domainsOf((lane) => lane.isFull),
     starvedDomains: () => domainsOf((lane) => lane.isStarved),
     tidy() {
-      for (const lane of bySite.values()) {
+      for (const [key, lane] of byKey) {
         lane.tidy();
-        if (lane.isEmpty) bySite.delete(lane.site);
+        if (lane.isStarved) makeRoomFor(lane);
+        if (lane.isEmpty) byKey.delete(key);
       }
     },
     async drain() {
       draining = true;
-      await Promise.all([...bySite.values()].map((lane) => lane.drain()));
+      await Promise.all([...byKey.values()].map((lane) => lane.drain()));
     },
   };
 }

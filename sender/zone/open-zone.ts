@@ -33,6 +33,7 @@ import { lanesOf } from "./lanes.ts";
 import { leaseKeeper } from "./lease-keeper.ts";
 import { runZone } from "./run-zone.ts";
 import type { SlowedSites } from "./slowed-sites.ts";
+import { rateSources, throttledDomain, throttlesOf } from "./throttles.ts";
 
 export interface SenderDeps {
   readonly config: Config;
@@ -122,6 +123,8 @@ export function openZone(
     onInternalError: (job, error) =>
       deps.onError("delivery", error, { zone: zone.name, messageId: job.message.id }),
   };
+  const rates = rateSources({ limits: backend.limits, clock, onError });
+  const ownLane = (job: Job): string | null => throttledDomain(config, job);
   const lanes = lanesOf(
     (first) =>
       openLane({
@@ -130,6 +133,7 @@ export function openZone(
         siteLimit: siteLimit(config, zone, first),
         slots: deps.slots,
         pace: deps.slowed.paceOf(zone.name, first.site),
+        throttles: rates(throttlesOf(config, zone, first)),
         clock,
         random: deps.random,
         deliver: (job, reused, beforeDot) => deliver(job, reused, delivery, { signal: grace, beforeDot }),
@@ -142,7 +146,7 @@ export function openZone(
         onConnections: deps.onConnections,
         onError,
       }),
-    { single: zone.relay !== null || zone.http !== null },
+    { single: zone.relay !== null || zone.http !== null, ownLane },
   );
   const dispatch = dispatcher({
     zone,

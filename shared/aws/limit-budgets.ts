@@ -13,9 +13,10 @@ import * as z from "zod";
 
 import type { Grant } from "../domain/rate-window.ts";
 import { takeFromWindow } from "../domain/rate-window.ts";
+import type { Rate } from "../domain/throttle.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { DAY } from "../domain/units.ts";
-import type { LimitStore, Rate } from "../ports/limit-store.ts";
+import type { LimitStore } from "../ports/limit-store.ts";
 import { newMark, writtenAt } from "./conditions.ts";
 import type { TableDeps, Value } from "./items.ts";
 import { expiresAt, getItem, marshal, MAX_TRIES, pauseBefore } from "./items.ts";

@@ -2,6 +2,7 @@
 
 import type { EventType } from "./event.ts";
 import type { OwnBounceRule } from "./own-bounce-rules.ts";
+import type { Rate } from "./throttle.ts";
 import type { Srs } from "./srs.ts";
 import type { Zone, ZoneName } from "./zone.ts";
 
@@ -121,6 +122,8 @@ export interface DomainLimit {
   readonly maxConnections: number;
   /** Egress addresses not to use for it. */
   readonly disabledAddresses: readonly string[];
+  /** Recipients tried in a period, over all processes and zones; null: it has no rate of its own, and that of `default` holds. */
+  readonly throttling: Rate | null;
 }
 
 export interface DkimConfig {

@@ -5,6 +5,7 @@
 
 import type { Branded } from "./branded.ts";
 import type { EgressAddress } from "./pool.ts";
+import type { Rate } from "./throttle.ts";
 
 /** Lower case. */
 export type ZoneName = Branded<string, "ZoneName">;
@@ -15,6 +16,8 @@ export interface Zone {
   readonly disabled: boolean;
   /** Connections at once, all processes and destinations together. */
   readonly connections: number;
+  /** Recipients tried in a period, all processes and destinations together; null: as many as can be. */
+  readonly throttling: Rate | null;
   /** Egress addresses; never empty: with none configured it is the wildcard address. */
   readonly pool: readonly EgressAddress[];
   /** What chooses the egress address: `message` keeps all recipients of a message on one, `from` all mail of a return path. */

@@ -16,8 +16,9 @@ import * as z from "zod";
 import type { Clock } from "../domain/clock.ts";
 import type { Grant, WindowAnswer } from "../domain/rate-window.ts";
 import { takeFromWindow } from "../domain/rate-window.ts";
+import type { Rate } from "../domain/throttle.ts";
 import { DAY } from "../domain/units.ts";
-import type { BlockedEgress, LimitStore, Rate, SlowedSite } from "../ports/limit-store.ts";
+import type { BlockedEgress, LimitStore, SlowedSite } from "../ports/limit-store.ts";
 import type { EmbeddedDatabase, Table, TableKey } from "./database.ts";
 
 const LAST_TENURE = "limits.last-tenure";

@@ -6,14 +6,9 @@
 
 import type { WorkerId } from "../domain/ids.ts";
 import type { Pace } from "../domain/pace.ts";
+import type { Rate } from "../domain/throttle.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
-
-/** Messages a period, such as 100 a minute. */
-export interface Rate {
-  readonly count: number;
-  readonly perMs: number;
-}
 
 export interface BlockedEgress {
   /** Egress address. */

@@ -8,6 +8,7 @@ import { hash } from "node:crypto";
 
 import { parseDomain } from "../domain/address.ts";
 import type { ApiConfig, Config, DomainLimits, HttpServiceConfig, SandboxConfig } from "../domain/config.ts";
+import { parseThrottle } from "../domain/throttle.ts";
 import type { Srs } from "../domain/srs.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import { bouncesOf, receiversOf } from "./config-bounces.ts";
@@ -91,6 +92,7 @@ function domainLimitsOf(settings: ConfigSettings["domainConfig"], report: Report
   const fallback = {
     maxConnections: settings["default"]?.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
     disabledAddresses: settings["default"]?.disabledAddresses ?? [],
+    throttling: parseThrottle(settings["default"]?.throttling ?? ""),
   };
   const byDomain = new Map<string, DomainLimits["default"]>();
   for (const [key, limit] of Object.entries(settings)) {
@@ -102,6 +104,7 @@ function domainLimitsOf(settings: ConfigSettings["domainConfig"], report: Report
       byDomain.set(domain, {
         maxConnections: limit.maxConnections ?? fallback.maxConnections,
         disabledAddresses: limit.disabledAddresses ?? fallback.disabledAddresses,
+        throttling: parseThrottle(limit.throttling ?? ""),
       });
   }
   return { default: fallback, byDomain };

@@ -6,6 +6,7 @@ import * as z from "zod";
 
 import { parseAddress, parseDomain } from "../domain/address.ts";
 import { parseIp } from "../domain/ip.ts";
+import { parseThrottle } from "../domain/throttle.ts";
 import { GIB } from "../domain/units.ts";
 
 /** Longest wait that a timer can hold (2^31 - 1 ms, 24.8 days): no duration that becomes one timer may be longer. */
@@ -53,6 +54,11 @@ export const mailbox = text("a mail address", (input) =>
 /** What goes on one line of the protocol or of a header. */
 export const line = text("printable ASCII on one line, at most 200 characters", (input) =>
   /^[\x20-\x7e]{1,200}$/.test(input) ? input : null,
+);
+
+/** As it was written: what it says is read where it is checked. */
+export const throttling = text("a rate such as 100/minute, 20/second or 1000 messages/hour", (input) =>
+  parseThrottle(input) === null ? null : input,
 );
 
 /** 0 lets the system choose a free port, for tests. */

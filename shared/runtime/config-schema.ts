@@ -24,6 +24,7 @@ import {
   mailbox,
   pluginEnabled,
   port,
+  throttling,
   timeout,
   timeoutOrNone,
 } from "./config-fields.ts";
@@ -136,6 +137,8 @@ export const ZoneSchema = z.strictObject({
    * hundred destinations that are slow at once leave room for the others.
    */
   connections: count.default(500),
+  /** Recipients tried in a period, all processes together: `100/minute`, or a second or an hour. */
+  throttling: throttling.optional(),
   /** Name of a pool, or the addresses; left out: the pool `default`. */
   pool: z.union([z.string(), pool]).optional(),
   poolHash: z.enum(["message", "from"]).default("message"),
@@ -169,6 +172,8 @@ const domainLimit = z.strictObject({
   /** Connections at once of one zone to the domain's mail hosts, all processes together. */
   maxConnections: count.optional(),
   disabledAddresses: z.array(ip).optional(),
+  /** Recipients tried in a period, all processes and zones together. */
+  throttling: throttling.optional(),
 });
 
 const dkim = z.strictObject({

@@ -2,6 +2,7 @@
 
 import type { EgressAddress } from "../domain/pool.ts";
 import { poolShares } from "../domain/pool.ts";
+import { parseThrottle } from "../domain/throttle.ts";
 import { ipFamily } from "../domain/ip.ts";
 import type { Relay, Zone, ZoneName, ZoneRoutes } from "../domain/zone.ts";
 import { suggestion } from "./config-errors.ts";
@@ -74,6 +75,7 @@ function zoneOf(name: ZoneName, zone: ZoneSettings, checker: ZoneChecker): Zone 
     name,
     disabled: zone.disabled,
     connections: zone.connections,
+    throttling: zone.throttling === undefined ? null : parseThrottle(zone.throttling),
     pool: egressOf(zone, ignoreIpv6, checker),
     poolHash: zone.poolHash,
     relay: relayOf(zone),

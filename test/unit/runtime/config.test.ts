@@ -7,7 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { DomainError } from "#shared/domain/errors.ts";
-import { DAY, HOUR, MINUTE } from "#shared/domain/units.ts";
+import { DAY, HOUR, MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { Zone, ZoneName } from "#shared/domain/zone.ts";
 import { loadConfig, parseConfig } from "#shared/runtime/config.ts";
 import type { ConfigInput } from "#shared/runtime/define-config.ts";
@@ -199,14 +199,19 @@ describe("limits of a domain", () => {
     const { domains } = parse({
       domainConfig: {
         default: { maxConnections: 9, disabledAddresses: ["192.0.2.1"] },
-        "Jõgeva.ee": { maxConnections: 2 },
+        "Jõgeva.ee": { maxConnections: 2, throttling: "20 messages/second" },
       },
     });
     assert.deepEqual(domains.byDomain.get("xn--jgeva-dua.ee"), {
       maxConnections: 2,
       disabledAddresses: ["192.0.2.1"],
+      throttling: { count: 20, perMs: SECOND },
     });
-    assert.deepEqual(domains.default, { maxConnections: 9, disabledAddresses: ["192.0.2.1"] });
+    assert.deepEqual(domains.default, {
+      maxConnections: 9,
+      disabledAddresses: ["192.0.2.1"],
+      throttling: null,
+    });
   });
 });
 
@@ -257,6 +262,14 @@ describe("a wrong configuration is refused with what to change", () => {
     [
       { zones: { default: { connections: null } } },
       "zones.default.connections: expected a number, found null",
+    ],
+    [
+      { zones: { default: { throttling: "7" } } },
+      'zones.default.throttling: expected a rate such as 100/minute, 20/second or 1000 messages/hour, found "7"',
+    ],
+    [
+      { domainConfig: { default: { throttling: "0/minute" } } },
+      'domainConfig.default.throttling: expected a rate such as 100/minute, 20/second or 1000 messages/hour, found "0/minute"',
     ],
     [
       { zones: { default: { poolHash: "sender" } } },

@@ -14,6 +14,7 @@ import type { Job } from "../../../sender/delivery/job.ts";
 import type { SmtpSession } from "../../../sender/delivery/smtp-client.ts";
 import { openLane } from "../../../sender/zone/lane.ts";
 import type { Lane } from "../../../sender/zone/lane.ts";
+import type { RateSource } from "../../../sender/zone/rate-source.ts";
 import { address, anna, message, queueRow } from "../../support/builders.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
 
@@ -39,7 +40,7 @@ interface Running {
   end(result?: Partial<Delivered>): Promise<void>;
 }
 
-function harness({ siteLimit = 2, slotsFree = 100 } = {}) {
+function harness({ siteLimit = 2, slotsFree = 100, throttles = [] as RateSource[] } = {}) {
   const clock = fakeClock();
   const running: Running[] = [];
   const state = {
@@ -89,6 +90,7 @@ function harness({ siteLimit = 2, slotsFree = 100 } = {}) {
         return { granted: false, retryAt: clock.in(MINUTE) };
       },
     },
+    throttles,
     deliver: (job, reused, beforeDot) =>
       new Promise((resolve) => {
         running.push({
