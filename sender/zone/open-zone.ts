@@ -60,6 +60,8 @@ export interface SenderDeps {
 /** A store that is down: the outcome is kept and written again and again. */
 const SETTLE_FOR_MS = HOUR;
 const FIRST_WAIT_MS = SECOND / 10;
+/** When the grace is over, nothing is tried for longer than this in all. */
+const AFTER_GRACE_MS = 5 * SECOND;
 /** Short: when the store is back, the outcome should be there before the lease is found to have lapsed. */
 const MAX_WAIT_MS = 2 * SECOND;
 
@@ -80,10 +82,10 @@ export function openZone(
     keeper.letGo(leases);
     if (leases.length === 0) return;
     const release = async (): Promise<void> => void (await backend.queue.release(leases, dueAt));
-    await persistently(release, { clock, forMs: config.queue.leaseMs, onError }); // else they lapse
+    await persistently(release, { clock, forMs: config.queue.leaseMs, grace, onError }); // else they lapse
   };
   const persist = async (leases: readonly Lease[], write: () => Promise<void>): Promise<void> => {
-    const written = await persistently(write, { clock, forMs: SETTLE_FOR_MS, onError });
+    const written = await persistently(write, { clock, forMs: SETTLE_FOR_MS, grace, onError });
     keeper.letGo(leases);
     // The leases lapse now, and another worker repeats the delivery.
     if (!written)
@@ -174,13 +176,23 @@ export function openZone(
   );
 }
 
+interface Persistence {
+  readonly clock: Clock;
+  readonly forMs: number;
+  /** When it has aborted, the process is about to end. */
+  readonly grace: AbortSignal;
+  readonly onError: (error: unknown) => void;
+}
+
 /** Write until it is written. False: it was not in all that time. */
 async function persistently(
   write: () => Promise<void>,
-  { clock, forMs, onError }: { clock: Clock; forMs: number; onError: (error: unknown) => void },
+  { clock, forMs, grace, onError }: Persistence,
 ): Promise<boolean> {
-  const until = later(clock.now(), forMs);
+  const now = clock.now();
+  let until = later(now, forMs);
   for (let attempt = 0; clock.now() < until; attempt++) {
+    if (grace.aborted) until = Math.min(until, later(now, AFTER_GRACE_MS)) as EpochMs;
     try {
       await write();
       return true;
