@@ -21,15 +21,16 @@ export function parseThrottle(text: string): Rate | null {
   return perMs !== undefined && count >= 1 && count <= MAX_COUNT ? { count, perMs } : null;
 }
 
-/** A pause as short as this between single permits is cheap to keep exactly: a timer is late by some thousandths of it. */
-const MIN_GAP_MS = SECOND / 2;
-/** Permits that are nearer to each other come in groups, one group in so much time at least. */
-const MIN_GROUP_MS = SECOND;
+/**
+ * A part is so long at least: a store under load is late by some hundredths of a second each time a part is over, and what is late
+ * is lost.
+ */
+const MIN_PART_MS = 10 * SECOND;
 /** From here on one less makes no difference that anybody allows for, and finds a divisor where the count is prime. */
 const MIN_COUNT_TO_LOWER = 100;
 
 /**
- * The same rate in its smallest equal parts, so that 3600 an hour is one a second and not all at once. Its period is a whole
+ * The same rate in its smallest equal parts, so that 3600 an hour is ten in ten seconds and not all at once. Its period is a whole
  * number of parts long, so who keeps to the part in any time of its length keeps to the rate in any period.
  */
 export function evenly({ count, perMs }: Rate): Rate {
@@ -39,8 +40,8 @@ export function evenly({ count, perMs }: Rate): Rate {
 }
 
 function smallestPart({ count, perMs }: Rate): Rate {
-  if (perMs / count >= MIN_GAP_MS) return { count: 1, perMs: Math.ceil(perMs / count) };
-  for (let parts = Math.floor(perMs / MIN_GROUP_MS); parts > 1; parts--) {
+  if (perMs / count >= MIN_PART_MS) return { count: 1, perMs: Math.ceil(perMs / count) };
+  for (let parts = Math.floor(perMs / MIN_PART_MS); parts > 1; parts--) {
     if (count % parts === 0) return { count: count / parts, perMs: Math.ceil(perMs / parts) };
   }
   return { count, perMs };

@@ -41,9 +41,10 @@ describe("a throttle", () => {
 
 describe("an even pace", () => {
   test("does not send the mail of an hour in its first second", () => {
-    assert.deepEqual(evenly({ count: 3_600, perMs: HOUR }), { count: 1, perMs: SECOND });
-    assert.deepEqual(evenly({ count: 100, perMs: MINUTE }), { count: 1, perMs: 600 });
-    assert.deepEqual(evenly({ count: 1_200, perMs: MINUTE }), { count: 20, perMs: SECOND });
+    assert.deepEqual(evenly({ count: 3_600, perMs: HOUR }), { count: 10, perMs: 10 * SECOND });
+    assert.deepEqual(evenly({ count: 100, perMs: MINUTE }), { count: 20, perMs: 12 * SECOND });
+    assert.deepEqual(evenly({ count: 1_200, perMs: MINUTE }), { count: 200, perMs: 10 * SECOND });
+    assert.deepEqual(evenly({ count: 60, perMs: HOUR }), { count: 1, perMs: MINUTE });
     assert.deepEqual(evenly({ count: 20, perMs: SECOND }), { count: 20, perMs: SECOND });
   });
 
