@@ -17,7 +17,6 @@ import { allDelivered, deliveriesIn, submitMails } from "../support/fault-load.t
 import type { SentMail } from "../support/fault-load.ts";
 import { noLocalAws } from "../support/local-aws.ts";
 import { startLoad } from "../support/mail-load.ts";
-import { allFinal } from "../support/relay-api.ts";
 import type { RelayProcess } from "../support/relay-process.ts";
 import { eventually, scratchFolder, startRelayProcess } from "../support/relay-process.ts";
 import { startRelay } from "../support/relay.ts";
@@ -66,11 +65,16 @@ describe("senders on AWS", options, () => {
     doors = [lives];
     await dies.killAll();
     await load.done;
-    await allFinal(lives.httpUrl, PATIENCE_MS);
+    // Not by the counts of rows: those of a mail that was killed half accepted stand there until the audit gives it up.
+    const wanted = load
+      .acknowledged()
+      .flatMap(({ recipients }) => recipients)
+      .filter(({ fate }) => fate === "DELIVERED");
+    await eventually("all acknowledged mail", PATIENCE_MS, () => {
+      const got = deliveriesIn(mx);
+      return wanted.every(({ address: to }) => got.has(to)) ? true : null;
+    });
     const got = deliveriesIn(mx);
-    const acknowledged = load.acknowledged().flatMap(({ recipients }) => recipients);
-    const missing = acknowledged.filter(({ address: to, fate }) => fate === "DELIVERED" && !got.has(to));
-    assert.deepEqual(missing, []);
     const twice = [...got].filter(([, count]) => count > 1).map(([to]) => to);
     assert.ok(
       twice.length <= open,
