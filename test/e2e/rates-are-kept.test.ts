@@ -13,6 +13,11 @@ import { submission } from "../support/app.ts";
 import { address } from "../support/builders.ts";
 
 const RATE = 20;
+/**
+ * Mails that a busy receiver may write down late, and so in a second that is not theirs. That the rate is exact in any window
+ * is proved by a clock that is told the time, in test/unit/zone/throttles.test.ts.
+ */
+const LATE = 2;
 const SECOND = 1_000;
 
 const dns = fakeDns({
@@ -35,7 +40,8 @@ function mostInASecond(times: readonly number[]): number {
 
 /** At the peer, in any second; and that the rate is used, as far as a busy machine lets one say that. */
 function assertRate(times: readonly number[]): void {
-  assert.ok(mostInASecond(times) <= RATE, `${mostInASecond(times)} in a second`);
+  const most = mostInASecond(times);
+  assert.ok(most <= RATE + LATE, `${most} in a second`);
   const tookMs = Math.max(...times) - Math.min(...times);
   assert.ok(tookMs < (2 * times.length * SECOND) / RATE, `${times.length} took ${tookMs} ms`);
 }
