@@ -53,12 +53,13 @@ function isList(value: readonly Value[] | { readonly [name: string]: Value }): v
 
 /** Attributes of kinds that we never write are left out, so that an item a newer version has added to can be read. */
 export function unmarshal(item: Attributes): Record<string, Value> {
-  const values: Record<string, Value> = {};
-  for (const [name, attribute] of Object.entries(item)) {
-    const value = valueOf(attribute);
-    if (value !== undefined) values[name] = value;
-  }
-  return values;
+  // By fromEntries, which makes a property of any name: an assignment to `__proto__` would change the object's prototype.
+  return Object.fromEntries(
+    Object.entries(item).flatMap(([name, attribute]) => {
+      const value = valueOf(attribute);
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
 }
 
 function valueOf(attribute: AttributeValue): Value | undefined {

@@ -31,6 +31,12 @@ test("any plain value is read as it was written", () => {
   );
 });
 
+test("a name that JavaScript has a meaning for is a name like any", () => {
+  const values = JSON.parse('{"__proto__":{"a":1},"constructor":"c"}') as Record<string, Value>;
+  assert.deepEqual(unmarshal(marshal(values)), values);
+  assert.equal(Object.getPrototypeOf(unmarshal(marshal(values))), Object.prototype);
+});
+
 test("what a newer version has added in kinds we do not write is left out", () => {
   const item = { kept: { S: "text" }, set: { SS: ["a"] }, bytes: { B: Buffer.from("b") } };
   assert.deepEqual(unmarshal(item), { kept: "text" });
