@@ -15,7 +15,7 @@ import type { Config } from "#shared/domain/config.ts";
 import { awsSettingsOf } from "#shared/runtime/aws-settings.ts";
 
 import { CONFIG_FILE, readConfig } from "./bundle-config.ts";
-import { lambdaClock } from "./clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { EndpointDeps } from "./endpoint.ts";
 import type { Telemetry } from "./telemetry.ts";
 import { telemetry } from "./telemetry.ts";
@@ -41,16 +41,16 @@ export async function wireLambda(service: string, bundle: string, env = process.
   const backend = await openAws({
     clients: awsClients({ endpoints: endpointsOf(env) }),
     names: { table, bucket, queuePrefix },
-    clock: lambdaClock,
+    clock: systemClock,
     zones: [...config.zones.keys()],
     historyMs: config.queue.historyMs,
     onTrouble: troubleTo(told),
   });
-  const keys = apiKeyRing({ secrets: backend.secrets, clock: lambdaClock });
+  const keys = apiKeyRing({ secrets: backend.secrets, clock: systemClock });
   // A Lambda is reached from everywhere, so nobody is let in without a key.
   const authorize = apiAccess({ keys, listensOnLoopback: false });
-  const endpoints = { authorize, clock: lambdaClock, log: told.log };
-  return { config, backend, clock: lambdaClock, telemetry: told, endpoints };
+  const endpoints = { authorize, clock: systemClock, log: told.log };
+  return { config, backend, clock: systemClock, telemetry: told, endpoints };
 }
 
 /** What the sweep sets right later. */

@@ -2,7 +2,7 @@
 
 import { startSender } from "./start.ts";
 import { stopSignals } from "./stop-signals.ts";
-import { systemClock } from "./system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 
 /** Ends the process. `workerPath` is the module its workers run. */
 export async function runSender(workerPath: string): Promise<never> {

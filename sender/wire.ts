@@ -33,7 +33,7 @@ import type { ListeningSockets } from "./listening-socket.ts";
 import { observer } from "./observe.ts";
 import { AWS_TERMS, EMBEDDED_TERMS } from "./store-terms.ts";
 import type { StoreTerms } from "./store-terms.ts";
-import { systemClock } from "./system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { WorkerDeps } from "./worker.ts";
 
 export interface Wired {

@@ -3,7 +3,7 @@
 import type { Logger } from "#shared/runtime/log.ts";
 import { createLog } from "#shared/runtime/log.ts";
 import type { ListeningSockets } from "./listening-socket.ts";
-import { systemClock } from "./system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { wireWorker } from "./wire.ts";
 import type { Wired } from "./wire.ts";
 import type { LinkedWorker, WorkerStart } from "./worker-link.ts";

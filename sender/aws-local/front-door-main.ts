@@ -16,7 +16,7 @@ import { createLog } from "#shared/runtime/log.ts";
 import type { LambdaName } from "../../lambdas/build.ts";
 import { startApiServer } from "../api-server.ts";
 import { repeat } from "../repeat.ts";
-import { systemClock } from "../system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { FromFrontDoor } from "./front-door-protocol.ts";
 import { loadLambdas, MAX_GATEWAY_BYTES } from "./lambdas.ts";
 import { readTableStream } from "./table-stream.ts";

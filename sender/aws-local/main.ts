@@ -10,7 +10,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
-import { systemClock } from "../system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { startSender } from "../start.ts";
 import { stopSignals } from "../stop-signals.ts";
 import type { FromFrontDoor } from "./front-door-protocol.ts";

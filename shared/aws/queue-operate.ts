@@ -1,9 +1,9 @@
 /** Changing rows by hand: each on what was read of it, and again a few times when it changed in between. */
 
 import type { RowId } from "../domain/ids.ts";
-import { NO_ROUTE } from "../domain/outcome.ts";
+import { droppedByOperator } from "../domain/queue-row.ts";
 import { isFinal } from "../domain/queue-row.ts";
-import type { AttemptRecord, FinalState, QueueRow } from "../domain/queue-row.ts";
+import type { FinalState, QueueRow } from "../domain/queue-row.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { Operation } from "../ports/queue-store.ts";
 import type { ItemWrite } from "./batch-statement.ts";
@@ -135,19 +135,5 @@ function dropped(
       when: asSeen(before),
       tells: TELLS["operator-drop"],
     },
-  };
-}
-
-function droppedByOperator(at: EpochMs): AttemptRecord {
-  return {
-    at,
-    durationMs: 0,
-    kind: "bounced",
-    cause: "operator",
-    reply: null,
-    detail: "dropped by an operator",
-    status: "5.0.0",
-    category: null,
-    route: NO_ROUTE,
   };
 }

@@ -26,6 +26,7 @@ import type { SuppressionEntry, SuppressionScope } from "../domain/suppression.t
 import {
   endsLater,
   GLOBAL_SCOPE,
+  scopeOf,
   isExpired,
   scopeKey,
   scopesOf,
@@ -317,11 +318,6 @@ function entryOf(item: Item): SuppressionEntry {
     expiresAt: expiresAt as EpochMs | null,
     reason,
   };
-}
-
-function scopeOf(sender: string | undefined, user: string | undefined): SuppressionScope {
-  if (sender !== undefined) return { kind: "sender", domain: sender as Domain };
-  return user === undefined ? GLOBAL_SCOPE : { kind: "user", user };
 }
 
 /** DynamoDB forgets an entry some day after its end. */

@@ -10,6 +10,7 @@ import type { Address, Domain } from "./address.ts";
 import type { MessageId, RowId, WorkerId } from "./ids.ts";
 import type { BounceCategory } from "./bounce-rule.ts";
 import type { BounceCause, DeferCause, Route } from "./outcome.ts";
+import { NO_ROUTE } from "./outcome.ts";
 import type { SmtpReply } from "./smtp-reply.ts";
 import type { EpochMs } from "./units.ts";
 import type { ZoneName } from "./zone.ts";
@@ -78,4 +79,19 @@ export type Settled = ({ state: FinalState } | { state: "deferred"; dueAt: Epoch
 
 export function isFinal(state: RowState): state is FinalState {
   return (FINAL_STATES as readonly RowState[]).includes(state);
+}
+
+/** What stands in a row that an operator has dropped. */
+export function droppedByOperator(at: EpochMs): AttemptRecord {
+  return {
+    at,
+    durationMs: 0,
+    kind: "bounced",
+    cause: "operator",
+    reply: null,
+    detail: "dropped by an operator",
+    status: "5.0.0",
+    category: null,
+    route: NO_ROUTE,
+  };
 }

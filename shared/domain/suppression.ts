@@ -77,3 +77,9 @@ export function isExpired({ expiresAt }: Pick<SuppressionEntry, "expiresAt">, no
 export function endsLater(a: EpochMs | null, b: EpochMs | null): boolean {
   return b !== null && (a === null || a > b);
 }
+
+/** The scope of a stored entry: of a sender domain, else of a user, else global. */
+export function scopeOf(sender: string | undefined, user: string | undefined): SuppressionScope {
+  if (sender !== undefined) return { kind: "sender", domain: sender as Domain };
+  return user === undefined ? GLOBAL_SCOPE : { kind: "user", user };
+}

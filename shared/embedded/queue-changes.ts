@@ -8,9 +8,9 @@ import assert from "node:assert/strict";
 import type { EventType, MailEvent } from "../domain/event.ts";
 import type { RowId, WorkerId } from "../domain/ids.ts";
 import type { Message } from "../domain/message.ts";
-import { NO_ROUTE } from "../domain/outcome.ts";
+import { droppedByOperator } from "../domain/queue-row.ts";
 import { isFinal } from "../domain/queue-row.ts";
-import type { AttemptRecord, FinalState, Lease, QueueRow } from "../domain/queue-row.ts";
+import type { FinalState, Lease, QueueRow } from "../domain/queue-row.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { Operation, Settlement } from "../ports/queue-store.ts";
 import type { WriteTransaction } from "./group-commit.ts";
@@ -126,20 +126,6 @@ function operated(row: QueueRow, operation: Operation, now: EpochMs): QueueRow |
       if (!isWaiting && row.state !== "held") return null;
       return { ...row, state: "dropped", finishedAt: now, lastAttempt: droppedByOperator(now) };
   }
-}
-
-function droppedByOperator(at: EpochMs): AttemptRecord {
-  return {
-    at,
-    durationMs: 0,
-    kind: "bounced",
-    cause: "operator",
-    reply: null,
-    detail: "dropped by an operator",
-    status: "5.0.0",
-    category: null,
-    route: NO_ROUTE,
-  };
 }
 
 /** The token alone would do: it rises with every lease. The state refuses a lease that has been settled or has lapsed. */

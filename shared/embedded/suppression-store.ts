@@ -14,6 +14,7 @@ import type { SuppressionEntry, SuppressionScope } from "../domain/suppression.t
 import {
   endsLater,
   GLOBAL_SCOPE,
+  scopeOf,
   isExpired,
   scopeKey,
   scopesOf,
@@ -190,11 +191,6 @@ function entryOf(number: number, stored: unknown): SuppressionEntry {
     expiresAt: expiresAt as EpochMs | null,
     reason,
   };
-}
-
-function scopeOf(sender: string | undefined, user: string | undefined): SuppressionScope {
-  if (sender !== undefined) return { kind: "sender", domain: sender as Domain };
-  return user === undefined ? GLOBAL_SCOPE : { kind: "user", user };
 }
 
 function shortEntry(entry: SuppressionEntry): object {

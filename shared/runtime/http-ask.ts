@@ -61,7 +61,7 @@ async function ask({ method, url, headers, body }: HttpQuestion, signal: AbortSi
 }
 
 /** `fetch` refuses URLs with a user in them. */
-function withoutCredentials(url: string): { target: string; authorization: Record<string, string> } {
+export function withoutCredentials(url: string): { target: string; authorization: Record<string, string> } {
   const target = new URL(url);
   const { username, password } = target;
   if (username === "" && password === "") return { target: url, authorization: {} };

@@ -2,6 +2,7 @@
 
 import type { Post } from "../app/notify.ts";
 import { KIB, SECOND } from "../domain/units.ts";
+import { withoutCredentials } from "./http-ask.ts";
 
 export interface PostLimits {
   /** From connecting to the last byte of the answer that is read. */
@@ -28,20 +29,6 @@ export function httpPost({ timeoutMs = TIMEOUT_MS }: PostLimits = {}): Post {
     } catch (error) {
       return { kind: "failed", detail: reasonOf(error) };
     }
-  };
-}
-
-/** `fetch` refuses URLs with a user in them. */
-function withoutCredentials(url: string): { target: string; authorization: Record<string, string> } {
-  const target = new URL(url);
-  const { username, password } = target;
-  if (username === "" && password === "") return { target: url, authorization: {} };
-  target.username = "";
-  target.password = "";
-  const pair = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
-  return {
-    target: target.href,
-    authorization: { authorization: `Basic ${Buffer.from(pair).toString("base64")}` },
   };
 }
 

@@ -5,7 +5,7 @@ import { describe, test } from "node:test";
 
 import { s3UploadStore, URL_MS } from "#shared/aws/upload-store.ts";
 import { MIB } from "#shared/domain/units.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { newInstallation, sharedLocalAws, stopLocalAwsAtEnd } from "../support/aws-backend.ts";
 import { newMessageId } from "../support/builders.ts";
 import { noLocalAws } from "../support/local-aws.ts";

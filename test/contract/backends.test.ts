@@ -21,7 +21,7 @@ import { embeddedIdempotencyStore } from "#shared/embedded/idempotency-store.ts"
 import { embeddedLimitStore } from "#shared/embedded/limit-store.ts";
 import { embeddedSecretStore } from "#shared/embedded/secret-store.ts";
 import { embeddedSuppressionStore } from "#shared/embedded/suppression-store.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { onOwnTable, stopLocalAwsAtEnd } from "../support/aws-backend.ts";
 import { awsQueueBackend } from "../support/aws-queue.ts";
 import { embeddedBackend } from "../support/backend.ts";

@@ -15,7 +15,7 @@ import { DAY } from "#shared/domain/units.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
 import { parseConfig } from "#shared/runtime/config.ts";
 import { createMetrics, METRICS_CONTENT_TYPE } from "#shared/runtime/metrics.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { ApiHarness } from "../support/api-harness.ts";
 import { startApi } from "../support/api-harness.ts";
 import { sharedLocalAws, stopLocalAwsAtEnd } from "../support/aws-backend.ts";

@@ -11,7 +11,7 @@ import { after, before, describe, test } from "node:test";
 import { run } from "../../cli/main.ts";
 import type { Terminal } from "../../cli/command.ts";
 import { addApiKey } from "#shared/app/api-keys.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { ApiHarness } from "../support/api-harness.ts";
 import { startApi } from "../support/api-harness.ts";
 import { memorySecrets } from "../support/memory-secrets.ts";

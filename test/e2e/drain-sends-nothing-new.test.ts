@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { SECOND } from "#shared/domain/units.ts";
 
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { submission } from "../support/app.ts";
 import { address } from "../support/builders.ts";
 import { fakeDns } from "../support/fake-dns.ts";

@@ -10,7 +10,7 @@ import { describe, test } from "node:test";
 import { addApiKey } from "#shared/app/api-keys.ts";
 import type { Submit } from "#shared/app/submit.ts";
 import { MIB } from "#shared/domain/units.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { startApiServer } from "../../sender/api-server.ts";
 import { startApi } from "../support/api-harness.ts";
 import { collectingSubmit } from "../support/feeder-harness.ts";

@@ -8,7 +8,7 @@ import { addApiKey } from "#shared/app/api-keys.ts";
 import { dynamoSecretStore } from "#shared/aws/secret-store.ts";
 import { MIB } from "#shared/domain/units.ts";
 import { parseConfig } from "#shared/runtime/config.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { sharedLocalAws, stopLocalAwsAtEnd } from "../support/aws-backend.ts";
 import type { LambdaAnswer, LambdaApi } from "../support/lambda-api.ts";
 import { startLambdaApi } from "../support/lambda-api.ts";

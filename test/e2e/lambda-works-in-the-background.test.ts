@@ -18,7 +18,7 @@ import { NO_ROUTE } from "#shared/domain/outcome.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import type { Zone, ZoneName } from "#shared/domain/zone.ts";
 import { parseConfig } from "#shared/runtime/config.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { sharedLocalAws, stopLocalAwsAtEnd } from "../support/aws-backend.ts";
 import { takeRequest } from "../support/backend.ts";
 import type { LambdaApi } from "../support/lambda-api.ts";

@@ -19,7 +19,7 @@ import type { Zone, ZoneName } from "#shared/domain/zone.ts";
 import { parseConfig } from "#shared/runtime/config.ts";
 import type { LambdaName } from "../../lambdas/build.ts";
 import { readTableStream } from "../../sender/aws-local/table-stream.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { sharedLocalAws, stopLocalAwsAtEnd } from "../support/aws-backend.ts";
 import { takeRequest } from "../support/backend.ts";
 import type { TestReceiver } from "../support/event-receiver.ts";

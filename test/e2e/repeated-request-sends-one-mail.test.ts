@@ -6,7 +6,7 @@ import { after, before, describe, test } from "node:test";
 
 import { addApiKey } from "#shared/app/api-keys.ts";
 import { KIB } from "#shared/domain/units.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { ApiHarness } from "../support/api-harness.ts";
 import { realSubmit, startApi } from "../support/api-harness.ts";
 

@@ -5,7 +5,7 @@ import { describe, test } from "node:test";
 
 import type { Clock } from "#shared/domain/clock.ts";
 import { later, SECOND } from "#shared/domain/units.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { stopLocalAwsAtEnd } from "../support/aws-backend.ts";
 import { startAwsProxy } from "../support/aws-proxy.ts";
 import { newAwsInstallation } from "../support/aws-relay-store.ts";

@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { SECOND } from "#shared/domain/units.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { stopLocalAwsAtEnd } from "../support/aws-backend.ts";
 import type { AwsProxy, Fault, FaultRule, Service } from "../support/aws-proxy.ts";
 import { startAwsProxy } from "../support/aws-proxy.ts";

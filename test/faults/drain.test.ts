@@ -5,7 +5,7 @@ import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 
 import { SECOND } from "#shared/domain/units.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { FakeMx } from "../support/fake-mx.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
 import { sendBySmtp, startLoad } from "../support/mail-load.ts";

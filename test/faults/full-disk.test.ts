@@ -11,7 +11,7 @@ import { MIB, SECOND } from "#shared/domain/units.ts";
 import type { MessageId } from "#shared/domain/ids.ts";
 import { openEmbedded } from "#shared/embedded/open.ts";
 import type { EmbeddedBackend } from "#shared/embedded/open.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { acceptMail, bodyOf, chunks, takeRequest } from "../support/backend.ts";
 import { attempt, newMessageId } from "../support/builders.ts";
 

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { SECOND } from "#shared/domain/units.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { FakeMail, FakeMx } from "../support/fake-mx.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
 import type { Load, Probe } from "../support/mail-load.ts";

@@ -13,7 +13,7 @@ import type { WorkerId } from "#shared/domain/ids.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import { openEmbedded } from "#shared/embedded/open.ts";
 import type { EmbeddedBackend } from "#shared/embedded/open.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { takeRequest } from "../support/backend.ts";
 import { attempt, zoneA } from "../support/builders.ts";
 import type { WorkerReport } from "../support/queue-worker.ts";

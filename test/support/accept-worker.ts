@@ -3,7 +3,7 @@
 import { writeSync } from "node:fs";
 
 import { openEmbedded } from "#shared/embedded/open.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { acceptMail } from "./backend.ts";
 
 /** The same text again and again, so that it is found in every part of a large body. */

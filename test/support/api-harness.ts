@@ -20,7 +20,7 @@ import type { ApiHandlers } from "../../lambdas/api.ts";
 import { apiHandlers } from "../../lambdas/api.ts";
 import type { ApiServer } from "../../sender/api-server.ts";
 import { startApiServer } from "../../sender/api-server.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 
 export interface Answer {
   readonly status: number;

@@ -8,7 +8,7 @@ import type { AwsClients } from "#shared/aws/clients.ts";
 import type { TableDeps } from "#shared/aws/items.ts";
 import type { AwsNames } from "#shared/aws/names.ts";
 import type { Clock } from "#shared/domain/clock.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { zoneA, zoneB } from "./builders.ts";
 import { localAws, noLocalAws } from "./local-aws.ts";
 import type { LocalAws } from "./local-aws.ts";

@@ -11,7 +11,7 @@ import type { DynamoQueueStore } from "#shared/aws/queue-store.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import { DAY } from "#shared/domain/units.ts";
 import type { Backend } from "#shared/ports/backend.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { localTakesStatements, newInstallation, sharedLocalAws, storeClock } from "./aws-backend.ts";
 import { zoneA, zoneB } from "./builders.ts";
 import { sdkFaults } from "./sdk-faults.ts";

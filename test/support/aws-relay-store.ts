@@ -18,7 +18,7 @@ import type { ZoneName } from "#shared/domain/zone.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import { readTableStream } from "../../sender/aws-local/table-stream.ts";
 import { AWS_TERMS } from "../../sender/store-terms.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { sharedLocalAws } from "./aws-backend.ts";
 import type { RelayStore } from "./relay.ts";
 

@@ -13,7 +13,7 @@ import { startReceiver } from "../../sender/sandbox/receiver.ts";
 import type { ReadMessage, Receiver, Rules, Transaction } from "../../sender/sandbox/receiver.ts";
 import { localPartRules } from "../../sender/sandbox/start-sandbox.ts";
 import type { ReceivedMail } from "../../sender/sandbox/start-sandbox.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 
 export interface FakeMxOptions {
   readonly port?: number;

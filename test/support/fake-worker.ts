@@ -12,7 +12,7 @@ import type { Server } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { createMetrics } from "#shared/runtime/metrics.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { LinkedWorker, WorkerStart } from "../../sender/worker-link.ts";
 import { runUnderSupervisor } from "../../sender/worker-link.ts";
 

@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { isFinal } from "#shared/domain/queue-row.ts";
 import type { MessageId } from "#shared/domain/ids.ts";
 import { SECOND } from "#shared/domain/units.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { submission } from "./app.ts";
 import { address } from "./builders.ts";
 import type { FakeMx } from "./fake-mx.ts";

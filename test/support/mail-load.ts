@@ -5,7 +5,7 @@
  */
 
 import { SECOND } from "#shared/domain/units.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { SmtpTalker } from "./smtp-talker.ts";
 import type { ReplyRead } from "./smtp-talker.ts";
 

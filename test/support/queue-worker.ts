@@ -8,7 +8,7 @@ import { once } from "node:events";
 import type { WorkerId } from "#shared/domain/ids.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import { openEmbedded } from "#shared/embedded/open.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { acceptMail, takeRequest } from "./backend.ts";
 import { address, attempt } from "./builders.ts";
 

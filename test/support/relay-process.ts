@@ -13,7 +13,7 @@ import { createInterface } from "node:readline";
 
 import { SECOND } from "#shared/domain/units.ts";
 import type { ConfigInput } from "#shared/runtime/config-schema.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { Listening } from "../../sender/worker-protocol.ts";
 
 const ROOT = join(import.meta.dirname, "../..");

@@ -34,7 +34,7 @@ import { feederDoor, httpDoor } from "../../sender/front-doors.ts";
 import { observer } from "../../sender/observe.ts";
 import { EMBEDDED_TERMS } from "../../sender/store-terms.ts";
 import type { StoreTerms } from "../../sender/store-terms.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { AwsInstallation } from "./aws-relay-store.ts";
 import { startWorker } from "../../sender/worker.ts";
 import type { Worker } from "../../sender/worker.ts";

@@ -11,7 +11,7 @@ import type { WorkerId } from "#shared/domain/ids.ts";
 import { HOUR, later } from "#shared/domain/units.ts";
 import { openDatabase } from "#shared/embedded/database.ts";
 import { embeddedLimitStore } from "#shared/embedded/limit-store.ts";
-import { systemClock } from "../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 
 export interface RaceResult {
   readonly slots: number;

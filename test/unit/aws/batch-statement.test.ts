@@ -9,7 +9,7 @@ import { statementCheck } from "#shared/aws/batch-statement.ts";
 import { makeTable } from "#shared/aws/bootstrap.ts";
 import { awsClients } from "#shared/aws/clients.ts";
 import type { AwsClients } from "#shared/aws/clients.ts";
-import { systemClock } from "../../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { noLocalStatements, sharedLocalAws, stopLocalAwsAtEnd } from "../../support/aws-backend.ts";
 import { noLocalAws } from "../../support/local-aws.ts";
 import { sdkFaults } from "../../support/sdk-faults.ts";

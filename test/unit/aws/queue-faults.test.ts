@@ -12,7 +12,7 @@ import type { QueueRow } from "#shared/domain/queue-row.ts";
 import type { Message } from "#shared/domain/message.ts";
 import { HOUR, MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { QueueStore, Taken } from "#shared/ports/queue-store.ts";
-import { systemClock } from "../../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { noLocalStatements, stopLocalAwsAtEnd } from "../../support/aws-backend.ts";
 import { faultyAwsQueue } from "../../support/aws-queue.ts";
 import type { FaultyAwsQueue } from "../../support/aws-queue.ts";

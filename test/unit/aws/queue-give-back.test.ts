@@ -7,7 +7,7 @@ import type { AwsClients } from "#shared/aws/clients.ts";
 import type { Domain } from "#shared/domain/address.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import type { Backend } from "#shared/ports/backend.ts";
-import { systemClock } from "../../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { stopLocalAwsAtEnd } from "../../support/aws-backend.ts";
 import { faultyAwsQueue } from "../../support/aws-queue.ts";
 import { acceptMail, takeRequest } from "../../support/backend.ts";

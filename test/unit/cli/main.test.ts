@@ -10,7 +10,7 @@ import { describe, test } from "node:test";
 import { apiKeyRing } from "#shared/app/api-keys.ts";
 import type { Terminal } from "../../../cli/command.ts";
 import { run } from "../../../cli/main.ts";
-import { systemClock } from "../../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { memorySecrets } from "../../support/memory-secrets.ts";
 
 function setUp(password: string | null = "secret", input = "") {

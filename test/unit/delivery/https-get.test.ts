@@ -8,7 +8,7 @@ import { after, before, describe, test } from "node:test";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 
 import { httpsGet } from "../../../sender/delivery/https-get.ts";
-import { systemClock } from "../../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
 import { TEST_CERT, TEST_KEY } from "../../support/scripted-peer.ts";
 

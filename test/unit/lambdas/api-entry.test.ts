@@ -12,7 +12,7 @@ import type { ApiHandlers } from "../../../lambdas/api.ts";
 import { apiHandlers } from "../../../lambdas/api.ts";
 import { MAX_LAMBDA_BODY } from "../../../lambdas/http.ts";
 import { sendHandlers } from "../../../lambdas/send.ts";
-import { systemClock } from "../../../sender/system-clock.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { ApiHarness } from "../../support/api-harness.ts";
 import { realSubmit, startApi } from "../../support/api-harness.ts";
 import type { LambdaRequest } from "../../support/lambda-event.ts";

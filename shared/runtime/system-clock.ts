@@ -1,7 +1,7 @@
 /** The clock of the machine. */
 
-import type { Clock } from "#shared/domain/clock.ts";
-import type { EpochMs } from "#shared/domain/units.ts";
+import type { Clock } from "../domain/clock.ts";
+import type { EpochMs } from "../domain/units.ts";
 
 /** The longest wait a timer of Node takes; more would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
