@@ -3,7 +3,8 @@
 import { randomBytes } from "node:crypto";
 
 import { addApiKey } from "#shared/app/api-keys.ts";
-import { bootstrapAws, DEFAULT_VISIBILITY_MS } from "#shared/aws/bootstrap.ts";
+import { bootstrapAws } from "#shared/aws/bootstrap.ts";
+import { DEFAULT_VISIBILITY_MS } from "#shared/aws/storage-terms.ts";
 import { awsClients, endpointsOf } from "#shared/aws/clients.ts";
 import { openAws } from "#shared/aws/open.ts";
 import type { Clock } from "#shared/domain/clock.ts";

@@ -21,16 +21,23 @@ import {
 } from "@aws-sdk/client-sqs";
 import type { SQSClient } from "@aws-sdk/client-sqs";
 
-import { DAY, MINUTE, SECOND } from "../domain/units.ts";
+import { SECOND } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import { hasName } from "./aws-errors.ts";
-import { BODY_PREFIX } from "./body-store.ts";
 import type { AwsClients } from "./clients.ts";
 import { INDEXES, TTL_ATTRIBUTE } from "./keys.ts";
 import type { AwsNames } from "./names.ts";
 import { deadLetterQueueName, queueName } from "./names.ts";
+import {
+  BODIES_AFTER_DAYS,
+  BODY_PREFIX,
+  CUT_OFF_AFTER_DAYS,
+  MAX_RECEIVES,
+  RETENTION_MS,
+  UPLOAD_PREFIX,
+  UPLOADS_AFTER_DAYS,
+} from "./storage-terms.ts";
 import { tableInput } from "./table.ts";
-import { UPLOAD_PREFIX } from "./upload-store.ts";
 
 export interface BootstrapOptions {
   readonly clients: AwsClients;
@@ -43,23 +50,8 @@ export interface BootstrapOptions {
 }
 
 const TABLE_READY_SECONDS = 60;
-/** The longest that SQS keeps a message. The row is the truth, so nothing is lost with it; this only saves the audit work. */
-const RETENTION_MS = 14 * DAY;
-/** Giving a signal back counts as a receive too, so that only what comes round for hours is a dead letter. */
-const MAX_RECEIVES = 100;
-/** What an upload that was cut off has left is paid for until it is taken away. */
-const CUT_OFF_AFTER_DAYS = 1;
-/** A client sends what it has uploaded within minutes, or it has given up. */
-const UPLOADS_AFTER_DAYS = 2;
-/**
- * Bodies are deleted when their mail is done; this is for those that a crash has left without one. It must be longer than any mail
- * waits, and an operator may hold mail for as long as he likes: a mail held for longer than this has no bytes any more.
- */
-const BODIES_AFTER_DAYS = 400;
 /** Of another account it would be `BucketAlreadyExists`. */
 const OURS_ALREADY = "BucketAlreadyOwnedByYou";
-
-export const DEFAULT_VISIBILITY_MS = 6 * MINUTE;
 
 export async function bootstrapAws(options: BootstrapOptions): Promise<void> {
   const { clients, names } = options;

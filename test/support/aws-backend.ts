@@ -3,7 +3,8 @@
 import { after } from "node:test";
 
 import { statementCheck } from "#shared/aws/batch-statement.ts";
-import { bootstrapAws, DEFAULT_VISIBILITY_MS, makeTable } from "#shared/aws/bootstrap.ts";
+import { bootstrapAws, makeTable } from "#shared/aws/bootstrap.ts";
+import { DEFAULT_VISIBILITY_MS } from "#shared/aws/storage-terms.ts";
 import type { AwsClients } from "#shared/aws/clients.ts";
 import type { TableDeps } from "#shared/aws/items.ts";
 import type { AwsNames } from "#shared/aws/names.ts";

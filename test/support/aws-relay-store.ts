@@ -3,7 +3,8 @@
  * what the Lambda of events does, done by a reader of the table's stream.
  */
 
-import { bootstrapAws, DEFAULT_VISIBILITY_MS } from "#shared/aws/bootstrap.ts";
+import { bootstrapAws } from "#shared/aws/bootstrap.ts";
+import { DEFAULT_VISIBILITY_MS } from "#shared/aws/storage-terms.ts";
 import { awsClients, endpointsOf } from "#shared/aws/clients.ts";
 import type { AwsClients } from "#shared/aws/clients.ts";
 import { eventsOfRecord } from "#shared/aws/event-stream.ts";

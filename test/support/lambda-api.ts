@@ -8,7 +8,8 @@ import { pathToFileURL } from "node:url";
 import type { Context } from "aws-lambda";
 
 import { matchRoute } from "#shared/app/routes.ts";
-import { bootstrapAws, DEFAULT_VISIBILITY_MS } from "#shared/aws/bootstrap.ts";
+import { bootstrapAws } from "#shared/aws/bootstrap.ts";
+import { DEFAULT_VISIBILITY_MS } from "#shared/aws/storage-terms.ts";
 import type { AwsNames } from "#shared/aws/names.ts";
 import type { Config } from "#shared/domain/config.ts";
 import { SECOND } from "#shared/domain/units.ts";
