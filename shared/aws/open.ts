@@ -1,5 +1,7 @@
 /** Opens the AWS backend: all ports on one table, one bucket and a queue for each zone. Nothing is asked of AWS before it is used. */
 
+import { sealingBy } from "../app/sealer.ts";
+import type { Sealer } from "../app/sealer.ts";
 import type { Clock } from "../domain/clock.ts";
 import { DAY } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
@@ -17,7 +19,6 @@ import type { AwsNames } from "./names.ts";
 import type { QueueTrouble } from "./queue-context.ts";
 import { dynamoQueueStore } from "./queue-store.ts";
 import type { DynamoQueueStore } from "./queue-store.ts";
-import type { Sealer } from "./sealer.ts";
 import { dynamoSecretStore } from "./secret-store.ts";
 import { dynamoSuppressionStore } from "./suppression-store.ts";
 import { s3UploadStore } from "./upload-store.ts";
@@ -31,7 +32,7 @@ export interface AwsOptions {
   readonly zones: readonly ZoneName[];
   /** How long messages are kept when all their rows are final. */
   readonly historyMs?: number;
-  /** For DKIM keys; left out: this process has no use for them. */
+  /** For DKIM keys and the passwords of relays; left out: this process has no use for them. */
   readonly sealer?: Sealer;
   /** How long a signal waits for others, in a process that lives on; left out: nothing is left to do when a call has resolved. */
   readonly lingerMs?: number;
@@ -81,6 +82,7 @@ export async function openAws(options: AwsOptions): Promise<AwsBackend> {
     limits: dynamoLimitStore(deps),
     configs: dynamoConfigStore(deps),
     secrets: dynamoSecretStore({ ...deps, sealer }),
+    sealing: sealingBy(async () => sealer),
     events: streamedEventLog(),
     backlog: dynamoEventBacklog(deps),
     fleet: dynamoFleetStore(deps),

@@ -17,7 +17,7 @@ import type { TableDeps } from "./items.ts";
 import { getItem, itemsOf, marshal } from "./items.ts";
 import type { ItemKey } from "./keys.ts";
 import { KINDS } from "./keys.ts";
-import type { Sealer } from "./sealer.ts";
+import type { Sealer } from "../app/sealer.ts";
 
 /** DynamoDB takes sort keys of 1,024 bytes. */
 const MAX_NAME_BYTES = 1_000;

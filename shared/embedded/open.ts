@@ -2,11 +2,14 @@
 
 import { join } from "node:path";
 
+import { sealingBy } from "../app/sealer.ts";
+import type { Sealer } from "../app/sealer.ts";
 import type { Clock } from "../domain/clock.ts";
 import { DAY } from "../domain/units.ts";
 import type { Backend } from "../ports/backend.ts";
 import { embeddedBodyStore } from "./body-store.ts";
 import { embeddedConfigStore } from "./config-store.ts";
+import { readyFolder } from "./data-folder.ts";
 import { openDatabase } from "./database.ts";
 import type { EmbeddedDatabase } from "./database.ts";
 import { DEFAULT_RESERVE_BYTES, diskSpace } from "./disk-space.ts";
@@ -17,6 +20,7 @@ import { embeddedLimitStore } from "./limit-store.ts";
 import { embeddedQueueStore } from "./queue-store.ts";
 import type { EmbeddedQueueStore } from "./queue-store.ts";
 import { queueTables } from "./queue-tables.ts";
+import { embeddedSealer } from "./seal-key.ts";
 import { embeddedSecretStore } from "./secret-store.ts";
 import type { SetAsideRecord } from "./set-aside.ts";
 import { embeddedSuppressionStore } from "./suppression-store.ts";
@@ -45,13 +49,18 @@ export interface EmbeddedBackend extends Backend {
 
 /** Throws a `DataFolderError` when the folder cannot be used. */
 export async function openEmbedded(options: EmbeddedOptions): Promise<EmbeddedBackend> {
+  readyFolder(options.dataDir);
+  const sealer = await embeddedSealer({ folder: join(options.dataDir, "secrets") });
   const database = openDatabase(options.dataDir);
-  return database.opening(() => backendOn(database, options));
+  return database.opening(() => backendOn(database, { ...options, sealer }));
 }
 
-function backendOn(database: EmbeddedDatabase, options: EmbeddedOptions): EmbeddedBackend {
+function backendOn(
+  database: EmbeddedDatabase,
+  options: EmbeddedOptions & { readonly sealer: Sealer },
+): EmbeddedBackend {
   const { dataDir, clock, historyMs = DEFAULT_HISTORY_MS, reserveBytes = DEFAULT_RESERVE_BYTES } = options;
-  const { onSetAside = () => undefined } = options;
+  const { onSetAside = () => undefined, sealer } = options;
   const tables = queueTables({ database, clock, onSetAside });
   const space = diskSpace({ database, clock, reserveBytes });
   const bodies = embeddedBodyStore({ database, clock, space });
@@ -68,6 +77,7 @@ function backendOn(database: EmbeddedDatabase, options: EmbeddedOptions): Embedd
     idempotency: embeddedIdempotencyStore({ database, clock }),
     uploads: null,
     secrets: embeddedSecretStore({ folder: join(dataDir, "secrets") }),
+    sealing: sealingBy(async () => sealer),
     recover: (livingWorkers) => queue.recover(livingWorkers),
     async close() {
       queue.stop();

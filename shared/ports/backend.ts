@@ -7,6 +7,7 @@ import type { FleetStore } from "./fleet-store.ts";
 import type { IdempotencyStore } from "./idempotency-store.ts";
 import type { LimitStore } from "./limit-store.ts";
 import type { QueueStore } from "./queue-store.ts";
+import type { Sealing } from "./sealing.ts";
 import type { SecretStore } from "./secret-store.ts";
 import type { SuppressionStore } from "./suppression-store.ts";
 import type { UploadStore } from "./upload-store.ts";
@@ -18,6 +19,7 @@ export interface Backend {
   readonly limits: LimitStore;
   readonly configs: ConfigStore;
   readonly secrets: SecretStore;
+  readonly sealing: Sealing;
   readonly events: EventLog;
   readonly fleet: FleetStore;
   readonly idempotency: IdempotencyStore;

@@ -10,7 +10,7 @@ import { dynamoConfigStore } from "#shared/aws/config-store.ts";
 import { dynamoFleetStore } from "#shared/aws/fleet-store.ts";
 import { dynamoIdempotencyStore } from "#shared/aws/idempotency-store.ts";
 import { dynamoLimitStore } from "#shared/aws/limit-store.ts";
-import { aesSealer, SEAL_KEY_BYTES } from "#shared/aws/sealer.ts";
+import { aesSealer, SEAL_KEY_BYTES } from "#shared/app/sealer.ts";
 import { dynamoSecretStore } from "#shared/aws/secret-store.ts";
 import { dynamoSuppressionStore } from "#shared/aws/suppression-store.ts";
 import { embeddedConfigStore } from "#shared/embedded/config-store.ts";

@@ -9,7 +9,7 @@ import { ScanCommand } from "@aws-sdk/client-dynamodb";
 import { dynamoConfigStore } from "#shared/aws/config-store.ts";
 import { dynamoFleetStore } from "#shared/aws/fleet-store.ts";
 import type { TableDeps } from "#shared/aws/items.ts";
-import { aesSealer, SEAL_KEY_BYTES } from "#shared/aws/sealer.ts";
+import { aesSealer, SEAL_KEY_BYTES } from "#shared/app/sealer.ts";
 import { dynamoSecretStore } from "#shared/aws/secret-store.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import { DAY, KIB, MINUTE } from "#shared/domain/units.ts";

@@ -4,7 +4,7 @@ import { test } from "node:test";
 
 import fc from "fast-check";
 
-import { aesSealer, SEAL_KEY_BYTES } from "#shared/aws/sealer.ts";
+import { aesSealer, SEAL_KEY_BYTES } from "#shared/app/sealer.ts";
 
 const sealer = aesSealer(randomBytes(SEAL_KEY_BYTES));
 

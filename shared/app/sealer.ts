@@ -1,11 +1,13 @@
 /**
- * Seals secrets that must be read again, such as DKIM keys, before they go into the table: AES-256-GCM under one key that only
- * senders and those who store such secrets are given. Who can read the table, or a backup of it, has nothing without that key.
+ * Seals secrets that must be read again, such as DKIM keys and passwords of relays, before they go into a store: AES-256-GCM under
+ * one key that only senders and those who store such secrets are given. Who can read the store alone has nothing without it.
  *
  * A sealed text is bound to its place: moved to another name it does not open.
  */
 
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+
+import type { Sealing } from "../ports/sealing.ts";
 
 export interface Sealer {
   /** `place` says what the text is kept as. */
@@ -44,5 +46,18 @@ export function aesSealer(key: Buffer): Sealer {
       const text = decipher.update(bytes.subarray(NONCE_BYTES, -TAG_BYTES));
       return Buffer.concat([text, decipher.final()]).toString("utf8");
     },
+  };
+}
+
+/** The port on a sealer that is there, or is fetched at first use; null: this installation has none. */
+export function sealingBy(sealer: () => Promise<Sealer | null>): Sealing {
+  const present = async (): Promise<Sealer> => {
+    const there = await sealer();
+    if (!there) throw new Error("there is no key to seal secrets with; see Secrets in docs/architecture.md");
+    return there;
+  };
+  return {
+    seal: async (text, place) => (await present()).seal(text, place),
+    open: async (sealed, place) => (await present()).open(sealed, place),
   };
 }
