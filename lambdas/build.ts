@@ -17,7 +17,14 @@ import type { Config } from "#shared/domain/config.ts";
 import { CONFIG_FILE, printConfig } from "./bundle-config.ts";
 
 export const API_LAMBDAS = ["send", "queue", "suppression", "zones", "health"] as const;
-export const OTHER_LAMBDAS = ["sweep", "events", "notify", "notify-again", "dead-letter"] as const;
+export const OTHER_LAMBDAS = [
+  "sweep",
+  "events",
+  "notify",
+  "notify-again",
+  "dead-letter",
+  "zone-guard",
+] as const;
 export type LambdaName = (typeof API_LAMBDAS)[number] | (typeof OTHER_LAMBDAS)[number];
 /** They need the receivers of events and the secrets that sign for them. Without receivers they have nothing to do. */
 const TELL_RECEIVERS: readonly LambdaName[] = ["notify", "notify-again"];
