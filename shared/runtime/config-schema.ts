@@ -125,7 +125,8 @@ const poolEntry = z.union([
 const pool = z.array(poolEntry).max(1_000);
 
 const connectionCache = z.strictObject({
-  ttl: timeout.min(0).default(5 * SECOND),
+  /** How long a connection waits for its next mail; 0: each mail has one of its own. */
+  ttl: timeoutOrNone.default(5 * SECOND),
   reuseCount: count.default(100),
 });
 

@@ -86,7 +86,7 @@ function zoneOf(name: ZoneName, zone: ZoneSettings, checker: ZoneChecker): Zone 
     ignoreIpv6,
     preferIpv6,
     blockLocalAddresses: zone.blockLocalAddresses ?? dns.blockLocalAddresses,
-    connectionCache: { ttlMs: zone.connectionCache.ttl, reuseCount: zone.connectionCache.reuseCount },
+    connectionCache: connectionCacheOf(zone),
     deferTimesMs: zone.deferTimes ?? queue.deferTimes,
     routes: routesOf(zone),
   };
@@ -115,6 +115,11 @@ function checkLmtp(zone: ZoneSettings, { path, report }: Pick<ZoneChecker, "path
   // RFC 2033 §5: never port 25, and no port is LMTP's own
   else if (zone.port === undefined || zone.port === SMTP_PORT)
     report([...path, "port"], "expected the port of the LMTP server, which is not 25");
+}
+
+/** A connection that may not wait for its next mail is not used for it either, though that be there already. */
+function connectionCacheOf({ connectionCache: { ttl, reuseCount } }: ZoneSettings): Zone["connectionCache"] {
+  return { ttlMs: ttl, reuseCount: ttl === 0 ? 1 : reuseCount };
 }
 
 function relayOf(zone: ZoneSettings): Relay | null {
