@@ -16,6 +16,7 @@ import type { AwsSettings } from "./aws-settings.ts";
 import { awsSettingsOf } from "./aws-settings.ts";
 import { checkConfig } from "./config-check.ts";
 import { configError, printPath, problemsOf } from "./config-errors.ts";
+import { importFresh } from "./config-module.ts";
 import { parseTolerantly } from "./config-parse.ts";
 import { ConfigSchema } from "./config-schema.ts";
 import type { Env } from "./env.ts";
@@ -43,8 +44,15 @@ type LogLevel = (typeof LOG_LEVELS)[number];
 const DEFAULT_FILES = ["zonefleet.config.ts", "zonefleet.config.json"];
 const MAX_PROCESSES = 256;
 
+export interface LoadOptions {
+  readonly env: Env;
+  readonly cwd: string;
+  /** True: it was read before by this process, and what it imports may have changed too. */
+  readonly again?: boolean;
+}
+
 /** Throws a `DomainError` of code `invalid-config` whose message is for the operator's screen. */
-export async function loadConfig({ env, cwd }: { env: Env; cwd: string }): Promise<Settings> {
+export async function loadConfig({ env, cwd, again = false }: LoadOptions): Promise<Settings> {
   const backend = choice(env, "ZONEFLEET_BACKEND", BACKENDS, "embedded");
   const settings = {
     backend,
@@ -54,7 +62,7 @@ export async function loadConfig({ env, cwd }: { env: Env; cwd: string }): Promi
     aws: backend === "aws" ? awsSettingsOf(env) : null,
   };
   const source = await findFile(env, cwd);
-  const input = source === null ? { sandbox: true } : await readConfigFile(source);
+  const input = source === null ? { sandbox: true } : await readConfigFile(source, again);
   return {
     ...settings,
     source,
@@ -109,12 +117,17 @@ async function isFile(file: string): Promise<boolean> {
   }
 }
 
-async function readConfigFile(file: string): Promise<unknown> {
-  const extension = extname(file);
-  const read = extension === ".ts" ? importDefault : extension === ".json" ? readJson : null;
+async function readConfigFile(file: string, again: boolean): Promise<unknown> {
+  const readModule = async (): Promise<unknown> =>
+    defaultOf(file, again ? await importFresh(file) : await importOnce(file));
+  const readers: Readonly<Record<string, () => Promise<unknown>>> = {
+    ".ts": readModule,
+    ".json": () => readJson(file),
+  };
+  const read = readers[extname(file)];
   if (!read) throw configError(file, [{ path: [], message: "expected a .ts or a .json file" }]);
   try {
-    return await read(file);
+    return await read();
   } catch (error) {
     if (error instanceof DomainError) throw error;
     throw configError(file, [{ path: [], message: `cannot be read: ${String(error)}` }]);
@@ -125,12 +138,14 @@ async function readJson(file: string): Promise<unknown> {
   return JSON.parse(await readFile(file, "utf8"));
 }
 
-/** Node strips the types. It keeps a module for good under its URL, so that of a changed file is another one. */
-async function importDefault(file: string): Promise<unknown> {
-  const { mtimeMs, size } = await stat(file);
-  const exported = (await import(`${pathToFileURL(file).href}?${mtimeMs}-${size}`)) as Readonly<
-    Record<string, unknown>
-  >;
+type Exports = Readonly<Record<string, unknown>>;
+
+/** Node strips the types. */
+async function importOnce(file: string): Promise<Exports> {
+  return (await import(pathToFileURL(file).href)) as Exports;
+}
+
+function defaultOf(file: string, exported: Exports): unknown {
   if (Object.hasOwn(exported, "default")) return exported["default"];
   throw configError(file, [{ path: [], message: "expected export default defineConfig({ … })" }]);
 }

@@ -192,6 +192,13 @@ describe("a zone", () => {
       routingHeaders: { "x-kind": ["bulk"] },
     });
   });
+
+  test("uses no connection twice when its connections may not wait", () => {
+    const never = zone({ zones: { bulk: { connectionCache: { ttl: 0 } } } }, "bulk");
+    assert.deepEqual(never.connectionCache, { ttlMs: 0, reuseCount: 1 });
+    const soon = zone({ zones: { bulk: { connectionCache: { ttl: 1, reuseCount: 7 } } } }, "bulk");
+    assert.deepEqual(soon.connectionCache, { ttlMs: 1, reuseCount: 7 });
+  });
 });
 
 describe("limits of a domain", () => {
@@ -586,6 +593,39 @@ describe("loading", () => {
     assert.equal(config.name, "Typed");
     assert.equal(config.sandbox.enabled, false);
   });
+
+  test("reads a TypeScript file and all that it imports again, when it was read before", async (t) => {
+    const cwd = await folder(t);
+    const write = (name: string, times: number) =>
+      Promise.all([
+        writeFile(join(cwd, "parts.ts"), `export const name: string = ${JSON.stringify(name)};\n`),
+        writeFile(
+          join(cwd, "zonefleet.config.ts"),
+          `import { name } from "./parts.ts";\nexport default { name, queue: { deferTimes: [${times}] } };\n`,
+        ),
+      ]);
+    await write("First", 1);
+    assert.equal((await loadConfig({ env: {}, cwd })).config.name, "First");
+    await write("Second", 1); // the file itself is as it was
+    assert.equal((await loadConfig({ env: {}, cwd, again: true })).config.name, "Second");
+    await write("Third", 2);
+    assert.equal((await loadConfig({ env: {}, cwd, again: true })).config.name, "Third");
+  });
+
+  const brokenLater: [text: string, message: RegExp][] = [
+    ["throw new Error('on purpose'); export default {};", /cannot be read: Error: on purpose/],
+    ["export default { name: () => 1 };", /cannot be read: .*could not be cloned/],
+    ["process.exit(0); export default {};", /cannot be read: Error: it ended the process/],
+    ["export default {", /cannot be read: /],
+    ["export const config = {};", /expected export default defineConfig/],
+  ];
+  for (const [text, message] of brokenLater) {
+    test(`names the file when it is read again, in what is wrong with ${text}`, async (t) => {
+      const cwd = await folder(t);
+      await writeFile(join(cwd, "zonefleet.config.ts"), text);
+      await assert.rejects(loadConfig({ env: {}, cwd, again: true }), { code: "invalid-config", message });
+    });
+  }
 
   test("finds a JSON file, and one that ZONEFLEET_CONFIG names", async (t) => {
     const cwd = await folder(t);
