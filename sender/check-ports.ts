@@ -10,6 +10,8 @@ import type { AddressInfo, Server } from "node:net";
 
 import type { Config } from "#shared/domain/config.ts";
 import { DomainError } from "#shared/domain/errors.ts";
+import { bindSocket } from "./listening-socket.ts";
+import type { Endpoint } from "./listening-socket.ts";
 
 /** The configuration with its ports; throws a `DomainError` that names the key of the first that cannot be had. */
 export async function checkPorts(config: Config, running: Config | null = null): Promise<Config> {
@@ -19,6 +21,7 @@ export async function checkPorts(config: Config, running: Config | null = null):
     const before = ours.get(key);
     const port = written === 0 && before?.host === host ? before.port : written;
     if (isAmong(ours, { host, port })) return port;
+    if ([...ours.values()].some((one) => one.port === port)) return await shared(key, { host, port });
     const server = await listenAlone(key, { host, port });
     taken.push(server);
     return (server.address() as AddressInfo).port;
@@ -52,9 +55,18 @@ function isAmong(endpoints: ReadonlyMap<string, Endpoint>, { host, port }: Endpo
   return [...endpoints.values()].some((one) => one.host === host && one.port === port);
 }
 
-interface Endpoint {
-  readonly host: string;
-  readonly port: number;
+/**
+ * Another address of a port that our own workers listen on: it cannot be had alone. It is not listened on either, for who connects to
+ * one address now must not be taken from them by a socket that is closed again.
+ */
+async function shared(key: string, endpoint: Endpoint): Promise<number> {
+  try {
+    const { socket, port } = await bindSocket(endpoint, { reusePort: true });
+    socket.close();
+    return port;
+  } catch (error) {
+    throw new DomainError("invalid-config", whyNot(key, endpoint, error), key);
+  }
 }
 
 async function listenAlone(key: string, { host, port }: Endpoint): Promise<Server> {

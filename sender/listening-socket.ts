@@ -10,7 +10,10 @@
 /* oxlint-disable eslint/no-underscore-dangle -- Node takes such a handle in `listen` and `send`, and gives it by this name only */
 
 import { once } from "node:events";
+import { lookup } from "node:dns/promises";
+import net from "node:net";
 import type { AddressInfo, Server } from "node:net";
+import { getSystemErrorName } from "node:util";
 
 declare const socketBrand: unique symbol;
 
@@ -48,4 +51,43 @@ export async function listenOn(
 /** Null: it does not listen. */
 export function socketOf(server: Server): ListeningSocket | null {
   return (server as unknown as { _handle: ListeningSocket | null })._handle;
+}
+
+/** libuv's UV_TCP_REUSEPORT, part of its stable interface (uv.h). */
+const REUSE_PORT = 2;
+
+type CreateHandle = (
+  address: string,
+  port: number,
+  addressType: 4 | 6,
+  fd: number,
+  flags: number,
+) => BoundHandle | number;
+type BoundHandle = ListeningSocket & { getsockname(into: Partial<AddressInfo>): number };
+
+/** A socket that has its address and does not listen yet: nobody can connect to it until a server listens on it. */
+export interface BoundSocket {
+  readonly socket: ListeningSocket;
+  readonly port: number;
+}
+
+/** Throws as `listen` does, with a `code`. `reusePort`: others that ask for the same may have the address too. */
+export async function bindSocket(
+  { host, port }: Endpoint,
+  { reusePort }: { reusePort: boolean },
+): Promise<BoundSocket> {
+  const { address, family } = await lookup(host);
+  const create = (net as unknown as { _createServerHandle: CreateHandle })._createServerHandle;
+  const socket = create(address, port, family === 6 ? 6 : 4, -1, reusePort ? REUSE_PORT : 0);
+  if (typeof socket === "number") throw bindError(socket, { host, port });
+  const bound: Partial<AddressInfo> = {};
+  const refused = socket.getsockname(bound); // libuv tells only here that an address is taken
+  if (refused === 0 && bound.port !== undefined) return { socket, port: bound.port };
+  socket.close();
+  throw bindError(refused, { host, port });
+}
+
+function bindError(errno: number, { host, port }: Endpoint): Error {
+  const code = getSystemErrorName(errno);
+  return Object.assign(new Error(`bind ${code} ${host}:${port}`), { code });
 }

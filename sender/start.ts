@@ -85,7 +85,7 @@ async function run(options: StartOptions): Promise<number> {
     const onReady = (listens: readonly Listening[]): void =>
       say(greeting(settings, { listens, frontDoor, cwd }));
     const readAgain = async (current: Settings): Promise<Settings> => {
-      const next = withFrontDoor(await loadConfig({ env, cwd }), frontDoor);
+      const next = withFrontDoor(await loadConfig({ env, cwd, again: true }), frontDoor);
       const config = await checkPorts(next.config, current.config);
       sameSandbox(config, current.config);
       return { ...next, config };
@@ -149,7 +149,9 @@ function greeting(settings: Settings, { listens, frontDoor, cwd }: Scene): strin
   const lines = [
     `${config.name} runs as ${config.hostname} (process ${process.pid}).`,
     "",
-    ...doors.map((of) => `  ${of.kind.toUpperCase().padEnd(9)} ${at(of)}  (${of.name})`),
+    ...doors.map(
+      (of) => `  ${of.kind.toUpperCase().padEnd(9)} ${printed(of.address, of.port)}  (${of.name})`,
+    ),
     ...store(settings, cwd),
     `  config    ${source === null ? "built-in defaults; write zonefleet.config.ts to change them" : short(source, cwd)}`,
     `  workers   ${processes} (ZONEFLEET_PROCESSES)`,
@@ -187,9 +189,12 @@ function firstMail(doors: readonly Listening[], frontDoor: FrontDoorElsewhere | 
   return smtp ? ["Send a first mail:", "", `  swaks --server ${at(smtp)} --to you@example.com`, ""] : [];
 }
 
-/** As a client on this machine says it. */
+/** As a client on this machine says it: what listens on all addresses listens on loopback too. */
 function at({ address, port }: Listening): string {
-  const host = address === "0.0.0.0" ? "127.0.0.1" : address === "::" ? "::1" : address;
+  return printed(address === "0.0.0.0" ? "127.0.0.1" : address === "::" ? "::1" : address, port);
+}
+
+function printed(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 

@@ -171,3 +171,25 @@ test("interfaces come and go with the configuration", { timeout: TIMEOUT_MS }, a
     return greeted === null ? true : null;
   });
 });
+
+test("an interface moves to another address of its port, and back", { timeout: TIMEOUT_MS }, async () => {
+  await using scratch = await scratchFolder();
+  await using relay = await startRelayProcess({ scratch, config: configured("First"), processes: 1 });
+  const reloaded = reloads(relay);
+  const at = (host: string, banner: string) => ({
+    ...configured(banner),
+    smtpInterfaces: { feeder: { host, port: relay.smtpPort, banner, authentication: false } },
+  });
+  for (const [i, host] of ["0.0.0.0", "127.0.0.1"].entries()) {
+    const banner = `On ${host}`;
+    await rewrite(scratch, at(host, banner));
+    relay.signal("SIGHUP");
+    await reloaded.reached(i + 1);
+    await eventually(`a greeting ${banner}`, PATIENCE_MS, async () => {
+      const client = SmtpTalker.connect(relay.smtpPort);
+      const greeting = await client.reply().catch(() => null); // a connection to the socket that just goes
+      client.destroy();
+      return greeting?.text.includes(banner) ? true : null;
+    });
+  }
+});

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 
 import type { Config } from "#shared/domain/config.ts";
 import { DomainError } from "#shared/domain/errors.ts";
@@ -75,6 +75,25 @@ test("what is not asked for is not checked", async () => {
 test("one port for two keys is refused", async () => {
   const { port } = (await checkPorts(config({ feeder: 0, api: 0 }))).api;
   await assert.rejects(async () => checkPorts(config({ feeder: port, api: port })), DomainError);
+});
+
+describe("on a reload,", () => {
+  test("another address of a port that our workers listen on is found free, and so is the way back", async () => {
+    await using ours = await foreign(true);
+    const one = config({ feeder: ours.port, api: 0 });
+    const all = config({ feeder: ours.port, api: 0, host: "0.0.0.0" });
+    assert.equal((await checkPorts(all, one)).smtpInterfaces[0]?.port, ours.port);
+    assert.equal((await checkPorts(one, all)).smtpInterfaces[0]?.port, ours.port);
+  });
+
+  test("another address of such a port that somebody else has alone is refused", async () => {
+    await using taken = await foreign(false);
+    const running = config({ feeder: taken.port, api: 0, host: "127.0.0.2" });
+    await assert.rejects(
+      checkPorts(config({ feeder: taken.port, api: 0 }), running),
+      refusal("smtpInterfaces.feeder", new RegExp(`port ${taken.port} is taken`)),
+    );
+  });
 });
 
 test("an address of another machine is refused with the key to change", async () => {
