@@ -4,11 +4,14 @@ import { test } from "node:test";
 import { startFakeMx } from "../support/fake-mx.ts";
 import { fakeDns } from "../support/fake-dns.ts";
 import { describeOverBackends } from "../support/over-backends.ts";
+import { fewer, patient } from "../support/patience.ts";
 import { eventually } from "../support/relay-process.ts";
 import { submission } from "../support/app.ts";
 import { address } from "../support/builders.ts";
 
 const CAP = 3;
+/** Far more than a lane holds connections for. */
+const BACKLOG = fewer(200);
 
 describeOverBackends("a destination at its limit", (startRelay) => {
   test("has never more connections than it may, and its backlog holds up no other destination", async () => {
@@ -30,7 +33,7 @@ describeOverBackends("a destination at its limit", (startRelay) => {
     };
     await using relay = await startRelay({ dns, config });
     const slow = await Promise.all(
-      Array.from({ length: 200 }, (_, i) =>
+      Array.from({ length: BACKLOG }, (_, i) =>
         relay.submit(submission({ recipients: [address(`r${i}@slow.example`)] })),
       ),
     );
@@ -39,10 +42,12 @@ describeOverBackends("a destination at its limit", (startRelay) => {
     assert.equal(rows[0]?.state, "delivered", "while everything for the other destination waits");
     const held = (): number =>
       mx.said.filter((line) => line.startsWith("DATA") && line.includes("@slow.example")).length;
-    await eventually("all the connections it may have", 10_000, () => (held() === CAP ? true : null));
+    await eventually("all the connections it may have", patient(10_000), () =>
+      held() === CAP ? true : null,
+    );
     assert.ok(mx.counts.mostAtOnce <= CAP + 1, `${mx.counts.mostAtOnce} connections`);
     gate.resolve();
-    await mx.waitFor(201);
+    await mx.waitFor(BACKLOG + 1);
     for (const { messageId } of slow) await relay.finished(messageId);
     assert.ok(mx.counts.mostAtOnce <= CAP + 1, `${mx.counts.mostAtOnce} connections`);
   });

@@ -27,9 +27,10 @@ import { startReceiver } from "../support/event-receiver.ts";
 import type { LambdaApi } from "../support/lambda-api.ts";
 import { startLambdaApi } from "../support/lambda-api.ts";
 import { noLocalAws } from "../support/local-aws.ts";
+import { patient } from "../support/patience.ts";
 
 /** One request to the silent receiver may hold up the stream before it is known to be silent. */
-const PATIENCE_MS = 30 * SECOND;
+const PATIENCE_MS = patient(30 * SECOND);
 const ignore = (): void => undefined;
 const observer = {
   accepted: ignore,

@@ -21,10 +21,11 @@ import { takeRequest } from "../support/backend.ts";
 import { address, anna, attempt, ben, message, queueRow } from "../support/builders.ts";
 import { fakeClock } from "../support/fake-clock.ts";
 import { noLocalAws } from "../support/local-aws.ts";
+import { fewer } from "../support/patience.ts";
 
 stopLocalAwsAtEnd();
 
-const HISTORIES = 12;
+const HISTORIES = fewer(12);
 const MAX_STEPS = 25;
 const LEASE_MS = 30 * SECOND;
 const DOMAINS = ["a.example", "b.example", "c.example"] as const;

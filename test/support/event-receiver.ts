@@ -7,6 +7,7 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 
 import type { EventNotice } from "#shared/domain/notification.ts";
+import { patient } from "./patience.ts";
 
 export interface ReceivedPost {
   readonly method: string;
@@ -26,7 +27,7 @@ export interface TestReceiver extends AsyncDisposable {
   waitFor(posts: number): Promise<void>;
 }
 
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = patient(10_000);
 
 export async function startReceiver(): Promise<TestReceiver> {
   const posts: ReceivedPost[] = [];

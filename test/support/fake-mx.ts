@@ -14,6 +14,7 @@ import type { ReadMessage, Receiver, Rules, Transaction } from "../../sender/san
 import { localPartRules } from "../../sender/sandbox/start-sandbox.ts";
 import type { ReceivedMail } from "../../sender/sandbox/start-sandbox.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
+import { patient } from "./patience.ts";
 
 export interface FakeMxOptions {
   readonly port?: number;
@@ -72,7 +73,7 @@ export async function startFakeMx(options: FakeMxOptions = {}): Promise<FakeMx> 
     rules,
     mails,
     said,
-    async waitFor(count, patienceMs = 20 * SECOND) {
+    async waitFor(count, patienceMs = patient(20 * SECOND)) {
       const over = new AbortController();
       const enough = new Promise<void>((resolve) => {
         const look = (): void => {

@@ -2,7 +2,8 @@
  * AWS on this machine for tests: dynoxide (DynamoDB) as a process and fauxqs (SQS, S3) inside this one, both in memory and on
  * 127.0.0.1 only. With `AWS_ENDPOINT_URL` in the environment the tests run against that instead (LocalStack, another stand-in).
  *
- * A test is kept apart from others by names of its own for table, bucket and queues, so that one pair of servers serves a file.
+ * A test is kept apart from others by names of its own for table, bucket and queues, so that one pair of servers serves a file. On a
+ * server that outlives the file, what was made under those names is taken away at its end.
  */
 
 import { spawn } from "node:child_process";
@@ -19,6 +20,7 @@ import { awsClients, endpointsOf } from "#shared/aws/clients.ts";
 import type { AwsClients } from "#shared/aws/clients.ts";
 import type { AwsNames } from "#shared/aws/names.ts";
 import { SECOND } from "#shared/domain/units.ts";
+import { cleanUpAws } from "./aws-clean-up.ts";
 
 export interface LocalAws extends AsyncDisposable {
   /** Shared by all tests of the process. Faults are added to clients of one's own (`newClients`). */
@@ -64,6 +66,7 @@ export async function localAws(): Promise<LocalAws> {
   const servers = await startServers();
   const env = { ...servers.env, ...credentialsEnv() };
   const all: AwsClients[] = [];
+  const made: AwsNames[] = [];
   const newClients = (): AwsClients => {
     const clients = awsClients({
       endpoints: endpointsOf(env),
@@ -81,24 +84,34 @@ export async function localAws(): Promise<LocalAws> {
     newClients,
     newNames() {
       const name = `zf-test-${randomBytes(6).toString("hex")}`;
-      return { table: name, bucket: name, queuePrefix: `${name}-` };
+      const names = { table: name, bucket: name, queuePrefix: `${name}-` };
+      made.push(names);
+      return names;
     },
     env,
     async [Symbol.asyncDispose]() {
+      if (servers.outliveUs) await cleanUp(newClients(), made);
       for (const clients of all) clients.close();
       await servers.stop();
     },
   };
 }
 
+/** A test that passed is not failed for what is left behind, but somebody may wonder why the server grows. */
+async function cleanUp(clients: AwsClients, made: readonly AwsNames[]): Promise<void> {
+  for (const error of await cleanUpAws(clients, made)) process.emitWarning(error);
+}
+
 interface Servers {
   readonly env: Readonly<Record<string, string>>;
+  /** Somebody else has started them. */
+  readonly outliveUs: boolean;
   stop(): Promise<void>;
 }
 
 async function startServers(): Promise<Servers> {
   const url = process.env["AWS_ENDPOINT_URL"];
-  if (url) return { env: { AWS_ENDPOINT_URL: url }, stop: () => Promise.resolve() };
+  if (url) return { env: { AWS_ENDPOINT_URL: url }, outliveUs: true, stop: () => Promise.resolve() };
   const [dynoxide, fauxqs] = await Promise.all([startDynoxide(), startFauxqs()]);
   return {
     env: {
@@ -106,6 +119,7 @@ async function startServers(): Promise<Servers> {
       AWS_ENDPOINT_URL_SQS: fauxqs.url,
       AWS_ENDPOINT_URL_S3: fauxqs.url,
     },
+    outliveUs: false,
     async stop() {
       await Promise.all([dynoxide.stop(), fauxqs.stop()]);
     },

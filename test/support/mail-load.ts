@@ -6,6 +6,7 @@
 
 import { SECOND } from "#shared/domain/units.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
+import { patient } from "./patience.ts";
 import { SmtpTalker } from "./smtp-talker.ts";
 import type { ReplyRead } from "./smtp-talker.ts";
 
@@ -50,7 +51,7 @@ export interface Load extends AsyncDisposable {
 
 const MAILS_PER_SESSION = 10;
 const AFTER_FAILURE_MS = 30;
-const HTTP_TIMEOUT_MS = 10 * SECOND;
+const HTTP_TIMEOUT_MS = patient(10 * SECOND);
 const CHECK_MS = 5;
 
 export function startLoad(options: LoadOptions): Load {

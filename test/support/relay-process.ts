@@ -14,11 +14,12 @@ import { createInterface } from "node:readline";
 import { SECOND } from "#shared/domain/units.ts";
 import type { ConfigInput } from "#shared/runtime/config-schema.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
+import { patient } from "./patience.ts";
 import type { Listening } from "../../sender/worker-protocol.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-const START_TIMEOUT_MS = 30 * SECOND;
-const END_TIMEOUT_MS = 60 * SECOND;
+const START_TIMEOUT_MS = patient(30 * SECOND);
+const END_TIMEOUT_MS = patient(60 * SECOND);
 /** Of what was said on each stream, for the message of a failure. */
 const KEPT_LINES = 2_000;
 

@@ -36,6 +36,7 @@ import { EMBEDDED_TERMS } from "../../sender/store-terms.ts";
 import type { StoreTerms } from "../../sender/store-terms.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { AwsInstallation } from "./aws-relay-store.ts";
+import { patient } from "./patience.ts";
 import { startWorker } from "../../sender/worker.ts";
 import type { Worker } from "../../sender/worker.ts";
 
@@ -70,7 +71,7 @@ export interface RelayOptions {
   readonly logLevel?: string;
 }
 
-const FINISHED_TIMEOUT_MS = 20_000;
+const FINISHED_TIMEOUT_MS = patient(20_000);
 const POLL_MS = 10;
 const DRAIN_MS = 5_000;
 

@@ -5,10 +5,11 @@ import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 
+import { patient } from "./patience.ts";
 import { TEST_CERT } from "./test-certificate.ts";
 
 /** No reply for this long fails the test. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = patient(10_000);
 
 export interface ReplyRead {
   readonly code: number;
