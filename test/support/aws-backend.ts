@@ -40,6 +40,7 @@ export async function noLocalStatements(): Promise<string | false> {
 /** Call once at the top of a file that uses `sharedLocalAws`. */
 export function stopLocalAwsAtEnd(): void {
   after(async () => {
+    await takesStatements?.catch(() => undefined); // a file that skips its tests is at its end before it has the answer
     await (await started)?.[Symbol.asyncDispose]();
   });
 }
