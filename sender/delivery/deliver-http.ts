@@ -13,6 +13,7 @@ import { request as httpsRequest } from "node:https";
 import type { Outcome, Route } from "#shared/domain/outcome.ts";
 import { bounced, deferred } from "#shared/domain/outcome.ts";
 import { smtpReply } from "#shared/domain/smtp-reply.ts";
+import { shownUrl } from "#shared/domain/way.ts";
 import type { HttpTarget } from "#shared/domain/zone.ts";
 
 import { mailForm } from "./http-form.ts";
@@ -165,10 +166,4 @@ function outcomeOfStatus(status: number, where: string, route: Route): Outcome {
   }
   if (status >= 400 && status < 500 && !NOT_NOW.has(status)) return bounced("http", "5.0.0", detail, route);
   return deferred("http", detail, route);
-}
-
-/** Without what may be a secret. */
-function shownUrl(url: string): string {
-  const { origin, pathname } = new URL(url);
-  return `${origin}${pathname}`;
 }

@@ -48,10 +48,9 @@ export async function deliver(
   options: TransactOptions,
 ): Promise<Delivered> {
   try {
-    const target = job.zone.http;
-    return await (target === null
+    return await (job.http === null
       ? deliverByHosts(job, reused, deps, options)
-      : deliverByHttp(job, target, deps, options));
+      : deliverByHttp(job, job.http, deps, options));
   } catch (error) {
     deps.onInternalError(job, error);
     return failed(job, deferred("internal", "an error of ours; see the log"), false);
@@ -173,7 +172,7 @@ async function transactOnce(
   const chunks = await bodyOf(message, deps);
   const head = await deps.signer.sign(message, () => headerBlockOf(message, deps), receivedFor(job, indexes));
   const recipients = indexes.map((i) => leases[i]?.row.recipient as Address);
-  const returnPath = deps.returnPathOf(message);
+  const returnPath = job.skipSrs ? message.returnPath : deps.returnPathOf(message);
   const { smtputf8 } = message;
   return transact(session, { returnPath, recipients, bytes, eightBit, smtputf8 }, { head, chunks }, options);
 }

@@ -3,7 +3,8 @@
 import type { Lease } from "#shared/domain/queue-row.ts";
 import type { Message } from "#shared/domain/message.ts";
 import type { StsPolicy } from "#shared/domain/mta-sts.ts";
-import type { Relay, Zone } from "#shared/domain/zone.ts";
+import type { WayId } from "#shared/domain/way.ts";
+import type { HttpTarget, Relay, Zone } from "#shared/domain/zone.ts";
 import type { Host } from "./resolve-mx.ts";
 
 export interface Job {
@@ -17,8 +18,14 @@ export interface Job {
   readonly hosts: readonly Host[];
   /** Not null: `hosts` are of this relay, with its port and credentials. */
   readonly relay: Relay | null;
+  /** Not null: it is posted there, and there are no hosts. */
+  readonly http: HttpTarget | null;
+  /** The recipients' own; null: the mail goes as its zone does. */
+  readonly way: WayId | null;
+  /** True: the return path is not rewritten. */
+  readonly skipSrs: boolean;
   /** MTA-STS policy of the recipients' domain; null: none is in force, or the next hop is the operator's own word. */
   readonly sts: StsPolicy | null;
-  /** Our egress address for this job and what its domain asks of TLS: what a reused connection must have. */
+  /** What a connection must have to carry this job too (open-session.ts), and what jobs of one transaction share. */
   readonly egressKey: string;
 }

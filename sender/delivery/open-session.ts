@@ -1,5 +1,7 @@
 /** The second stage: a session with the first host of the job that takes one, in the order the resolver gave. */
 
+import { createHash } from "node:crypto";
+
 import type { Logger } from "pino";
 
 import type { EgressAddress } from "#shared/domain/pool.ts";
@@ -59,11 +61,24 @@ export async function openSession(
   };
 }
 
-/** The egress address that this job would come from and what its domain asks of TLS: what a reused connection is matched by. */
+/**
+ * What a connection must have in common with the one that this job would open, so that it may carry it: our egress address, what
+ * the domain asks of TLS, and who has logged in how, so that the login of one carries no mail of another. For memory alone: the
+ * password is in it as a hash.
+ */
 export function egressKeyOf(job: Omit<Job, "egressKey">, isForbidden: OpenDeps["isForbidden"]): string {
   const first = candidatesOf(job, isForbidden)[0];
   const egress = first ? `${first.egress.address} ${first.egress.name}` : "";
-  return isEnforced(job) ? `${egress} sts ${job.sts.mx.join(",")}` : egress;
+  const sts = isEnforced(job) ? ` sts ${job.sts.mx.join(",")}` : "";
+  return egress + sts + (job.way === null ? "" : ` ${ownTerms(job)}`);
+}
+
+/** Of a way that is not that of the zone: of that there is one. */
+function ownTerms({ relay, http, skipSrs }: Pick<Job, "relay" | "http" | "skipSrs">): string {
+  const terms = relay && { ...relay, auth: relay.auth && [relay.auth.user, relay.auth.pass] };
+  return createHash("sha256")
+    .update(JSON.stringify([terms, http?.url, skipSrs]))
+    .digest("hex");
 }
 
 /** Hosts that may have the mail: those that the policy of the domain names, where it is to be enforced (RFC 8461 §4.1). */

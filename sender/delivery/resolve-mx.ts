@@ -328,12 +328,16 @@ function isHostName(exchange: string): boolean {
 }
 
 function siteOf(domain: Domain, records: readonly MxRecord[]): string {
-  const names = [...new Set(records.map(({ exchange }) => exchange))].toSorted();
+  return records.length === 0 ? domain : joinedSite(records.map(({ exchange }) => exchange).toSorted());
+}
+
+/** One site of several hosts: its name says them all, as far as that is short enough. */
+export function joinedSite(hosts: readonly string[]): string {
+  const names = [...new Set(hosts)];
   const site = names.join(",");
-  if (site === "") return domain;
   if (site.length <= MAX_SITE_CHARS) return site;
   const digest = createHash("sha256").update(site).digest("hex").slice(0, SITE_HASH_CHARS);
-  return `${names[0] ?? domain},+${names.length - 1}-${digest}`;
+  return `${names[0]},+${names.length - 1}-${digest}`;
 }
 
 function temporary(site: string, detail: string): Found {

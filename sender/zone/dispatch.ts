@@ -3,13 +3,14 @@
  * what has no way. What fails on our side gives the rows back.
  */
 
-import type { Domain } from "#shared/domain/address.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
-import { isReservedName } from "#shared/domain/reserved-names.ts";
+import { deferred } from "#shared/domain/outcome.ts";
+import type { Message } from "#shared/domain/message.ts";
 import type { Lease } from "#shared/domain/queue-row.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import { later, SECOND } from "#shared/domain/units.ts";
+import type { Way } from "#shared/domain/way.ts";
 import type { Relay, Zone } from "#shared/domain/zone.ts";
 import { suppressedRecord } from "#shared/app/submit.ts";
 import type { Settlement, Taken } from "#shared/ports/queue-store.ts";
@@ -18,12 +19,17 @@ import type { Job } from "../delivery/job.ts";
 import type { StsOf } from "../delivery/mta-sts.ts";
 import type { ResolveMx } from "../delivery/resolve-mx.ts";
 import type { Lanes } from "./lanes.ts";
+import { nextHop, resolveRelays } from "./next-hop.ts";
 
 export interface DispatchDeps {
   readonly zone: Zone;
   /** Not null: where mail for the reserved names of RFC 2606 and RFC 6761 goes. */
   readonly sandbox: Relay | null;
   readonly suppressions: SuppressionStore;
+  /** The way of a recipient who has one of his own. Rejects when it cannot be read. */
+  readonly openWay: (message: Message, lease: Lease) => Promise<Way | null>;
+  /** Of our posts by HTTP. */
+  readonly userAgent: string;
   readonly resolve: ResolveMx;
   readonly stsOf: StsOf;
   readonly lanes: Lanes;
@@ -50,7 +56,7 @@ export function dispatcher(deps: DispatchDeps): Dispatch {
   return async (taken) => {
     try {
       const leases = await withoutSuppressed(deps, taken);
-      if (leases.length > 0) await toLane(deps, taken, leases);
+      if (leases.length > 0) await toLane(deps, taken.message, leases);
     } catch (error) {
       deps.onError(error);
       await deps.giveBack(taken.leases, later(deps.clock.now(), GIVE_BACK_MS));
@@ -80,45 +86,48 @@ async function withoutSuppressed(deps: DispatchDeps, { message, leases }: Taken)
   return leases.filter((_, i) => !entries[i]);
 }
 
-async function toLane(
-  deps: DispatchDeps,
-  { message, domain }: Taken,
-  leases: readonly Lease[],
-): Promise<void> {
+/** All of one message, one domain and one way. */
+async function toLane(deps: DispatchDeps, message: Message, leases: readonly Lease[]): Promise<void> {
   const { zone } = deps;
-  if (zone.http !== null) {
-    const job = {
-      zone,
-      message,
-      leases,
-      site: new URL(zone.http.url).host,
-      hosts: [],
-      relay: null,
-      sts: null,
-    };
-    return deps.lanes.add({ ...job, egressKey: "" });
-  }
-  const relay = relayFor(deps, domain);
   const startedAt = deps.clock.now();
-  const [resolved, sts] = await Promise.all([
-    deps.resolve(relay ? { relay } : { domain }, zone),
-    relay ? null : deps.stsOf(domain), // a relay is the operator's own word, and no domain's policy names it
-  ]);
-  const hosts = resolved.ok ? resolved.hosts : [];
-  const job = { zone, message, leases, site: resolved.site, hosts, relay, sts };
-  if (!resolved.ok) {
-    const { outcome } = resolved;
-    return deps.settle(
-      job,
+  const { row } = leases[0] as Lease;
+  const way = await deps.openWay(message, leases[0] as Lease).catch((error: unknown) => {
+    deps.onError(error);
+    return "unreadable" as const;
+  });
+  const { domain } = row;
+  const job = {
+    zone,
+    message,
+    leases,
+    site: domain,
+    hosts: [],
+    relay: null,
+    http: null,
+    sts: null,
+    way: row.way,
+    skipSrs: way !== "unreadable" && way?.skipSrs === true,
+  } satisfies Omit<Job, "egressKey">;
+  const end = (at: Omit<Job, "egressKey">, outcome: Outcome): Promise<void> =>
+    deps.settle(
+      at,
       startedAt,
       leases.map(() => outcome),
     );
-  }
-  deps.lanes.add({ ...job, egressKey: deps.egressKeyOf(job) });
+  if (way === "unreadable")
+    return end(job, deferred("internal", "the way of this mail cannot be read; see the log"));
+  const hop = nextHop({ ...deps, way, domain });
+  if (hop.kind === "none") return end(job, deferred("internal", hop.detail));
+  if (hop.kind === "http") return add(deps, { ...job, http: hop.target, site: new URL(hop.target.url).host });
+  const [resolved, sts] = await Promise.all([
+    hop.kind === "relays" ? resolveRelays(hop.relays, zone, deps.resolve) : deps.resolve({ domain }, zone),
+    hop.kind === "relays" || way?.skipSts === true ? null : deps.stsOf(domain), // a relay is the operator's own word, and no domain's policy names it
+  ]);
+  const relay = hop.kind === "relays" ? hop.relays[0] : null;
+  const found = { ...job, site: resolved.site, relay, sts };
+  return resolved.ok ? add(deps, { ...found, hosts: resolved.hosts }) : end(found, resolved.outcome);
 }
 
-/** A relay that the zone names is for all its mail; the sandbox is only for names that can have no real host. */
-function relayFor({ zone, sandbox }: DispatchDeps, domain: Domain): Relay | null {
-  if (zone.relay) return zone.relay;
-  return sandbox && isReservedName(domain) ? sandbox : null;
+function add({ lanes, egressKeyOf }: DispatchDeps, job: Omit<Job, "egressKey">): void {
+  lanes.add({ ...job, egressKey: egressKeyOf(job) });
 }

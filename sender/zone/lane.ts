@@ -18,6 +18,7 @@
 import type { Domain } from "#shared/domain/address.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
+import { lineOf } from "#shared/domain/queue-row.ts";
 import type { Lease } from "#shared/domain/queue-row.ts";
 import { connectionsAt } from "#shared/domain/pace.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
@@ -381,7 +382,7 @@ export function openLane(deps: LaneDeps): Lane {
       );
     },
     add(job) {
-      for (const lease of job.leases) remember(lease.row.domain);
+      for (const lease of job.leases) remember(lineOf(lease.row));
       const same = waiting.findIndex(
         (other) =>
           other.message.id === job.message.id &&

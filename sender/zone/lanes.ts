@@ -22,6 +22,9 @@ export interface LanesTerms {
   readonly ownLane: (job: Job) => string | null;
 }
 
+/** In the key of a lane: for mail that does not go as the zone does, whose terms are others. No domain has this name. */
+const OWN_WAYS = "~";
+
 export function lanesOf(open: (job: Job) => Lane, { single, ownLane }: LanesTerms): Lanes {
   const byKey = new Map<string, Lane>();
   let draining = false;
@@ -41,7 +44,7 @@ export function lanesOf(open: (job: Job) => Lane, { single, ownLane }: LanesTerm
   return {
     add(job) {
       const own = ownLane(job);
-      const key = own === null ? job.site : `${job.site} ${own}`;
+      const key = [job.site, own, job.way && OWN_WAYS].filter((part) => part !== null).join(" ");
       let lane = byKey.get(key);
       if (!lane) {
         lane = open(job);

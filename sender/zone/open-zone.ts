@@ -14,6 +14,7 @@ import type { Relay, Zone, ZoneName } from "#shared/domain/zone.ts";
 import type { Observer } from "#shared/app/observer.ts";
 import type { Settle } from "#shared/app/settle.ts";
 import { putOff, settleWithout } from "#shared/app/settle.ts";
+import { openWay } from "#shared/app/ways.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import type { Settlement } from "#shared/ports/queue-store.ts";
 import { egressFor } from "../delivery/choose-egress.ts";
@@ -156,6 +157,9 @@ export function openZone(
     suppressions: backend.suppressions,
     resolve: deps.resolve,
     stsOf: deps.stsOf,
+    openWay: async (message, { row }) =>
+      row.way === null ? null : openWay(message, row.way, backend.sealing),
+    userAgent: config.uploads.userAgent,
     lanes,
     clock,
     egressKeyOf: (job) => egressKeyOf(job, isForbidden),
@@ -204,11 +208,15 @@ async function persistently(
   return false;
 }
 
-/** A relay or an HTTP server is the operator's own: what the zone may open at all, unless its host is named in `domainConfig`. */
+/**
+ * The relay or HTTP server of the zone is the operator's own: what the zone may open at all, unless its host is named in
+ * `domainConfig`. One that recipients have for themselves may be anybody's.
+ */
 function siteLimit(config: Config, zone: Zone, job: Job): number {
-  const host = zone.http === null ? job.relay?.host : new URL(zone.http.url).hostname;
+  const host = job.http === null ? job.relay?.host : new URL(job.http.url).hostname;
   if (host === undefined) return limitOf(config, job).maxConnections;
-  return config.domains.byDomain.get(host)?.maxConnections ?? zone.connections;
+  const { byDomain, default: usual } = config.domains;
+  return byDomain.get(host)?.maxConnections ?? (job.way === null ? zone.connections : usual.maxConnections);
 }
 
 /** What is configured for the domain of the job (that opened the lane), else for its site, else the default. */

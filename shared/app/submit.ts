@@ -22,14 +22,17 @@ import { zoneRouter } from "../domain/route-recipient.ts";
 import type { SuppressionEntry } from "../domain/suppression.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { later, MINUTE } from "../domain/units.ts";
+import type { Way, WayId } from "../domain/way.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { BodyStore } from "../ports/body-store.ts";
 import type { QueueStore } from "../ports/queue-store.ts";
 import type { SecretStore } from "../ports/secret-store.ts";
+import type { Sealing } from "../ports/sealing.ts";
 import type { SenderSettings } from "../ports/sender-directory.ts";
 import type { SuppressionStore } from "../ports/suppression-store.ts";
 import { keepKeys } from "./message-keys.ts";
 import type { Observer } from "./observer.ts";
+import { sealWays } from "./ways.ts";
 
 export interface Submission {
   /** MAIL FROM; null for `<>`. */
@@ -48,6 +51,8 @@ export interface Submission {
   readonly notBefore: EpochMs | null;
   /** What the operator's directory says of the sender. */
   readonly settings?: SenderSettings;
+  /** Of recipients whose mail goes another way than that of their zone; it goes before that of `settings`, which is for all. */
+  readonly ways?: ReadonlyMap<Address, Way>;
   /** The id to accept it under, chosen so that a second try is seen as the first one again; left out: a new one. */
   readonly id?: MessageId;
   /** Our own report on a failed delivery, with the id that makes a second try to submit it harmless. */
@@ -75,6 +80,7 @@ export interface SubmitDeps {
   readonly queue: QueueStore;
   readonly suppressions: SuppressionStore;
   readonly secrets: Pick<SecretStore, "put">;
+  readonly sealing: Sealing;
   readonly clock: Clock;
   readonly newMessageId: () => MessageId;
   readonly observer: Observer;
@@ -98,7 +104,11 @@ export function submitter(deps: SubmitDeps): Submit {
         refuseUndeclaredUtf8(submission, taken);
         const { dkimKeys = [] } = submission.settings ?? {};
         const keyNames = dkimKeys.length > 0 ? await keep(dkimKeys) : null;
-        const facts = { id, acceptedAt: startedAt, recipientCount: recipients.length, dkimKeys: keyNames };
+        const wayTo = (recipient: Address): Way | null =>
+          submission.ways?.get(recipient) ?? submission.settings?.way ?? null;
+        const { ways, idOf } = await sealWays(recipients.map(wayTo), id, deps.sealing);
+        const recipientCount = recipients.length;
+        const facts = { id, acceptedAt: startedAt, recipientCount, dkimKeys: keyNames, ways };
         const message = messageOf(submission, taken, facts);
         const suppressed = await deps.suppressions.find(recipients, {
           returnPath: message.returnPath,
@@ -107,7 +117,15 @@ export function submitter(deps: SubmitDeps): Submit {
         const dueAt = dueTime(deps.config, submission, taken, startedAt);
         const rows = recipients.map((recipient, i) => {
           const zone = submission.dsn?.zone ?? route(routingFacts(deps.config, submission, taken, recipient));
-          return rowOf(message, { seq: i + 1, recipient, zone, dueAt, suppressed: suppressed[i] ?? null });
+          const way = idOf(wayTo(recipient));
+          return rowOf(message, {
+            seq: i + 1,
+            recipient,
+            zone,
+            way,
+            dueAt,
+            suppressed: suppressed[i] ?? null,
+          });
         });
         const answer = await accept(deps.queue, message, rows);
         if (answer === "exists") return { message, messageId: id, rows, repeated: true };
@@ -185,7 +203,7 @@ function refuseUndeclaredUtf8({ smtputf8 }: Submission, { smtputf8Headers }: Int
 function messageOf(
   submission: Submission,
   taken: IntakeResult,
-  facts: Pick<Message, "id" | "acceptedAt" | "recipientCount" | "dkimKeys">,
+  facts: Pick<Message, "id" | "acceptedAt" | "recipientCount" | "dkimKeys" | "ways">,
 ): Message {
   const { returnPath, origin } = submission;
   return {
@@ -230,11 +248,12 @@ interface RowFacts {
   readonly seq: number;
   readonly recipient: Address;
   readonly zone: ZoneName;
+  readonly way: WayId | null;
   readonly dueAt: EpochMs;
   readonly suppressed: SuppressionEntry | null;
 }
 
-function rowOf(message: Message, { seq, recipient, zone, dueAt, suppressed }: RowFacts): QueueRow {
+function rowOf(message: Message, { seq, recipient, zone, way, dueAt, suppressed }: RowFacts): QueueRow {
   const now = message.acceptedAt;
   return {
     id: rowIdOf(message.id, seq),
@@ -243,6 +262,7 @@ function rowOf(message: Message, { seq, recipient, zone, dueAt, suppressed }: Ro
     zone,
     recipient,
     domain: domainOf(recipient),
+    way,
     state: suppressed ? "suppressed" : dueAt > now ? "deferred" : "queued",
     createdAt: now,
     dueAt,

@@ -11,7 +11,7 @@
 import assert from "node:assert/strict";
 
 import type { Message } from "../domain/message.ts";
-import { isFinal } from "../domain/queue-row.ts";
+import { isFinal, lineOf } from "../domain/queue-row.ts";
 import type { QueueRow } from "../domain/queue-row.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { Values } from "./batch-statement.ts";
@@ -133,7 +133,7 @@ export async function sendSignals(context: QueueContext, rows: readonly QueueRow
             (row) =>
               row.zone === zone &&
               row.messageId === messageId &&
-              row.domain === domain &&
+              lineOf(row) === domain &&
               seqs.includes(row.seq),
           );
         } catch (error) {

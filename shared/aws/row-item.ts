@@ -4,8 +4,8 @@
  *
  *   row      r recipient   n zone   st state   c createdAt   u dueAt   a attempts   f firstDeferredAt   t lease token
  *            lb leased by  lu leased until (0: not)   la last attempt   fi finishedAt   v return path of its message
- *            fd when the sweep last fed it   ot when an operator last moved it
- *   message  v return path   at acceptedAt   b body   o origin   i Message-ID   m From   h subject   fb X-Fbl   dk DKIM keys   rc recipients   x8 smtputf8
+ *            y way   fd when the sweep last fed it   ot when an operator last moved it
+ *   message  v return path   at acceptedAt   b body   o origin   i Message-ID   m From   h subject   fb X-Fbl   dk DKIM keys   ys ways   rc recipients   x8 smtputf8
  *            p purpose   r2 where its body is   mz rows in more than one zone   ns recipients suppressed from the start
  *   both     z s w d keys of indexes   ttl   k mark of the last write   g: given up, and never a message
  *
@@ -23,6 +23,7 @@ import type { Message } from "../domain/message.ts";
 import type { AttemptRecord, QueueRow, RowState } from "../domain/queue-row.ts";
 import { printReply } from "../domain/smtp-reply.ts";
 import type { EpochMs } from "../domain/units.ts";
+import type { StoredWay } from "../domain/way.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { Values } from "./batch-statement.ts";
 import type { Value } from "./items.ts";
@@ -84,6 +85,24 @@ const AttemptShape = z.looseObject({
   l: z.literal(true).optional(),
 });
 
+const flag = z.boolean().default(false);
+
+/** Under the names of the domain: hardly any mail has one. */
+const WayShape = z.looseObject({
+  id: text,
+  hosts: z.array(text).nullable().default(null),
+  port: count.nullable().default(null),
+  user: textOrNull.default(null),
+  authMethod: textOrNull.default(null),
+  credentials: text,
+  secure: flag,
+  lmtp: flag,
+  http: textOrNull.default(null),
+  skipSrs: flag,
+  skipSts: flag,
+  sealed: textOrNull.default(null),
+});
+
 const RowShape = z.looseObject({
   r: text,
   n: text,
@@ -97,6 +116,7 @@ const RowShape = z.looseObject({
   lu: count,
   la: AttemptShape.optional(),
   fi: count.optional(),
+  y: text.optional(),
 });
 
 const MessageShape = z.looseObject({
@@ -117,6 +137,7 @@ const MessageShape = z.looseObject({
   h: textOrNull,
   fb: text.optional(),
   dk: z.array(text).optional(),
+  ys: z.array(WayShape).optional(),
   rc: count,
   x8: z.boolean(),
   p: z.enum(["submitted", "dsn"]),
@@ -148,6 +169,7 @@ export function messageOfItem(item: Item): Message | null {
     subject: stored.h,
     fbl: stored.fb ?? null,
     dkimKeys: stored.dk ?? null,
+    ways: (stored.ys ?? null) as Message["ways"],
     recipientCount: stored.rc,
     smtputf8: stored.x8,
     purpose: stored.p,
@@ -172,6 +194,7 @@ export function rowOfItem(item: Item): QueueRow | null {
     zone: stored.n as ZoneName,
     recipient,
     domain: domainOf(recipient),
+    way: (stored.y ?? null) as QueueRow["way"],
     state: leased ? "leased" : state,
     createdAt: stored.c as EpochMs,
     dueAt: stored.u as EpochMs,
@@ -210,6 +233,7 @@ export function attributesOfMessage(message: Message, bodyRef: string | null): V
     h: message.subject,
     ...(message.fbl === null ? {} : { fb: message.fbl }),
     ...(message.dkimKeys === null ? {} : { dk: [...message.dkimKeys] }),
+    ...(message.ways === null ? {} : { ys: message.ways.map(attributeOfWay) }),
     rc: message.recipientCount,
     x8: message.smtputf8,
     p: message.purpose,
@@ -232,7 +256,14 @@ export function attributesOfRow(row: QueueRow, returnPath: Message["returnPath"]
     ...NO_LEASE,
     la: row.lastAttempt && attributeOfAttempt(row.lastAttempt),
     fi: row.finishedAt,
+    y: row.way,
   });
+}
+
+function attributeOfWay(way: StoredWay): Value {
+  const { hosts, ...rest } = way;
+  const said = Object.entries(rest).filter(([, value]) => value !== null && value !== false);
+  return { ...Object.fromEntries(said), ...(hosts && { hosts: [...hosts] }) };
 }
 
 /** What a settle writes of its attempt. The words for the operator are left out where the reply has them. */

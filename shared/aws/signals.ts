@@ -20,6 +20,7 @@ import type { Domain } from "../domain/address.ts";
 import type { Clock } from "../domain/clock.ts";
 import { parseMessageId } from "../domain/ids.ts";
 import type { MessageId } from "../domain/ids.ts";
+import { lineOf } from "../domain/queue-row.ts";
 import type { QueueRow } from "../domain/queue-row.ts";
 import { HOUR, MINUTE, SECOND } from "../domain/units.ts";
 import type { EpochMs } from "../domain/units.ts";
@@ -32,6 +33,7 @@ import { queueName } from "./names.ts";
 export interface Signal {
   readonly zone: ZoneName;
   readonly messageId: MessageId;
+  /** That of the rows, or the line that they are in with a way of their own (`lineOf`). */
   readonly domain: Domain;
   /** When the first of them is due. */
   readonly dueAt: EpochMs;
@@ -96,7 +98,7 @@ const SignalShape = z.looseObject({
 export function signalsOf(rows: readonly QueueRow[]): Signal[] {
   const groups = new Map<string, QueueRow[]>();
   for (const row of rows) {
-    const key = `${row.zone} ${row.messageId} ${row.domain}`;
+    const key = `${row.zone} ${row.messageId} ${lineOf(row)}`;
     const group = groups.get(key);
     if (group) group.push(row);
     else groups.set(key, [row]);
@@ -110,9 +112,10 @@ export function signalsOf(rows: readonly QueueRow[]): Signal[] {
 }
 
 function signalOf(rows: readonly QueueRow[]): Signal {
-  const { zone, messageId, domain } = rows[0] as QueueRow;
+  const first = rows[0] as QueueRow;
+  const { zone, messageId } = first;
   const dueAt = Math.min(...rows.map((row) => row.dueAt)) as EpochMs;
-  return { zone, messageId, domain, dueAt, seqs: rows.map(({ seq }) => seq) };
+  return { zone, messageId, domain: lineOf(first), dueAt, seqs: rows.map(({ seq }) => seq) };
 }
 
 interface Entry<Body> {

@@ -30,6 +30,8 @@ export interface Config {
   readonly bounces: BounceConfig;
   /** Who is told of events by HTTP. */
   readonly receivers: readonly EventReceiver[];
+  /** `userAgent`: of mail that is posted by HTTP. */
+  readonly uploads: { readonly userAgent: string };
   readonly blacklist: { readonly ttlMs: number };
   readonly sandbox: SandboxConfig;
   /** SHA-256 of everything above in a canonical form: two processes on one data folder must agree on it. */

@@ -3,6 +3,7 @@
 import type { Address } from "./address.ts";
 import type { MessageId } from "./ids.ts";
 import type { EpochMs } from "./units.ts";
+import type { StoredWay } from "./way.ts";
 
 export interface Message {
   readonly id: MessageId;
@@ -21,6 +22,8 @@ export interface Message {
   readonly fbl: string | null;
   /** Names of the secrets with the DKIM keys that came with the message; null: none. */
   readonly dkimKeys: readonly string[] | null;
+  /** Of recipients whose mail goes another way than that of their zone; null: there are none. */
+  readonly ways: readonly StoredWay[] | null;
   readonly recipientCount: number;
   /** True: it can only be sent to a peer with SMTPUTF8 (RFC 6531): a header or the return path is not ASCII. */
   readonly smtputf8: boolean;

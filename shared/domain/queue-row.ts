@@ -13,6 +13,7 @@ import type { BounceCause, DeferCause, Route } from "./outcome.ts";
 import { NO_ROUTE } from "./outcome.ts";
 import type { SmtpReply } from "./smtp-reply.ts";
 import type { EpochMs } from "./units.ts";
+import type { WayId } from "./way.ts";
 import type { ZoneName } from "./zone.ts";
 
 export const OPEN_STATES = ["queued", "leased", "deferred", "held"] as const;
@@ -29,6 +30,8 @@ export interface QueueRow {
   readonly zone: ZoneName;
   readonly recipient: Address;
   readonly domain: Domain;
+  /** Of the ways of the message the one to him; null: as the zone goes. */
+  readonly way: WayId | null;
   readonly state: RowState;
   readonly createdAt: EpochMs;
   /** When it may be tried next. Final rows keep the last one. */
@@ -76,6 +79,14 @@ export interface Lease {
 
 /** Where a settled row goes. `untried`: it was put off or ended with no attempt made, and `attempts` stays as it is. */
 export type Settled = ({ state: FinalState } | { state: "deferred"; dueAt: EpochMs }) & { untried?: true };
+
+/**
+ * What the queue keeps rows apart by, so that mail which cannot go does not stand before other mail: the recipient's domain, and with
+ * it the way to him, if he has one of his own.
+ */
+export function lineOf({ domain, way }: Pick<QueueRow, "domain" | "way">): Domain {
+  return way === null ? domain : (`${way}/${domain}` as Domain);
+}
 
 export function isFinal(state: RowState): state is FinalState {
   return (FINAL_STATES as readonly RowState[]).includes(state);

@@ -5,7 +5,7 @@
  *   messages   messageId                        the message
  *   rows       rowId                            the row: the truth, all below can be made from it
  *   byState    [zone, state, rowId]             open rows, for lists
- *   ready      [zone, domain, dueAt, rowId]     queued or deferred, and due: what `take` reads
+ *   ready      [zone, line, dueAt, rowId]       queued or deferred, and due: what `take` reads
  *   waiting    [dueAt, rowId]                   queued or deferred, due later
  *   leases     [until, rowId]                   leased, with its worker
  *   openRows   messageId                        of a message with more than one row, how many are not final
@@ -21,7 +21,7 @@ import type { MailEvent } from "../domain/event.ts";
 import { parseRowId } from "../domain/ids.ts";
 import type { MessageId, RowId } from "../domain/ids.ts";
 import type { Message } from "../domain/message.ts";
-import { isFinal } from "../domain/queue-row.ts";
+import { isFinal, lineOf } from "../domain/queue-row.ts";
 import type { OpenState, QueueRow } from "../domain/queue-row.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
@@ -224,7 +224,7 @@ function leaveState(
 }
 
 function readyKey(row: QueueRow): TableKey {
-  return [row.zone, row.domain, row.dueAt, row.id];
+  return [row.zone, lineOf(row), row.dueAt, row.id];
 }
 
 function waitingKey(row: QueueRow): TableKey {

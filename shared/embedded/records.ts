@@ -16,6 +16,7 @@ import type { MessageId, RowId } from "../domain/ids.ts";
 import type { Message } from "../domain/message.ts";
 import { FINAL_STATES, OPEN_STATES } from "../domain/queue-row.ts";
 import type { AttemptRecord, QueueRow } from "../domain/queue-row.ts";
+import type { StoredWay } from "../domain/way.ts";
 import { printReply } from "../domain/smtp-reply.ts";
 import { NotJson } from "./database.ts";
 
@@ -56,6 +57,24 @@ const AttemptShape = z
     detail: detail ?? (attempt.reply ? printReply(attempt.reply) : ""),
   })) satisfies z.ZodType<Loose<AttemptRecord>>;
 
+/** `false` and null are left out. */
+const flag = z.boolean().default(false);
+
+const WayShape = z.looseObject({
+  id: text,
+  hosts: z.nullable(z.array(text)).default(null),
+  port: countOrNull,
+  user: textOrNull,
+  authMethod: textOrNull,
+  credentials: text,
+  secure: flag,
+  lmtp: flag,
+  http: textOrNull,
+  skipSrs: flag,
+  skipSts: flag,
+  sealed: textOrNull,
+}) satisfies z.ZodType<Loose<StoredWay>>;
+
 const RowShape = z.looseObject({
   id: text,
   messageId: text,
@@ -63,6 +82,7 @@ const RowShape = z.looseObject({
   zone: text,
   recipient: text,
   domain: text,
+  way: textOrNull,
   state: z.enum([...OPEN_STATES, ...FINAL_STATES]),
   createdAt: count,
   dueAt: count,
@@ -94,6 +114,7 @@ const MessageShape = z.looseObject({
   subject: textOrNull,
   fbl: textOrNull,
   dkimKeys: z.nullable(z.array(text)).default(null),
+  ways: z.nullable(z.array(WayShape)).default(null),
   recipientCount: count,
   smtputf8: z.boolean(),
   purpose: z.enum(["submitted", "dsn"]),
@@ -129,7 +150,12 @@ export function shortRow(row: QueueRow): object {
 }
 
 export function shortMessage(message: Message): object {
-  return short(message, KNOWN_OF_MESSAGE);
+  const { ways } = message;
+  return short({ ...message, ways: ways && ways.map(shortWay) }, KNOWN_OF_MESSAGE);
+}
+
+function shortWay(way: StoredWay): object {
+  return short(Object.fromEntries(Object.entries(way).filter(([, value]) => value !== false)));
 }
 
 /** Its own nulls say that the row is not to be asked. */

@@ -4,6 +4,7 @@ import type { Address } from "../domain/address.ts";
 import type { DkimKeySource } from "../domain/config.ts";
 import type { Origin } from "../domain/message.ts";
 import type { EpochMs } from "../domain/units.ts";
+import type { Way } from "../domain/way.ts";
 
 export interface SenderFacts {
   /** Null: `<>`. */
@@ -20,6 +21,8 @@ export interface SenderSettings {
   readonly fbl: string | null;
   /** Sign the mail, whatever its From, besides the keys of the configuration. */
   readonly dkimKeys: readonly DkimKeySource[];
+  /** For all recipients. */
+  readonly way: Way | null;
 }
 
 export type SenderAnswer =

@@ -69,6 +69,7 @@ export function checkConfig(settings: ConfigSettings, context: CheckContext): Co
     httpConfig: httpServiceOf("core/http-config", settings, report),
     bounces: bouncesOf(settings, { ...context, hostname, zoneNamed, checkInterfaces }),
     receivers: receiversOf(settings, report),
+    uploads: settings.uploads,
     blacklist: { ttlMs: settings.blacklist.ttl },
     sandbox: sandboxOf(settings.sandbox),
   };

@@ -1,7 +1,7 @@
 /**
  * Sender configuration over HTTP, as ZoneMTA's `http-config` asks for it: a POST of a form, answered by a JSON object.
- * `error` (with `code`) in it refuses the mail; `sendingZone`, `deferDelivery`, `fbl` and `dkim.keys` are settings; other keys are
- * left alone.
+ * `error` (with `code`) in it refuses the mail; `sendingZone`, `deferDelivery`, `fbl` and `dkim.keys` are settings, and so are
+ * the keys that choose a way (app/ways.ts), by which each sender can have a relay of his own; other keys are left alone.
  */
 
 import { LRUCache } from "lru-cache";
@@ -20,6 +20,7 @@ import type {
   SenderFacts,
   SenderSettings,
 } from "../ports/sender-directory.ts";
+import { readWay } from "../app/ways.ts";
 import { httpAsker } from "./http-ask.ts";
 
 const MAX_REMEMBERED = 10_000;
@@ -84,7 +85,8 @@ function formOf({ returnPath, origin }: SenderFacts): string {
 
 /** Throws when it is not what it should be: to go by half of it might send what was to be held back. */
 function readAnswer(text: string): SenderAnswer {
-  const { error, code, sendingZone, deferDelivery, fbl, dkim } = AnswerShape.parse(jsonOf(text));
+  const answer = jsonOf(text);
+  const { error, code, sendingZone, deferDelivery, fbl, dkim } = AnswerShape.parse(answer);
   if (typeof error === "string" && error !== "") {
     return { kind: "refused", code: refusalCode(code), text: error };
   }
@@ -93,6 +95,7 @@ function readAnswer(text: string): SenderAnswer {
     notBefore: timeOf(deferDelivery),
     fbl: fbl?.slice(0, MAX_FBL_CHARS) || null,
     dkimKeys: [dkim?.keys ?? []].flat().map(keyOf),
+    way: readWay(answer),
   };
   return { kind: "settings", settings };
 }

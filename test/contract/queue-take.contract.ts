@@ -3,7 +3,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import { lineOf } from "#shared/domain/queue-row.ts";
+import type { QueueRow } from "#shared/domain/queue-row.ts";
 import { MINUTE, SECOND } from "#shared/domain/units.ts";
+import type { StoredWay, WayId } from "#shared/domain/way.ts";
 import type { Domain } from "#shared/domain/address.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import { MAX_ROWS_TOGETHER } from "#shared/ports/queue-store.ts";
@@ -36,6 +39,35 @@ async function acceptTo(backend: Backend, clock: FakeClock, domain: string, mess
   return ids;
 }
 
+const relayWay: StoredWay = {
+  id: "~0123456789" as WayId,
+  hosts: ["relay.example", "192.0.2.1"],
+  port: 587,
+  user: "anna",
+  authMethod: "LOGIN",
+  credentials: "verified",
+  secure: true,
+  lmtp: true,
+  http: null,
+  skipSrs: true,
+  skipSts: true,
+  sealed: "v1.c2VhbGVk",
+};
+const postWay: StoredWay = {
+  id: "~9876543210" as WayId,
+  hosts: null,
+  port: null,
+  user: null,
+  authMethod: null,
+  credentials: "encrypted",
+  secure: false,
+  lmtp: false,
+  http: "https://in.example/mail",
+  skipSrs: false,
+  skipSts: false,
+  sealed: null,
+};
+
 export function queueTakeContract(backendName: string, open: OpenBackend): void {
   describe(`QueueStore on ${backendName}: accept`, () => {
     test("a message and its rows come back as they were accepted, rows in the order of the envelope", async () => {
@@ -53,6 +85,16 @@ export function queueTakeContract(backendName: string, open: OpenBackend): void 
       const accepted = message({ acceptedAt: clock.now(), fbl: "campaign-7", dkimKeys: ["mail-1"] });
       await backend.queue.accept(accepted, [queueRow(accepted, 1)]);
       assert.deepEqual((await backend.queue.get(accepted.id))?.message, accepted);
+    });
+
+    test("ways of recipients come back with the message, and each with the name of his own", async () => {
+      const clock = fakeClock();
+      await using opened = await open(clock);
+      const { backend } = opened;
+      const accepted = message({ acceptedAt: clock.now(), recipientCount: 2, ways: [relayWay, postWay] });
+      const rows = [queueRow(accepted, 1, { way: postWay.id }), queueRow(accepted, 2)];
+      await backend.queue.accept(accepted, rows);
+      assert.deepEqual(await backend.queue.get(accepted.id), { message: accepted, rows });
     });
 
     test("a message that was never accepted is null", async () => {
@@ -198,6 +240,21 @@ export function queueTakeContract(backendName: string, open: OpenBackend): void 
         served.push(...domainsOf(await backend.queue.take(takeRequest({ max: 1 }))));
       assert.deepEqual(served.slice(0, 4).toSorted(), domains);
       assert.deepEqual(served.slice(4).toSorted(), domains);
+    });
+
+    test("rows of one domain by different ways are lines of their own: one that is avoided hides no other", async () => {
+      const clock = fakeClock();
+      await using opened = await open(clock);
+      const { backend } = opened;
+      const of = message({ acceptedAt: clock.now(), recipientCount: 3, ways: [relayWay, postWay] });
+      const rows = [relayWay.id, null, postWay.id].map((way, i) => queueRow(of, i + 1, { way }));
+      await backend.queue.accept(of, rows);
+      const [byRelay, plain, posted] = rows as [QueueRow, QueueRow, QueueRow];
+      const avoid = new Set([lineOf(byRelay)]);
+      const taken = await backend.queue.take(takeRequest({ avoid }));
+      assert.deepEqual(idsOf(taken).toSorted(), [plain.id, posted.id].toSorted());
+      assert.ok(taken.every(({ leases }) => leases.length === 1));
+      assert.deepEqual(idsOf(await backend.queue.take(takeRequest())), [byRelay.id]);
     });
 
     test("a long backlog of a domain to be avoided hides nothing behind it", async () => {

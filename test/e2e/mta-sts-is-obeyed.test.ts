@@ -47,6 +47,9 @@ function jobFor({ port, sts, hosts, zone = {} }: Here): Job {
     site: "mx.one.example",
     hosts: hosts.map(([name, ip], i) => ({ name, addresses: [ip], preference: i })),
     relay: null,
+    http: null,
+    way: null,
+    skipSrs: false,
     sts,
     egressKey: "",
   };

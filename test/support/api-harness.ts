@@ -99,7 +99,7 @@ export async function startApi(options: HarnessOptions = {}): Promise<ApiHarness
   };
 }
 
-export function realSubmit(config: Config, { bodies, queue, suppressions, secrets }: Backend): Submit {
+export function realSubmit(config: Config, { bodies, queue, suppressions, secrets, sealing }: Backend): Submit {
   const ignore = (): void => undefined;
   const observer = {
     accepted: ignore,
@@ -115,6 +115,7 @@ export function realSubmit(config: Config, { bodies, queue, suppressions, secret
     queue,
     suppressions,
     secrets,
+    sealing,
     clock: systemClock,
     newMessageId,
     observer,

@@ -11,6 +11,7 @@ import { eventsOfRecord } from "#shared/aws/event-stream.ts";
 import type { StreamRecord } from "#shared/aws/event-stream.ts";
 import type { AwsNames } from "#shared/aws/names.ts";
 import { openAws } from "#shared/aws/open.ts";
+import { aesSealer, SEAL_KEY_BYTES } from "#shared/app/sealer.ts";
 import { reportEvents } from "#shared/app/report-bounces.ts";
 import type { Submit } from "#shared/app/submit.ts";
 import type { Clock } from "#shared/domain/clock.ts";
@@ -64,6 +65,9 @@ export async function awsRelayStore(
   return { backend, terms: AWS_TERMS, ...(options.installation ? {} : { reportBounces }) };
 }
 
+/** One for all processes of a test. */
+const TEST_SEAL_KEY = Buffer.alloc(SEAL_KEY_BYTES, 7);
+
 /** Closes its clients with itself. */
 export async function openAwsBackend(
   { names, env }: AwsInstallation,
@@ -72,7 +76,8 @@ export async function openAwsBackend(
   const clients = clientsOf(env);
   const zones = [...config.zones.keys()];
   const { historyMs } = config.queue;
-  const backend = await openAws({ clients, names, clock, zones, historyMs, lingerMs: LINGER_MS });
+  const sealer = aesSealer(TEST_SEAL_KEY);
+  const backend = await openAws({ clients, names, clock, zones, historyMs, sealer, lingerMs: LINGER_MS });
   return {
     ...backend,
     async close() {

@@ -209,7 +209,7 @@ describe("submit", () => {
     const { origin } = submission();
     const zoneOf = async (header: string | null, directory: string | null): Promise<string | undefined> => {
       const text = `${header === null ? "" : `X-Sending-Zone: ${header}\r\n`}Subject: x\r\n\r\nx\r\n`;
-      const settings = { zone: directory, notBefore: null, fbl: null, dkimKeys: [] };
+      const settings = { zone: directory, notBefore: null, fbl: null, dkimKeys: [], way: null };
       const { messageId } = await app.submit(
         submission({ text, origin: { ...origin, interface: "api" }, settings }),
       );
@@ -226,7 +226,7 @@ describe("submit", () => {
   test("waits for what the operator's directory says, a year at most, and the year is not held against the mail", async () => {
     await using app = await openApp();
     const { clock } = app;
-    const settings = { zone: null, notBefore: clock.in(500 * DAY), fbl: null, dkimKeys: [] };
+    const settings = { zone: null, notBefore: clock.in(500 * DAY), fbl: null, dkimKeys: [], way: null };
     const { messageId } = await app.submit(submission({ notBefore: clock.in(HOUR), settings }));
     const rowNow = async () => (await app.backend.queue.get(messageId))?.rows[0];
     assert.equal((await rowNow())?.dueAt, clock.in(365 * DAY));
@@ -253,7 +253,7 @@ describe("submit", () => {
       return (await app.backend.queue.get(messageId))?.message.fbl;
     };
     assert.equal(await fblOf(null), "campaign-7");
-    assert.equal(await fblOf({ zone: null, notBefore: null, fbl: "ours", dkimKeys: [] }), "ours");
+    assert.equal(await fblOf({ zone: null, notBefore: null, fbl: "ours", dkimKeys: [], way: null }), "ours");
     assert.equal(await fblOf(null, "X-Fbl: \r\n\r\nx\r\n"), null);
     assert.equal((await fblOf(null, `X-Fbl: ${"y".repeat(900)}\r\n\r\nx\r\n`))?.length, MAX_FBL_CHARS);
   });

@@ -32,6 +32,8 @@ import type { Item } from "#shared/aws/row-item.ts";
 import type { Message } from "#shared/domain/message.ts";
 import type { QueueRow } from "#shared/domain/queue-row.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
+import { PLAIN_WAY } from "#shared/domain/way.ts";
+import type { WayId } from "#shared/domain/way.ts";
 import { attempt, message, newMessageId, queueRow } from "../../support/builders.ts";
 
 const mail = message({ recipientCount: 2 });
@@ -66,6 +68,12 @@ const attempts = fc
   )
   .map((fields) => attempt(fields as Parameters<typeof attempt>[0]));
 
+const { auth: _auth, ...plainWay } = PLAIN_WAY;
+const ways = fc.constantFrom(null, [
+  { ...plainWay, id: "~0" as WayId, hosts: ["r.example"], user: "u", sealed: "v1.x", secure: true },
+  { ...plainWay, id: "~1" as WayId, user: null, sealed: null, skipSts: true },
+]);
+
 describe("items", () => {
   test("a row comes back as it was stored, whatever its last attempt says", () => {
     fc.assert(
@@ -78,7 +86,7 @@ describe("items", () => {
 
   test("a message comes back as it was stored, beside its first row", () => {
     fc.assert(
-      fc.property(fc.record({ subject: textOrNull, smtputf8: fc.boolean() }), (fields) => {
+      fc.property(fc.record({ subject: textOrNull, smtputf8: fc.boolean(), ways }), (fields) => {
         const stored = { ...mail, ...fields, returnPath: null, from: null };
         const item = itemOf(queueRow(stored, 1), stored);
         assert.deepEqual(messageOfItem(item), stored);

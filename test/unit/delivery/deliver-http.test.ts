@@ -123,7 +123,7 @@ async function send(url: string, sending: Sending = {}) {
     onInternalError: (_, error) => errors.push(error),
   };
   const job: Job = {
-    zone: { ...usual, http: { url, userAgent: "us/1" } },
+    zone: usual,
     message: sent,
     leases: to.map((recipient, i) => ({
       row: queueRow(sent, i + 1, { recipient: address(recipient) }),
@@ -134,6 +134,9 @@ async function send(url: string, sending: Sending = {}) {
     site: new URL(url).host,
     hosts: [],
     relay: null,
+    http: { url, userAgent: "us/1" },
+    way: null,
+    skipSrs: false,
     sts: null,
     egressKey: "",
   };

@@ -65,6 +65,9 @@ function jobFor({ port }: Pick<ScriptedPeer, "port">, recipients: readonly strin
       preference: i,
     })),
     relay: null,
+    http: null,
+    way: null,
+    skipSrs: false,
     sts: null,
     egressKey: "",
   };

@@ -27,7 +27,13 @@ describe("MAIL where senders are looked up", () => {
     await using feeder = await testFeeder({ submit, senders: directory(`${peer.url}/sender`) });
     using talker = await SmtpTalker.ready(feeder.port);
     assert.equal((await talker.mail()).code, 250);
-    assert.deepEqual(collected[0]?.settings, { zone: "bulk", notBefore: at, fbl: "c-7", dkimKeys: [] });
+    assert.deepEqual(collected[0]?.settings, {
+      zone: "bulk",
+      notBefore: at,
+      fbl: "c-7",
+      dkimKeys: [],
+      way: null,
+    });
     const [{ method, target, headers, body } = assert.fail("nobody was asked")] = peer.asked;
     assert.deepEqual([method, target], ["POST", "/sender"]);
     assert.equal(headers["content-type"], "application/x-www-form-urlencoded");
