@@ -7,6 +7,7 @@ import type { Submit } from "#shared/app/submit.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
 import type { Backend } from "#shared/ports/backend.ts";
+import { httpSenderDirectory } from "#shared/runtime/http-sender-directory.ts";
 
 import type { Metrics } from "./health.ts";
 import { healthHandlers } from "./health.ts";
@@ -43,9 +44,10 @@ export function apiHandlers({ config, backend, submit, metrics, clock, log }: Ap
   const keys = apiKeyRing({ secrets: backend.secrets, clock });
   const authorize = apiAccess({ keys, listensOnLoopback: isLoopbackHost(config.api.host) });
   const deps = { authorize, clock, log };
+  const senders = config.httpConfig && httpSenderDirectory(config.httpConfig, { clock });
   const queries = { ...backend, zones: config.zones };
   return {
-    ...sendHandlers({ ...deps, config, backend, submit }),
+    ...sendHandlers({ ...deps, config, backend, submit, senders }),
     ...queueHandlers(deps, queries),
     ...suppressionHandlers(deps, backend.suppressions),
     ...zoneHandlers(deps, queries),

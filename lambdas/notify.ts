@@ -19,7 +19,8 @@ import type { RemainingTime } from "./sweep.ts";
 import type { Telemetry } from "./telemetry.ts";
 
 export interface NotifyDeps extends Pick<StreamNotifierDeps, "backlog" | "queue" | "clock" | "post"> {
-  readonly receivers: readonly EventReceiver[];
+  /** Their URLs are secrets, and asked for when they are first wanted. */
+  readonly receivers: () => Promise<readonly EventReceiver[]>;
   readonly telemetry: Telemetry;
 }
 
@@ -55,7 +56,7 @@ async function allDone(
   work: (receiver: EventReceiver) => Promise<void>,
 ): Promise<boolean> {
   const results = await Promise.all(
-    receivers.map((receiver) =>
+    (await receivers()).map((receiver) =>
       work(receiver).then(
         () => true,
         (error: unknown) => {

@@ -18,7 +18,7 @@ import type { Config } from "#shared/domain/config.ts";
 import type { MessageId } from "#shared/domain/ids.ts";
 import { messageIds } from "#shared/domain/ids.ts";
 import type { Backend } from "#shared/ports/backend.ts";
-import { httpSenderDirectory } from "#shared/runtime/http-sender-directory.ts";
+import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
 
 import type { EndpointDeps } from "./endpoint.ts";
 import { endpoint } from "./endpoint.ts";
@@ -27,8 +27,10 @@ import { bodyOf, callerKey, jsonResult, readJson } from "./http.ts";
 import { HttpError } from "./http-error.ts";
 
 export interface SendHandlerDeps extends EndpointDeps {
-  readonly config: Pick<Config, "api" | "queue" | "httpConfig">;
+  readonly config: Pick<Config, "api" | "queue">;
   readonly backend: Pick<Backend, "idempotency" | "queue" | "uploads">;
+  /** The operator's directory of senders; null: none. */
+  readonly senders: SenderDirectory | null;
   readonly submit: Submit;
   /** What a request's body may have when that is less than a mail may; what is larger is to be uploaded. Left out: as much. */
   readonly maxBodyBytes?: number;
@@ -86,8 +88,9 @@ export function sendHandlers(deps: SendHandlerDeps): Record<"send" | "sendRaw" |
   };
 }
 
-function useCasesOf({ config, backend, submit, clock, log, maxBodyBytes }: SendHandlerDeps): UseCases {
-  const { api, queue, httpConfig } = config;
+function useCasesOf(deps: SendHandlerDeps): UseCases {
+  const { config, backend, senders, submit, clock, log, maxBodyBytes } = deps;
+  const { api, queue } = config;
   const { maxSize } = api;
   const told = (what: string) => (messageId: MessageId, error: unknown) =>
     log.error({ component: "api", messageId, err: error }, what);
@@ -97,7 +100,7 @@ function useCasesOf({ config, backend, submit, clock, log, maxBodyBytes }: SendH
       clock,
       api,
       maxDelayMs: queue.maxDelayMs,
-      senders: httpConfig && httpSenderDirectory(httpConfig, { clock }),
+      senders,
     }),
     once: sendOnce({
       store: backend.idempotency,

@@ -68,7 +68,7 @@ async function run(options: StartOptions): Promise<number> {
   const sayStopping = (): void =>
     say("Stopping: what is being sent is finished first. Once more ends at once.");
   stop.addEventListener("abort", sayStopping, { once: true });
-  const read = withFrontDoor(await loadConfig({ env, cwd }), frontDoor);
+  const read = withFrontDoor(await whole(await loadConfig({ env, cwd }), options), frontDoor);
   const log = createLog({ level: read.logLevel });
   const claim = await claimDataFolder({
     folder: read.dataDir,
@@ -85,7 +85,7 @@ async function run(options: StartOptions): Promise<number> {
     const onReady = (listens: readonly Listening[]): void =>
       say(greeting(settings, { listens, frontDoor, cwd }));
     const readAgain = async (current: Settings): Promise<Settings> => {
-      const next = withFrontDoor(await loadConfig({ env, cwd, again: true }), frontDoor);
+      const next = withFrontDoor(await whole(await loadConfig({ env, cwd, again: true }), options), frontDoor);
       const config = await checkPorts(next.config, current.config);
       sameSandbox(config, current.config);
       return { ...next, config };
@@ -127,6 +127,18 @@ function sameSandbox({ sandbox: next }: Config, { sandbox: current }: Config): v
   if (same) return;
   const message = "sandbox: cannot be changed while ZoneFleet runs; leave it as it was, or restart";
   throw new DomainError("invalid-config", message, "sandbox");
+}
+
+/** The configuration of a deployment gets its secrets back, here and not in the workers, so that a reload asks for them again. */
+async function whole(settings: Settings, { env, clock }: StartOptions): Promise<Settings> {
+  const { aws, config, secretsElsewhere, source } = settings;
+  if (!secretsElsewhere) return settings;
+  if (aws === null) {
+    const message = `${source ?? ""} is the configuration of a deployment on AWS: set ZONEFLEET_BACKEND=aws`;
+    throw new DomainError("invalid-config", message);
+  }
+  const { wholeConfig } = await import("./aws/wire.ts"); // one machine does without the SDK
+  return { ...settings, config: await wholeConfig(config, { aws, env, clock }) };
 }
 
 /** Workers leave the API to who serves it. */

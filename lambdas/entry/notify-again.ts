@@ -6,11 +6,13 @@ import { httpPost } from "#shared/runtime/http-post.ts";
 
 import { background } from "../middleware/background.ts";
 import { notifyAgainHandler } from "../notify.ts";
+import { secretOf } from "../secret/wire.ts";
 import { wireLambda } from "../wire.ts";
 
-const wired = await wireLambda("notify-again", import.meta.url);
-const { backend, config, telemetry } = wired;
+const wired = await wireLambda("notify-again", import.meta.url, { secret: secretOf(process.env) });
+const { backend, telemetry } = wired;
+const receivers = async () => (await wired.wholeConfig()).receivers;
 
 export const handler = withMiddleware(
-  notifyAgainHandler({ ...wired, ...backend, receivers: config.receivers, post: httpPost() }),
+  notifyAgainHandler({ ...wired, ...backend, receivers, post: httpPost() }),
 ).use(background(telemetry));

@@ -6,11 +6,13 @@ import { httpPost } from "#shared/runtime/http-post.ts";
 
 import { background } from "../middleware/background.ts";
 import { notifyHandler } from "../notify.ts";
+import { secretOf } from "../secret/wire.ts";
 import { eventsOf, wireLambda } from "../wire.ts";
 
-const wired = await wireLambda("notify", import.meta.url);
-const { backend, config, telemetry } = wired;
+const wired = await wireLambda("notify", import.meta.url, { secret: secretOf(process.env) });
+const { backend, telemetry } = wired;
+const receivers = async () => (await wired.wholeConfig()).receivers;
 
 export const handler = withMiddleware(
-  notifyHandler({ ...wired, ...backend, receivers: config.receivers, post: httpPost(), eventsOf }),
+  notifyHandler({ ...wired, ...backend, receivers, post: httpPost(), eventsOf }),
 ).use(background(telemetry));

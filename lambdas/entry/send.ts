@@ -3,12 +3,20 @@
 import { apiEntry } from "../api-entry.ts";
 import { MAX_LAMBDA_BODY } from "../http.ts";
 import { sendHandlers } from "../send.ts";
+import { secretOf } from "../secret/wire.ts";
+import { lazySenders } from "../senders.ts";
 import { lambdaSubmit } from "../submit.ts";
 import { wireLambda } from "../wire.ts";
 
-const wired = await wireLambda("send", import.meta.url);
+const wired = await wireLambda("send", import.meta.url, { secret: secretOf(process.env) });
 
 export const handler = apiEntry(
-  sendHandlers({ ...wired.endpoints, ...wired, submit: lambdaSubmit(wired), maxBodyBytes: MAX_LAMBDA_BODY }),
+  sendHandlers({
+    ...wired.endpoints,
+    ...wired,
+    submit: lambdaSubmit(wired),
+    senders: lazySenders(wired),
+    maxBodyBytes: MAX_LAMBDA_BODY,
+  }),
   wired,
 );

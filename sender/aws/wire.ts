@@ -1,8 +1,11 @@
 /** The stores of a sender on AWS. Loaded only where they are wanted: the SDK takes time and memory that one machine has no use for. */
 
 import { awsClients, endpointsOf } from "#shared/aws/clients.ts";
+import { deploymentSecret, noDeploymentSecret } from "#shared/aws/deployment-secret.ts";
+import type { DeploymentSecret } from "#shared/aws/deployment-secret.ts";
 import { openAws } from "#shared/aws/open.ts";
 import type { AwsOptions } from "#shared/aws/open.ts";
+import { secretText } from "#shared/aws/secrets-manager.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
 import type { Backend } from "#shared/ports/backend.ts";
@@ -30,6 +33,7 @@ export async function openAwsStore({ aws, config, clock, log, env }: AwsStoreOpt
     clock,
     zones: [...config.zones.keys()],
     historyMs: config.queue.historyMs,
+    sealing: secretOf({ aws, clock, env }).sealing,
     lingerMs: LINGER_MS,
     onTrouble: (trouble) => tell(log, trouble),
   });
@@ -40,6 +44,18 @@ export async function openAwsStore({ aws, config, clock, log, env }: AwsStoreOpt
       clients.close();
     },
   };
+}
+
+/** A deployed configuration with its secrets. Rejects with a `DomainError` that says what to do when they are not to be had. */
+export function wholeConfig(config: Config, options: SecretOptions): Promise<Config> {
+  return secretOf(options).whole(config);
+}
+
+type SecretOptions = Pick<AwsStoreOptions, "aws" | "clock" | "env">;
+
+/** Read when it is first wanted. */
+function secretOf({ aws, clock, env }: SecretOptions): DeploymentSecret {
+  return aws.secret === null ? noDeploymentSecret : deploymentSecret(secretText(aws.secret, env), { clock });
 }
 
 /** In the log. An item that cannot be read (`error`) stays as it is until somebody looks; all else others set right. */

@@ -56,14 +56,16 @@ type HandlerOptions = NonNullable<DynamoDBClientConfig["requestHandler"]>;
 
 export function awsClients(options: AwsClientOptions = {}): AwsClients {
   const { endpoints } = options;
-  const dynamo = new DynamoDBClient(settings(options, endpoints?.dynamo ?? null, DYNAMO_ANSWER_MS));
+  const dynamo = new DynamoDBClient(
+    clientSettings(options, endpoints?.dynamo ?? null, { answerMs: DYNAMO_ANSWER_MS }),
+  );
   const sqs = new SQSClient({
-    ...settings(options, endpoints?.sqs ?? null, SQS_ANSWER_MS),
+    ...clientSettings(options, endpoints?.sqs ?? null, { answerMs: SQS_ANSWER_MS }),
     // A local server names hosts in its queue URLs that do not resolve; the endpoint is right everywhere.
     useQueueUrlAsEndpoint: false,
   });
   const s3 = new S3Client({
-    ...settings(options, endpoints?.s3 ?? null, S3_ANSWER_MS),
+    ...clientSettings(options, endpoints?.s3 ?? null, { answerMs: S3_ANSWER_MS }),
     // Another endpoint has no names for buckets in the DNS.
     forcePathStyle: (endpoints?.s3 ?? null) !== null,
   });
@@ -79,14 +81,28 @@ export function awsClients(options: AwsClientOptions = {}): AwsClients {
 
 /** The variables that the SDK itself knows: `AWS_ENDPOINT_URL` for all services, `AWS_ENDPOINT_URL_<SERVICE>` for one. */
 export function endpointsOf(env: Readonly<Record<string, string | undefined>>): AwsEndpoints {
-  const of = (service: string): string | null => {
-    // An empty variable is one that is not set.
-    return env[`AWS_ENDPOINT_URL_${service}`] || env["AWS_ENDPOINT_URL"] || null;
+  return {
+    dynamo: endpointOf(env, "DYNAMODB"),
+    sqs: endpointOf(env, "SQS"),
+    s3: endpointOf(env, "S3"),
   };
-  return { dynamo: of("DYNAMODB"), sqs: of("SQS"), s3: of("S3") };
 }
 
-function settings(options: AwsClientOptions, endpoint: string | null, answerMs: number) {
+/** `service` as those variables spell it. */
+export function endpointOf(
+  env: Readonly<Record<string, string | undefined>>,
+  service: string,
+): string | null {
+  // An empty variable is one that is not set.
+  return env[`AWS_ENDPOINT_URL_${service}`] || env["AWS_ENDPOINT_URL"] || null;
+}
+
+/** What every client has, that of another service too. */
+export function clientSettings(
+  options: AwsClientOptions,
+  endpoint: string | null,
+  { answerMs }: { answerMs: number },
+) {
   const { region, credentials } = options;
   return {
     ...(endpoint === null ? {} : { endpoint }),

@@ -1,15 +1,15 @@
 /** Opens the AWS backend: all ports on one table, one bucket and a queue for each zone. Nothing is asked of AWS before it is used. */
 
-import { sealingBy } from "../app/sealer.ts";
-import type { Sealer } from "../app/sealer.ts";
 import type { Clock } from "../domain/clock.ts";
 import { DAY } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { Backend } from "../ports/backend.ts";
 import type { EventBacklog } from "../ports/event-backlog.ts";
+import type { Sealing } from "../ports/sealing.ts";
 import { s3BodyStore } from "./body-store.ts";
 import type { AwsClients } from "./clients.ts";
 import { dynamoConfigStore } from "./config-store.ts";
+import { noDeploymentSecret } from "./deployment-secret.ts";
 import { dynamoEventBacklog } from "./event-backlog.ts";
 import { streamedEventLog } from "./event-log.ts";
 import { dynamoFleetStore } from "./fleet-store.ts";
@@ -32,8 +32,8 @@ export interface AwsOptions {
   readonly zones: readonly ZoneName[];
   /** How long messages are kept when all their rows are final. */
   readonly historyMs?: number;
-  /** For DKIM keys and the passwords of relays; left out: this process has no use for them. */
-  readonly sealer?: Sealer;
+  /** For DKIM keys and the passwords of relays; left out: this process can neither store nor read one. */
+  readonly sealing?: Sealing;
   /** How long a signal waits for others, in a process that lives on; left out: nothing is left to do when a call has resolved. */
   readonly lingerMs?: number;
   /** For jitter: 0 to 1. */
@@ -53,7 +53,8 @@ export const DEFAULT_HISTORY_MS = 7 * DAY;
 // Asynchronous as the embedded one is, so that a wire.ts awaits either.
 // oxlint-disable-next-line typescript/require-await
 export async function openAws(options: AwsOptions): Promise<AwsBackend> {
-  const { clients, names, clock, zones, historyMs = DEFAULT_HISTORY_MS, sealer = null } = options;
+  const { clients, names, clock, zones, historyMs = DEFAULT_HISTORY_MS } = options;
+  const { sealing = noDeploymentSecret.sealing } = options;
   const { random = Math.random, lingerMs = 0, onTrouble = () => undefined } = options;
   const { dynamo, sqs, s3 } = clients;
   const { table, bucket, queuePrefix } = names;
@@ -81,8 +82,8 @@ export async function openAws(options: AwsOptions): Promise<AwsBackend> {
     suppressions: dynamoSuppressionStore(deps),
     limits: dynamoLimitStore(deps),
     configs: dynamoConfigStore(deps),
-    secrets: dynamoSecretStore({ ...deps, sealer }),
-    sealing: sealingBy(async () => sealer),
+    secrets: dynamoSecretStore({ ...deps, sealing }),
+    sealing,
     events: streamedEventLog(),
     backlog: dynamoEventBacklog(deps),
     fleet: dynamoFleetStore(deps),

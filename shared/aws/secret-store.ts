@@ -1,7 +1,7 @@
 /**
  * Secrets in the one table: `k#<kind>`, `<name>`. What is stored for an account or an API key is a hash, good to be kept beside
- * everything else. DKIM keys have to be read again, and are sealed (sealer.ts); who has no sealer can neither store nor read one,
- * which is what the Lambdas of the API are to be.
+ * everything else. DKIM keys have to be read again, and are sealed (app/sealer.ts); who cannot seal can neither store nor read one,
+ * which is what most Lambdas of the API are to be.
  *
  * The table rather than Secrets Manager: thousands of accounts would be thousands of secrets at a monthly price each, and one call
  * each to read. A grant can still be for `k#…` alone or for all but that (condition on `dynamodb:LeadingKeys`).
@@ -17,7 +17,7 @@ import type { TableDeps } from "./items.ts";
 import { getItem, itemsOf, marshal } from "./items.ts";
 import type { ItemKey } from "./keys.ts";
 import { KINDS } from "./keys.ts";
-import type { Sealer } from "../app/sealer.ts";
+import type { Sealing } from "../ports/sealing.ts";
 
 /** DynamoDB takes sort keys of 1,024 bytes. */
 const MAX_NAME_BYTES = 1_000;
@@ -27,21 +27,11 @@ const MAX_SECRET_BYTES = 64 * KIB;
 const SecretSchema = z.object({ SK: z.string(), secret: z.string() });
 
 export interface SecretStoreDeps extends TableDeps {
-  /** Null: this process has no use for DKIM keys. */
-  readonly sealer: Sealer | null;
+  readonly sealing: Sealing;
 }
 
 export function dynamoSecretStore(deps: SecretStoreDeps): SecretStore {
-  const { dynamo, table, sealer } = deps;
-
-  function sealerFor(kind: SecretKind): Sealer | null {
-    if (kind !== "dkim") return null;
-    if (sealer) return sealer;
-    throw new DomainError(
-      "forbidden",
-      "DKIM keys are sealed, and this process was given no key to seal with",
-    );
-  }
+  const { dynamo, table, sealing } = deps;
 
   return {
     /** 1 read unit. */
@@ -50,7 +40,7 @@ export function dynamoSecretStore(deps: SecretStoreDeps): SecretStore {
       const item = key && (await getItem(deps, key));
       if (!item) return null;
       const { secret } = SecretSchema.parse(item);
-      return sealerFor(kind)?.open(secret, `${kind}/${name}`) ?? secret;
+      return isSealed(kind) ? sealing.open(secret, `${kind}/${name}`) : secret;
     },
 
     /** 1 read unit for each 4 KiB of secrets. */
@@ -66,7 +56,7 @@ export function dynamoSecretStore(deps: SecretStoreDeps): SecretStore {
       if (!key) throw unusableName(kind);
       if (Buffer.byteLength(value) > MAX_SECRET_BYTES)
         throw new DomainError("too-large", `a secret has at most ${MAX_SECRET_BYTES} bytes`, "value");
-      const secret = sealerFor(kind)?.seal(value, `${kind}/${name}`) ?? value;
+      const secret = isSealed(kind) ? await sealing.seal(value, `${kind}/${name}`) : value;
       await dynamo.send(new PutItemCommand({ TableName: table, Item: marshal({ ...key, secret }) }));
     },
 
@@ -78,6 +68,11 @@ export function dynamoSecretStore(deps: SecretStoreDeps): SecretStore {
       return true;
     },
   };
+}
+
+/** What has to be read again; of all else there is only a hash. */
+function isSealed(kind: SecretKind): boolean {
+  return kind === "dkim";
 }
 
 function partitionOf(kind: SecretKind): string {

@@ -12,6 +12,8 @@ export interface AwsSettings {
   readonly bucket: string;
   /** Put before the name of each zone's queue. */
   readonly queuePrefix: string;
+  /** Name or ARN of the secret with the seal key and those of the configuration; null: there is none, and nothing needs one. */
+  readonly secret: string | null;
   /** Where all services are, instead of each one's own endpoint in the region; null: there. */
   readonly endpointUrl: string | null;
 }
@@ -21,6 +23,8 @@ const TABLE = /^[a-zA-Z0-9_.-]{3,255}$/;
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
 /** SQS takes names of 80, of which a zone's name may have 48 and that of its dead letters 5. */
 const QUEUE_PREFIX = /^[a-zA-Z0-9_-]{1,27}$/;
+/** A name, an ARN, or with local servers the URL of a file that stands in for it. */
+const SECRET = /^(file:\/\/\/.{1,500}|arn:aws[a-z-]*:secretsmanager:.{1,2000}|[a-zA-Z0-9/_+=.@-]{1,512})$/;
 
 /** Throws a `DomainError` that names the variable. */
 export function awsSettingsOf(env: Env): AwsSettings {
@@ -40,6 +44,7 @@ export function awsSettingsOf(env: Env): AwsSettings {
       shape: QUEUE_PREFIX,
       words: "1 to 27 letters, digits and _ -",
     }),
+    secret: secretOf(env),
     endpointUrl: endpointOf(env),
   };
 }
@@ -52,6 +57,14 @@ function named(
   const text = valueOf(env, name) ?? fallback;
   if (shape.test(text)) return text;
   throw refused(name, `expected ${words}, found ${JSON.stringify(text)}`);
+}
+
+function secretOf(env: Env): string | null {
+  const name = "ZONEFLEET_SECRET";
+  const text = valueOf(env, name);
+  if (text === null || SECRET.test(text)) return text;
+  // not shown: somebody may have put the secret itself there
+  throw refused(name, "expected the name or the ARN of a secret in AWS Secrets Manager");
 }
 
 function endpointOf(env: Env): string | null {

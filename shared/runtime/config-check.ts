@@ -4,10 +4,9 @@
  * while there are any is not to be used.
  */
 
-import { hash } from "node:crypto";
-
 import { parseDomain } from "../domain/address.ts";
 import type { ApiConfig, Config, DomainLimits, HttpServiceConfig, SandboxConfig } from "../domain/config.ts";
+import { digestOf } from "../domain/config-digest.ts";
 import { parseThrottle } from "../domain/throttle.ts";
 import type { Srs } from "../domain/srs.ts";
 import type { ZoneName } from "../domain/zone.ts";
@@ -182,14 +181,4 @@ function checkInterfaceNames(
 function sandboxOf(sandbox: ConfigSettings["sandbox"]): SandboxConfig {
   if (typeof sandbox === "boolean") return { enabled: sandbox, ...SANDBOX };
   return { enabled: true, ...sandbox };
-}
-
-/** Over JSON with sorted keys, maps as objects. */
-function digestOf(config: Omit<Config, "digest">): string {
-  const canonical = JSON.stringify(config, (_key, value: unknown) => {
-    const plain: unknown = value instanceof Map ? Object.fromEntries(value) : value;
-    if (typeof plain !== "object" || plain === null || Array.isArray(plain)) return plain;
-    return Object.fromEntries(Object.entries(plain).toSorted(([a], [b]) => (a < b ? -1 : 1)));
-  });
-  return hash("sha256", canonical, "hex");
 }

@@ -18,7 +18,9 @@ import { checkConfig } from "./config-check.ts";
 import { configError, printPath, problemsOf } from "./config-errors.ts";
 import { importFresh } from "./config-module.ts";
 import { parseTolerantly } from "./config-parse.ts";
+import { withoutShortForms } from "./config-core-plugins.ts";
 import { ConfigSchema } from "./config-schema.ts";
+import { DEPLOYED_SUFFIX, readDeployedConfig } from "./deployed-config.ts";
 import type { Env } from "./env.ts";
 import { valueOf } from "./env.ts";
 
@@ -26,6 +28,8 @@ export interface Settings {
   readonly config: Config;
   /** The configuration file; null: the built-in defaults. */
   readonly source: string | null;
+  /** True: names stand in the places of secrets, for the file is one of a deployment (deployed-config.ts). */
+  readonly secretsElsewhere: boolean;
   readonly backend: Backend;
   /** Absolute path. */
   readonly dataDir: string;
@@ -62,17 +66,29 @@ export async function loadConfig({ env, cwd, again = false }: LoadOptions): Prom
     aws: backend === "aws" ? awsSettingsOf(env) : null,
   };
   const source = await findFile(env, cwd);
+  if (source?.endsWith(DEPLOYED_SUFFIX) === true)
+    return { ...settings, source, secretsElsewhere: true, config: await readDeployedFile(source) };
   const input = source === null ? { sandbox: true } : await readConfigFile(source, again);
   return {
     ...settings,
     source,
+    secretsElsewhere: false,
     config: parseConfig(input, { source, baseDir: source === null ? cwd : dirname(source) }),
   };
 }
 
+/** It was checked when it was written. */
+async function readDeployedFile(file: string): Promise<Config> {
+  try {
+    return readDeployedConfig(await readFile(file, "utf8"));
+  } catch (error) {
+    throw configError(file, [{ path: [], message: `cannot be read: ${String(error)}` }]);
+  }
+}
+
 /** The checked form of what a file exports. `source` names the file in errors; null: built-in defaults. */
 export function parseConfig(input: unknown, from: { source: string | null; baseDir: string }): Config {
-  const { settings, issues } = parseTolerantly(ConfigSchema, input);
+  const { settings, issues } = parseTolerantly(ConfigSchema, withoutShortForms(input));
   const problems = problemsOf(issues, ConfigSchema);
   const broken = new Set(problems.flatMap(({ path }) => path.map((_, i) => printPath(path.slice(0, i + 1)))));
   const report = (path: readonly PropertyKey[], message: string) => {

@@ -10,7 +10,7 @@ import { dynamoConfigStore } from "#shared/aws/config-store.ts";
 import { dynamoFleetStore } from "#shared/aws/fleet-store.ts";
 import { dynamoIdempotencyStore } from "#shared/aws/idempotency-store.ts";
 import { dynamoLimitStore } from "#shared/aws/limit-store.ts";
-import { aesSealer, SEAL_KEY_BYTES } from "#shared/app/sealer.ts";
+import { aesSealer, SEAL_KEY_BYTES, sealingBy } from "#shared/app/sealer.ts";
 import { dynamoSecretStore } from "#shared/aws/secret-store.ts";
 import { dynamoSuppressionStore } from "#shared/aws/suppression-store.ts";
 import { embeddedConfigStore } from "#shared/embedded/config-store.ts";
@@ -70,6 +70,7 @@ stopLocalAwsAtEnd();
 
 describe("on AWS", { skip: noLocalAws() }, () => {
   const sealer = aesSealer(randomBytes(SEAL_KEY_BYTES));
+  const sealing = sealingBy(async () => sealer);
 
   suppressionStoreContract("DynamoDB", (clock) => onOwnTable(clock, dynamoSuppressionStore));
   limitStoreContract("DynamoDB", (clock) => onOwnTable(clock, dynamoLimitStore));
@@ -77,7 +78,7 @@ describe("on AWS", { skip: noLocalAws() }, () => {
   fleetStoreContract("DynamoDB", (clock) => onOwnTable(clock, dynamoFleetStore));
   idempotencyStoreContract("DynamoDB", (clock) => onOwnTable(clock, dynamoIdempotencyStore));
   secretStoreContract("DynamoDB", () =>
-    onOwnTable(systemClock, (deps) => dynamoSecretStore({ ...deps, sealer })),
+    onOwnTable(systemClock, (deps) => dynamoSecretStore({ ...deps, sealing })),
   );
 
   bodyStoreContract("S3", awsQueueBackend);

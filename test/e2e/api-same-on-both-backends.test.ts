@@ -10,6 +10,7 @@ import { after, before, describe, test } from "node:test";
 
 import { addApiKey } from "#shared/app/api-keys.ts";
 import { readStore } from "#shared/app/health.ts";
+import { noDeploymentSecret } from "#shared/aws/deployment-secret.ts";
 import { dynamoSecretStore } from "#shared/aws/secret-store.ts";
 import { DAY } from "#shared/domain/units.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
@@ -78,7 +79,7 @@ describe("the API on both backends", { skip }, () => {
       dynamo,
       table: lambdas.names.table,
       clock: systemClock,
-      sealer: null,
+      sealing: noDeploymentSecret.sealing,
     });
     onEmbedded = player(await keysIn(embedded.backend.secrets), ({ method, path, headers, body }) =>
       embedded.ask(method, path, { headers, ...(body === null ? {} : { body }) }),

@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 
 import { addApiKey } from "#shared/app/api-keys.ts";
+import { noDeploymentSecret } from "#shared/aws/deployment-secret.ts";
 import { dynamoSecretStore } from "#shared/aws/secret-store.ts";
 import { MIB } from "#shared/domain/units.ts";
 import { parseConfig } from "#shared/runtime/config.ts";
@@ -35,7 +36,7 @@ describe("a mail of over 6 MB behind API Gateway", { skip }, () => {
       dynamo,
       table: lambdas.names.table,
       clock: systemClock,
-      sealer: null,
+      sealing: noDeploymentSecret.sealing,
     });
     const { key } = await addApiKey(
       { secrets, clock: systemClock, random: randomBytes },

@@ -11,13 +11,14 @@ import { eventsOfRecord } from "#shared/aws/event-stream.ts";
 import type { StreamRecord } from "#shared/aws/event-stream.ts";
 import type { AwsNames } from "#shared/aws/names.ts";
 import { openAws } from "#shared/aws/open.ts";
-import { aesSealer, SEAL_KEY_BYTES } from "#shared/app/sealer.ts";
+import { aesSealer, SEAL_KEY_BYTES, sealingBy } from "#shared/app/sealer.ts";
 import { reportEvents } from "#shared/app/report-bounces.ts";
 import type { Submit } from "#shared/app/submit.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
 import type { ZoneName } from "#shared/domain/zone.ts";
 import type { Backend } from "#shared/ports/backend.ts";
+import { isForReader, STREAM_READERS } from "../../lambdas/stream-readers.ts";
 import { readTableStream } from "../../sender/aws-local/table-stream.ts";
 import { AWS_TERMS } from "../../sender/store-terms.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
@@ -76,8 +77,8 @@ export async function openAwsBackend(
   const clients = clientsOf(env);
   const zones = [...config.zones.keys()];
   const { historyMs } = config.queue;
-  const sealer = aesSealer(TEST_SEAL_KEY);
-  const backend = await openAws({ clients, names, clock, zones, historyMs, sealer, lingerMs: LINGER_MS });
+  const sealing = sealingBy(async () => aesSealer(TEST_SEAL_KEY));
+  const backend = await openAws({ clients, names, clock, zones, historyMs, sealing, lingerMs: LINGER_MS });
   return {
     ...backend,
     async close() {
@@ -120,8 +121,12 @@ function bounceReporter({ installation, config, backend, submit }: ReporterOptio
     table: installation.names.table,
     clock: systemClock,
     stop: stop.signal,
+    batchSize: STREAM_READERS.events.batchSize,
+    isWanted: (record) => isForReader(STREAM_READERS.events, record),
     async consume(records) {
-      await reportEvents(reporting, (records as readonly StreamRecord[]).flatMap(eventsOfRecord));
+      // One after the other, as the Lambda does: a report is of what one record tells.
+      for (const record of records as readonly StreamRecord[])
+        await reportEvents(reporting, eventsOfRecord(record));
       return null;
     },
     onError: fail,

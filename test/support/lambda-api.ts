@@ -1,6 +1,7 @@
 /** The Lambdas as they are on AWS: the bundles that are deployed, loaded into this process, on a table, bucket and queues of their own. */
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -12,6 +13,7 @@ import { bootstrapAws } from "#shared/aws/bootstrap.ts";
 import { DEFAULT_VISIBILITY_MS } from "#shared/aws/storage-terms.ts";
 import type { AwsNames } from "#shared/aws/names.ts";
 import type { Config } from "#shared/domain/config.ts";
+import { splitSecrets } from "#shared/domain/config-secrets.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import type { LambdaName } from "../../lambdas/build.ts";
 import { buildLambdas, LAMBDA_OF } from "../../lambdas/build.ts";
@@ -43,6 +45,7 @@ export async function startLambdaApi(
   config: Config,
   { stream = false }: { stream?: boolean } = {},
 ): Promise<LambdaApi> {
+  const outDir = await mkdtemp(join(tmpdir(), "zonefleet-lambdas-"));
   const aws = await sharedLocalAws();
   const names = aws.newNames();
   await bootstrapAws({
@@ -57,11 +60,11 @@ export async function startLambdaApi(
     ZONEFLEET_TABLE: names.table,
     ZONEFLEET_BUCKET: names.bucket,
     ZONEFLEET_QUEUE_PREFIX: names.queuePrefix,
+    ZONEFLEET_SECRET: await writeSecret(outDir, config),
     POWERTOOLS_LOG_LEVEL: "SILENT",
     POWERTOOLS_METRICS_DISABLED: "true",
   };
   Object.assign(process.env, env);
-  const outDir = await mkdtemp(join(tmpdir(), "zonefleet-lambdas-"));
   const handlers = await handlersIn(outDir, config);
   const invoke: LambdaApi["invoke"] = (name, event) => {
     const handler = handlers.get(name);
@@ -81,6 +84,14 @@ export async function startLambdaApi(
       await rm(outDir, { recursive: true, force: true });
     },
   };
+}
+
+/** In a file, as no local AWS of the tests has a Secrets Manager. Resolves with its name. */
+async function writeSecret(folder: string, config: Config): Promise<string> {
+  const file = join(folder, "secret.json");
+  const secrets = Object.fromEntries(splitSecrets(config).secrets);
+  await writeFile(file, JSON.stringify({ sealKey: randomBytes(32).toString("hex"), config: secrets }));
+  return pathToFileURL(file).href;
 }
 
 type Handler = (event: unknown, context: Context) => Promise<unknown>;

@@ -7,9 +7,10 @@ import { describe, test } from "node:test";
 import { ScanCommand } from "@aws-sdk/client-dynamodb";
 
 import { dynamoConfigStore } from "#shared/aws/config-store.ts";
+import { noDeploymentSecret } from "#shared/aws/deployment-secret.ts";
 import { dynamoFleetStore } from "#shared/aws/fleet-store.ts";
 import type { TableDeps } from "#shared/aws/items.ts";
-import { aesSealer, SEAL_KEY_BYTES } from "#shared/app/sealer.ts";
+import { aesSealer, SEAL_KEY_BYTES, sealingBy } from "#shared/app/sealer.ts";
 import { dynamoSecretStore } from "#shared/aws/secret-store.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import { DAY, KIB, MINUTE } from "#shared/domain/units.ts";
@@ -121,30 +122,34 @@ describe("workers in DynamoDB", { skip: noLocalAws() }, () => {
 });
 
 describe("secrets in DynamoDB", { skip: noLocalAws() }, () => {
-  const sealer = aesSealer(randomBytes(SEAL_KEY_BYTES));
+  const withKey = () => {
+    const sealer = aesSealer(randomBytes(SEAL_KEY_BYTES));
+    return sealingBy(async () => sealer);
+  };
+  const sealing = withKey();
 
   test("a DKIM key cannot be read from the table, nor with another key to seal with", async () => {
-    const { store, deps, contents } = await opened((deps) => dynamoSecretStore({ ...deps, sealer }));
+    const { store, deps, contents } = await opened((deps) => dynamoSecretStore({ ...deps, sealing }));
     await store.put("dkim", "one.example", "the private key");
     assert.equal((await contents()).includes("the private key"), false);
     assert.equal(await store.get("dkim", "one.example"), "the private key");
-    const other = dynamoSecretStore({ ...deps, sealer: aesSealer(randomBytes(SEAL_KEY_BYTES)) });
+    const other = dynamoSecretStore({ ...deps, sealing: withKey() });
     await assert.rejects(other.get("dkim", "one.example"));
   });
 
   test("who has no key to seal with can use accounts and API keys, and no DKIM key", async () => {
-    const { store, deps } = await opened((deps) => dynamoSecretStore({ ...deps, sealer }));
-    const lambda = dynamoSecretStore({ ...deps, sealer: null });
+    const { store, deps } = await opened((deps) => dynamoSecretStore({ ...deps, sealing }));
+    const lambda = dynamoSecretStore({ ...deps, sealing: noDeploymentSecret.sealing });
     await store.put("dkim", "one.example", "key");
     await lambda.put("account", "anna", "hash");
     assert.equal(await store.get("account", "anna"), "hash");
-    await assert.rejects(lambda.get("dkim", "one.example"), DomainError);
-    await assert.rejects(lambda.put("dkim", "two.example", "key"), DomainError);
+    await assert.rejects(lambda.get("dkim", "one.example"), /ZONEFLEET_SECRET/);
+    await assert.rejects(lambda.put("dkim", "two.example", "key"), /ZONEFLEET_SECRET/);
     assert.deepEqual(await lambda.list("dkim"), ["one.example"]);
   });
 
   test("a removal whose answer was lost was a removal", async () => {
-    const { store, faults } = await opened((deps) => dynamoSecretStore({ ...deps, sealer }));
+    const { store, faults } = await opened((deps) => dynamoSecretStore({ ...deps, sealing }));
     await store.put("account", "anna", "hash");
     faults.loseAnswer("DeleteItem");
     assert.equal(await store.remove("account", "anna"), true);

@@ -33,7 +33,7 @@ before(async () => {
       submit,
       metrics: () => Promise.resolve({ contentType: "text/plain", text: "" }),
     }),
-    ...sendHandlers({ ...common, submit, authorize, maxBodyBytes: MAX_LAMBDA_BODY }),
+    ...sendHandlers({ ...common, submit, senders: null, authorize, maxBodyBytes: MAX_LAMBDA_BODY }),
   };
 });
 after(() => api[Symbol.asyncDispose]());

@@ -64,7 +64,14 @@ async function installation(receivers: readonly EventReceiver[]) {
 
   function lambdas({ post = httpPost(), backlogOf = (backlog) => backlog }: Options) {
     const queue = { get: async () => null };
-    const deps = { receivers, telemetry, backlog: backlogOf(real), queue, clock, post };
+    const deps = {
+      receivers: async () => receivers,
+      telemetry,
+      backlog: backlogOf(real),
+      queue,
+      clock,
+      post,
+    };
     return { now: notifyHandler({ ...deps, eventsOf }), again: notifyAgainHandler(deps) };
   }
 

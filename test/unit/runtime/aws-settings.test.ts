@@ -10,6 +10,7 @@ describe("the settings for AWS", () => {
       table: "zonefleet",
       bucket: "zonefleet-mail",
       queuePrefix: "zonefleet-",
+      secret: null,
       endpointUrl: null,
     });
   });
@@ -19,12 +20,14 @@ describe("the settings for AWS", () => {
       ZONEFLEET_TABLE: "Mail-Table1",
       ZONEFLEET_BUCKET: "bodies.eu-1",
       ZONEFLEET_QUEUE_PREFIX: "Mail_Queue-",
+      ZONEFLEET_SECRET: "arn:aws:secretsmanager:eu-central-1:123456789012:secret:zonefleet-prod-AbCdEf",
       AWS_ENDPOINT_URL: "http://127.0.0.1:4566",
     };
     assert.deepEqual(awsSettingsOf(env), {
       table: "Mail-Table1",
       bucket: "bodies.eu-1",
       queuePrefix: "Mail_Queue-",
+      secret: env.ZONEFLEET_SECRET,
       endpointUrl: "http://127.0.0.1:4566",
     });
   });
@@ -36,6 +39,10 @@ describe("the settings for AWS", () => {
       /^ZONEFLEET_BUCKET: expected 3 to 63 lower-case letters, .* found "Mail"$/,
     ],
     [{ ZONEFLEET_QUEUE_PREFIX: "a".repeat(28) }, /^ZONEFLEET_QUEUE_PREFIX: expected 1 to 27 letters/],
+    [
+      { ZONEFLEET_SECRET: '{"sealKey":"x"}' },
+      /^ZONEFLEET_SECRET: expected the name or the ARN of a secret [^"{]*$/,
+    ],
     [{ AWS_ENDPOINT_URL: "localhost:4566" }, /^AWS_ENDPOINT_URL: expected a URL such as http:\/\//],
   ];
   for (const [env, message] of wrong) {

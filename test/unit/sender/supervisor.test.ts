@@ -36,6 +36,7 @@ async function supervised(wrong: string) {
     settings: {
       config,
       source: null,
+      secretsElsewhere: false,
       backend: "embedded",
       dataDir,
       processes: 1,
