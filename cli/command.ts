@@ -1,6 +1,8 @@
 /** What a command is, and what it may touch. */
 
+import type { Config } from "#shared/domain/config.ts";
 import type { OwnBounceRule } from "#shared/domain/own-bounce-rules.ts";
+import type { SecretText } from "#shared/ports/secret-text.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
 
 export interface Terminal {
@@ -16,6 +18,8 @@ export interface Terminal {
   /** Own bounce rules: of the file, or with null of the configuration. Throws a `DomainError` when they are wrong. */
   readonly bounceRules: (file: string | null) => Promise<readonly OwnBounceRule[]>;
 
+  /** The configuration, and the secret of its deployment; null: ZONEFLEET_SECRET is not set. */
+  readonly deployment: () => Promise<{ config: Config; secret: SecretText | null }>;
   /** A variable of the environment; undefined: not set, or empty. */
   readonly env: (name: string) => string | undefined;
   /** True: yes was said. Null: standard input is no terminal, so nobody can be asked. */

@@ -11,6 +11,7 @@ import type { Command, Terminal } from "./command.ts";
 import { isParseError, UsageError } from "./command.ts";
 import { importConfigCommand } from "./import-config.ts";
 import { queueCommand } from "./queue.ts";
+import { secretsCommand } from "./secrets.ts";
 import { statusCommand } from "./status.ts";
 import { suppressCommand } from "./suppress.ts";
 import { systemdCommand } from "./systemd.ts";
@@ -26,11 +27,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   "api-key": apiKeyCommand,
   "check-bounce": checkBounceCommand,
   "import-config": importConfigCommand,
+  secrets: secretsCommand,
   systemd: systemdCommand,
 };
 
 const HINTS = `queue, suppress, zones and status ask the HTTP API at --url <url> (or ZONEFLEET_URL; http://127.0.0.1:12080)
-with the key of --key <key> (or ZONEFLEET_API_KEY). The others work on the data folder: ./data, or ZONEFLEET_DATA.`;
+with the key of --key <key> (or ZONEFLEET_API_KEY). secrets works on the configuration and on AWS, the others on the data folder: ./data, or ZONEFLEET_DATA.`;
 
 const USAGE = `Usage: zonefleet <command> ...
 

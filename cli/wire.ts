@@ -6,7 +6,9 @@ import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 
+import { DomainError } from "#shared/domain/errors.ts";
 import { embeddedSecretStore } from "#shared/embedded/secret-store.ts";
+import { awsSettingsOf } from "#shared/runtime/aws-settings.ts";
 import { readBounceRules } from "#shared/runtime/bounce-rules-file.ts";
 import { loadConfig } from "#shared/runtime/config.ts";
 
@@ -27,11 +29,25 @@ export function systemTerminal(): Terminal {
         ? process.stdin.setEncoding("utf8")
         : createReadStream(resolve(file), { encoding: "utf8" }),
     write,
+    deployment: () => deployment(process.env),
     async bounceRules(file) {
       if (file !== null) return readBounceRules(resolve(file));
       return (await loadConfig({ env: process.env, cwd: process.cwd() })).config.bounces.rules;
     },
   };
+}
+
+/** Asks AWS for nothing yet. */
+async function deployment(env: NodeJS.ProcessEnv): ReturnType<Terminal["deployment"]> {
+  const { config, secretsElsewhere, source } = await loadConfig({ env, cwd: process.cwd() });
+  if (secretsElsewhere) {
+    const message = `${source ?? ""} is the configuration of a deployment, and has no secrets in it; name the one it was made from`;
+    throw new DomainError("invalid-config", message);
+  }
+  const { secret } = awsSettingsOf(env);
+  if (secret === null) return { config, secret };
+  const { secretText } = await import("#shared/aws/secrets-manager.ts"); // the SDK is for this command alone
+  return { config, secret: secretText(secret, env) };
 }
 
 const MAX_INPUT_CHARS = 65_536;

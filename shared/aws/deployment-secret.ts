@@ -1,14 +1,12 @@
 /**
- * The one secret of a deployment (ZONEFLEET_SECRET): a JSON object with the key that secrets in the table are sealed with, which is
- * made with the secret and never changes, and with what is secret in the configuration, by name.
- *
- * It is read at first use and remembered for some minutes, in each process. While it cannot be read again, what was read is used.
+ * The one secret of a deployment (ZONEFLEET_SECRET; app/secret-document.ts) as a process uses it: to seal, and to put secrets back
+ * into a configuration. It is read at first use and remembered for some minutes. While it cannot be read again, what was read is used.
  */
 
 import { hkdfSync } from "node:crypto";
 
-import * as z from "zod";
-
+import { readDocument } from "../app/secret-document.ts";
+import type { SecretDocument } from "../app/secret-document.ts";
 import { aesSealer, SEAL_KEY_BYTES } from "../app/sealer.ts";
 import type { Sealer } from "../app/sealer.ts";
 import type { Clock } from "../domain/clock.ts";
@@ -19,17 +17,7 @@ import { DomainError } from "../domain/errors.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { later, MINUTE, SECOND } from "../domain/units.ts";
 import type { Sealing } from "../ports/sealing.ts";
-import type { SecretText } from "./secrets-manager.ts";
-
-/** Less could be guessed. */
-const MIN_SEAL_KEY_CHARS = 32;
-
-/** What a later version adds stays in it. */
-const DocumentSchema = z.looseObject({
-  sealKey: z.string().min(MIN_SEAL_KEY_CHARS).optional(),
-  config: z.record(z.string(), z.string()).default({}),
-});
-export type SecretDocument = z.output<typeof DocumentSchema>;
+import type { SecretText } from "../ports/secret-text.ts";
 
 export interface DeploymentSecret {
   readonly sealing: Sealing;
@@ -41,13 +29,6 @@ export interface DeploymentSecret {
 export const KEEP_MS = 5 * MINUTE;
 /** From one read to the next in any case: something that no key opens must not make a call each time. */
 export const READ_AGAIN_MS = 10 * SECOND;
-
-/** Throws an error that shows nothing of it. */
-export function readDocument(text: string, name: string): SecretDocument {
-  const parsed = DocumentSchema.safeParse(jsonOf(text));
-  if (parsed.success) return parsed.data;
-  throw new DomainError("invalid-config", `the secret ${name} is not a JSON object with sealKey and config`);
-}
 
 export function deploymentSecret(text: SecretText, { clock }: { clock: Clock }): DeploymentSecret {
   const remembered = documentReader(text, clock);
@@ -132,14 +113,6 @@ function documentReader(text: SecretText, clock: Clock): ReadDocument {
 
 function sealKeyOf(text: string): Buffer {
   return Buffer.from(hkdfSync("sha256", text, "", "zonefleet seal key", SEAL_KEY_BYTES));
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null; // the parser's words would show a piece of it
-  }
 }
 
 function missing(name: string, names: readonly string[]): DomainError {

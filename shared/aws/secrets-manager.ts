@@ -14,15 +14,9 @@ import {
 
 import { DomainError } from "../domain/errors.ts";
 import { KIB, SECOND } from "../domain/units.ts";
+import type { SecretText } from "../ports/secret-text.ts";
 import { hasName } from "./aws-errors.ts";
 import { clientSettings, endpointOf } from "./clients.ts";
-
-export interface SecretText {
-  readonly name: string;
-  /** Throws a `DomainError` when there is none. */
-  read(): Promise<string>;
-  write(text: string): Promise<void>;
-}
 
 /** What the service takes. */
 export const MAX_SECRET_BYTES = 64 * KIB;

@@ -42,6 +42,7 @@ async function zonefleet(words: readonly string[], talk: Talk = {}) {
     complain: (line) => err.push(line),
     readSecret: () => Promise.resolve(null),
     readInput: () => Promise.resolve(""),
+    deployment: () => assert.fail("no command of these tests looks at the deployment"),
     bounceRules: () => Promise.resolve([]),
     env: (name) => env[name],
     confirm: (question) => {

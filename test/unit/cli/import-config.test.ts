@@ -32,6 +32,7 @@ async function imported(files: Readonly<Record<string, string>>, source = "confi
     complain: (line) => err.push(line),
     readSecret: fail,
     readInput: fail,
+    deployment: fail,
     bounceRules: fail,
     env: () => undefined,
     confirm: fail,

@@ -22,6 +22,7 @@ function setUp(password: string | null = "secret", input = "") {
     complain: (line) => err.push(line),
     readSecret: () => Promise.resolve(password),
     readInput: () => Promise.resolve(input),
+    deployment: () => assert.fail("no command of these tests looks at the deployment"),
     bounceRules: () => Promise.resolve([]),
     env: () => undefined,
     confirm: () => Promise.resolve(null),
