@@ -7,8 +7,9 @@
 import type { ChildProcess } from "node:child_process";
 import { fork, spawn } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
 
 import { systemClock } from "#shared/runtime/system-clock.ts";
 import { startSender } from "../start.ts";
@@ -34,6 +35,9 @@ process.exit(await run());
 async function run(): Promise<number> {
   for (const [name, value] of Object.entries(DEFAULTS)) process.env[name] ||= value;
   process.env["ZONEFLEET_BACKEND"] = "aws";
+  process.env["ZONEFLEET_SECRET"] ||= pathToFileURL(
+    resolve(process.env["ZONEFLEET_DATA"] ?? "", "secret.json"),
+  ).href;
   await using servers = new AsyncDisposableStack();
   servers.use(await localServers());
   for (const [name, url] of Object.entries(process.env))
