@@ -8,9 +8,9 @@ import { keyReader } from "#shared/app/message-keys.ts";
 import { parseDkimKey } from "#shared/domain/dkim.ts";
 import { messageIds } from "#shared/domain/ids.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
-import { openEmbedded } from "#shared/embedded/open.ts";
 import type { SetAsideRecord } from "#shared/embedded/set-aside.ts";
 import type { Config } from "#shared/domain/config.ts";
+import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import type { Dns } from "#shared/ports/dns.ts";
 import type { Settings } from "#shared/runtime/config.ts";
@@ -96,14 +96,18 @@ export async function wireWorker({
   });
   const { hostname, name, dkim } = config;
   const keys = dkim.enabled ? dkim.keys.map(parseDkimKey) : [];
-  const doorDeps = { config, backend, clock, log, metrics, reusePort, ...(sockets && { sockets }) };
+  const plugins = await loadedPlugins(config, log);
+  const newMessageId = messageIds(() => clock.now(), randomBytes);
+  const about = { config, backend, clock, log, metrics, plugins, newMessageId, reusePort };
+  const doorDeps = { ...about, ...(sockets && { sockets }) };
   const deps: WorkerDeps = {
     config,
     backend,
     terms,
     clock,
     random: Math.random,
-    newMessageId: messageIds(() => clock.now(), randomBytes),
+    newMessageId,
+    plugins,
     worker,
     hostname: systemHostname(),
     pid: process.pid,
@@ -146,6 +150,16 @@ export async function wireWorker({
   };
 }
 
+/** Null: there are none, and nothing of what they need is loaded. */
+async function loadedPlugins({ plugins }: Config, log: Logger): Promise<Plugins | null> {
+  if (plugins.length === 0) return null;
+  const [{ loadPlugins }, { importPlugin }] = await Promise.all([
+    import("#shared/plugins/load.ts"),
+    import("#shared/plugins/import-module.ts"),
+  ]);
+  return loadPlugins(plugins, { importModule: importPlugin, clock: systemClock, log });
+}
+
 interface Store {
   readonly backend: Backend;
   readonly terms: StoreTerms;
@@ -156,6 +170,7 @@ async function openStore({ aws, dataDir, config }: Settings, log: Logger): Promi
   const clock = systemClock;
   const { historyMs } = config.queue;
   if (aws === null) {
+    const { openEmbedded } = await import("#shared/embedded/open.ts"); // a host on AWS does without its database
     const backend = await openEmbedded({ dataDir, clock, historyMs, onSetAside: tellSetAside(log) });
     return { backend, terms: EMBEDDED_TERMS, recovery: backend };
   }
