@@ -1,10 +1,12 @@
 /**
  * Texts of replies that are clear whatever the code is, gathered from what large providers, filter appliances and mail servers
- * say. The order is from the rare and certain to the common, since one text often has the words of several.
+ * say. The order is from the rare and certain to the common, since one text often has the words of several. What is about the
+ * recipient is in bounce-texts-recipient.ts.
  */
 
 import type { BounceRule } from "./bounce-rule.ts";
 import { text } from "./bounce-text.ts";
+import { RECIPIENT } from "./bounce-texts-recipient.ts";
 
 /** Words that a provider has for one thing only, and that stand beside words of other meanings. */
 const OF_ONE_PROVIDER: readonly BounceRule[] = [
@@ -19,6 +21,24 @@ const OF_ONE_PROVIDER: readonly BounceRule[] = [
     `unsolicitediperror | mail sent from your ip address has been blocked | to request removal from this list
      rtr bl | rly b1 | rly b2 | rly b3`,
   ),
+  text(
+    {
+      id: "account-or-domain-missing",
+      category: "recipient",
+      status: "1.1",
+      message: "The receiving server knows no such account or domain.",
+    },
+    `account or domain may not exist`,
+  ),
+  text(
+    {
+      id: "spam-verdict",
+      category: "spam",
+      status: "7.1",
+      message: "The receiving server takes the message for spam.",
+    },
+    `spam message rejected`,
+  ),
 ];
 
 const PACE: readonly BounceRule[] = [
@@ -31,7 +51,7 @@ const PACE: readonly BounceRule[] = [
       message: "The receiving server asks unknown senders to try again later (greylisting).",
     },
     `greylist | greylisted | greylisting | graylist | graylisted | graylisting | grey listed | gray listed | grey listing
-     postgrey | milter greylist | grey rbl | gl01 | deferred for .. seconds .. try again | first attempt .. try again`,
+     postgrey | milter greylist | grey rbl | gl01 | not yet authorized to deliver mail | deferred for .. seconds .. try again | first attempt .. try again`,
   ),
   text(
     {
@@ -67,7 +87,7 @@ const PACE: readonly BounceRule[] = [
      too many connections | too many concurrent | too many simultaneous | too many sessions | too many messages | too many mails
      too many emails | too many mail | too many transactions | too much mail | too many .. from your | too many .. per connection
      concurrent connections | concurrent connection | connection limit* | connections limit | maximum number of connections
-     connections exceeded | session limit | hourly limit | daily limit | recipients received | recipients .. hour | recipients per day | limit of messages | message limit exceeded
+     concurrent server connections | maximum number of concurrent | connections exceeded | session limit | hourly limit | daily limit | recipients received | recipients .. hour | recipients per day | limit of messages | message limit exceeded
      sending limit | sending quota | frequency limited | frequency limit | over frequency | send limit exceeded | aup mxrt
      emails per hour | mails per hour | messages per hour | emails per day | messages per day | trop de connexions | trop de messages
      unusual rate of | unusual amount of | unusual volume | unexpected volume | unsolicitedratelimiterror
@@ -97,7 +117,7 @@ const DANGER: readonly BounceRule[] = [
     },
     `virus | viruses | infected | malware | trojan | worm detected | suspicious attachment | dangerous attachment
      presents a potential security | potentially executable | executable attachment | attachment .. not allowed | attachment .. blocked
-     attachment .. prohibited | attachment type | file type .. not allowed | blocked file | banned file | blockedmessage`,
+     attachment .. prohibited | attachment type | file type .. not allowed | blocked file | banned attachment | banned file | blockedmessage`,
   ),
   text(
     {
@@ -127,7 +147,7 @@ const SPAM: readonly BounceRule[] = [
      spamming | antispam | anti spam | antispamcloud | notspam support | dt spm | ofr 506 | ofr 519
      unsolicited | unsolicitedmessageerror | bulk mail | junk mail | junk email | phishing | phish | scam
      content filter* | content rejected | content denied | content blocked | content .. not acceptable | message content .. reject* | blocked by content
-     rejected by content | rejected due to content | likely suspicious`,
+     rejected by content | rejected due to content | likely suspicious | message filtered | classified as bulk`,
   ),
 ];
 
@@ -216,7 +236,7 @@ const SENDER: readonly BounceRule[] = [
      bad sender | sender verify | sender verification | verify sender | sender not verified | sender does not exist | sender domain
      sender address .. not exist | sender not found | sender address .. invalid | domain of sender | sender s domain .. not
      envelope sender | mail from .. rejected | mail from .. not allowed | mail from domain | return path .. invalid
-     sender nonexistent | sender not exist | from address .. not exist`,
+     email address is not verified | sender nonexistent | sender not exist | from address .. not exist`,
   ),
 ];
 
@@ -240,106 +260,27 @@ const REPUTATION: readonly BounceRule[] = [
      s3140 | s3150 | fblw15 | banned sending ip | bl21 | bl22 | bl23 | bl000000 | bl000001 | bl000010 | aup bl | mi ipb
      accept mail from your ip | accept mail from your server | accept mail from your host | mail from your ip
      not accept mail from | not accept email from | not accept connections | you are not allowed to connect | not allowed to connect | no smtp service | tosa | ask your postmaster for help or to contact
-     blocked for abuse | block for spam | permanent failure for one or more recipients .. blocked
+     blocked for abuse | block for spam | connection rejected by policy
+     permanent failure for one or more recipients .. blocked
      your ip .. blocked | your ip .. rejected | your ip .. denied | your ip .. listed | your ip .. banned | your ip address .. block*
      ip .. is blocked | ip .. has been blocked | ip address .. blocked | ip address .. rejected | ip blocked | ip denied | ip rejected
      ip .. not allowed | ip address is not | from your ip | from this ip | adresse ip .. blacklist* | adresse ip .. bloquee | your host .. blocked | your server .. blocked | your network .. blocked
      your mail server .. blocked | mail server .. has been blocked | host .. has been blocked | connection .. blacklist*
-     dynamic ip | dynamic address | dynamically assigned | dialup | dial up | residential | dynamic pool`,
-  ),
-];
-
-const RECIPIENT: readonly BounceRule[] = [
-  text(
-    {
-      id: "mailbox-full",
-      category: "capacity",
-      status: "2.2",
-      message: "The recipient's mailbox is full.",
-    },
-    `postfach voll | postfach ist voll | zuviele mails | boite .. pleine | boîte .. pleine | buzón lleno | buzon lleno | casella piena
-     mailbox full | mailbox is full | mailbox .. is full | mailbox .. full | inbox is full | inbox full | inbox .. full | account is full
-     over quota | overquota | overquotatemp | overquotaperm | over the quota | over its quota | over disk quota | quota exceed* | quota full
-     quota limit | quota has been exceeded | quota is exceeded | exceeds .. quota | exceeded .. quota | disk quota
-     storage quota | mailbox quota | out of storage | storage space | storage allocation | exceeded storage | mailbox size
-     mailbox .. exceeded | not enough space .. mailbox | insufficient space in mailbox | mailbox space | user is over | maildir over
-     mail quota | mailbox over`,
-  ),
-  text(
-    {
-      id: "no-such-recipient",
-      category: "recipient",
-      status: "1.1",
-      message: "The recipient's address does not exist.",
-    },
-    `user unknown | user is unknown | user .. unknown | unknown user | users unknown | unknown local | unknown local part | unknown recipient
-     unknown mailbox | unknown address | unknown account | unknown or illegal | unknown virtual
-     no such user | nosuchuser | no such mailbox | no such recipient | no such address | no such person | no such account | no such local
-     no such domain | no such alias | no user | no mailbox | no account | no recipient | no local mailbox | no valid recipients
-     recipient unknown | recipient not found | recipientnotfound | recipient .. not found | recipient .. not exist | recipient .. unknown
-     recipient address .. unknown | recipient invalid | recipient .. invalid | recipient no longer | recipient does not | not a valid recipient
-     recipient not exist | recipients not exist
-     invalid recipient | invalid recipients | invalid mailbox | invalid user | invalid address | invalid account | invalid final delivery
-     bad destination | bad recipient | bad address | bad email address | bad mailbox | incorrect recipient | illegal recipient
-     user not found | user does not | user doesn t | user .. does not exist | user .. doesn t exist | user not exist | user .. not found
-     user not known | not a known user | user is not found | user invalid | user no longer
-     mailbox not found | mailbox does not | mailbox doesn t | mailbox .. does not exist | mailbox .. not found | mailbox unknown
-     mailbox not exist | mailbox .. not exist | mailbox invalid | mailbox not available | mailbox for .. does not exist | not a valid mailbox
-     account not found | account does not | account doesn t | account .. does not exist | account .. doesn t exist | account not exist
-     account .. not found | account that you tried to reach does not exist | does not have an account | doesn t have a | account unknown
-     address unknown | address not found | address does not | address doesn t | address .. does not exist | address .. unknown
-     address no longer | address not known | address is not valid | address is invalid | address not present | address .. not found
-     unrouteable address | unroutable address | unroutable mail | undeliverable address | not our customer | not our user
-     addressee unknown | not listed in .. directory | not found in directory | can t find any user
-     unbekannter empfänger | unbekannter empfaenger | empfänger unbekannt | empfaenger unbekannt | benutzer unbekannt
-     utilisateur inconnu | destinataire inconnu | adresse inconnue | usuario desconocido | usuario no existe | utente sconosciuto
-     resolver adr | recipient cannot be verified | user has moved | recipient has moved | delivery to the following recipient* .. does not exist | recipient address rejected access denied | recipient addresses rejected access denied`,
-  ),
-  text(
-    {
-      id: "mailbox-disabled",
-      category: "recipient",
-      status: "2.1",
-      message: "The recipient's mailbox is closed or takes no mail.",
-    },
-    `mailbox disabled | mailbox is disabled | mailbox .. disabled | mailbox inactive | mailbox is inactive | mailbox closed | mailbox suspended
-     mailbox .. suspended | mailbox locked | mailbox is locked | mailbox blocked | mailbox is blocked | mailbox .. deactivated
-     account disabled | account is disabled | account .. disabled | account has been disabled | account inactive | account is inactive
-     account .. inactive | account suspended | account .. suspended | account .. deactivated | account closed | account .. locked
-     account expired | account is not active | account not active | account .. discontinued | account .. terminated | account blocked
-     account that you tried to reach is disabled | account that you tried to reach is inactive | disabled user | disableduser
-     disabled recipient | user disabled | user is disabled | user suspended | user .. suspended | deactivated mailbox | mailbox deactivated | user inactive | user terminated | account terminated | user is inactive
-     inactive user | inactive account | inactive mailbox | inactive recipient | address .. inactive | user .. disabled | no longer active
-     no longer available | no longer valid | no longer in use | no longer exists | no longer works | no longer accept*
-     not accepting mail | not accepting messages | not accept mail | does not accept mail | does not accept email | doesn t accept mail
-     doesn t accept email | does not receive mail | cannot receive mail | cannot receive messages | not allowed to receive`,
-  ),
-  text(
-    {
-      id: "no-such-domain",
-      category: "recipient",
-      status: "1.2",
-      message: "The recipient's domain does not exist, or is not at this server.",
-    },
-    `domain not found | domain does not exist | domain doesn t exist | unknown domain | domain unknown | invalid domain | bad domain
-     domain not exist | no such host | host unknown | host not found | unrouteable domain | unroutable domain | domain .. not hosted
-     domain is not hosted | domain disabled | domain .. disabled | domain suspended | not a hosted domain | not a local domain`,
-  ),
-  text(
-    {
-      id: "relaying-denied",
-      category: "config",
-      status: "7.1",
-      message: "The receiving server does not take mail for the recipient's domain.",
-    },
-    `relaying denied | relay denied | relay access denied | relaying not allowed | relay not permitted | relaying not permitted
-     relay not allowed | relay is not allowed | not permitted to relay | unable to relay | cannot relay | no relay | no relaying | not relaying
-     relaying prohibited | relaying .. disallowed | relaying disallowed | we do not relay | we don t relay | not allowed to relay
-     list of allowed rcpthosts | rcpthosts | relay prohibited | relaying is prohibited | tenantattribution | open relay | not a gateway`,
+     ip in dul | in the dul | dynamic ip | dynamic address | dynamically assigned | dialup | dial up | residential | dynamic pool`,
   ),
 ];
 
 const SIZE_AND_LOOPS: readonly BounceRule[] = [
+  text(
+    {
+      id: "loop",
+      category: "network",
+      status: "4.6",
+      message: "The receiving servers pass the mail in a circle.",
+    },
+    `mail loop | mail loops | loops back | routing loop | loop detected | too many hops | hop count | hops exceeded | delivery loop
+     too many received | message looping | is looping`,
+  ),
   text(
     {
       id: "message-too-large",
@@ -350,16 +291,6 @@ const SIZE_AND_LOOPS: readonly BounceRule[] = [
     `message too large | message is too large | message too big | message is too big | message size | message file too big | mail too large
      message exceed* | message .. exceeds .. size | mail size | size limit | maximum size | max size | maximum message size
      too large message | message length exceed* | exceeds maximum size | exceeded size | email size`,
-  ),
-  text(
-    {
-      id: "loop",
-      category: "network",
-      status: "4.6",
-      message: "The receiving servers pass the mail in a circle.",
-    },
-    `mail loop | mail loops | loops back | routing loop | loop detected | too many hops | hop count | hops exceeded | delivery loop
-     too many received | message looping | is looping`,
   ),
 ];
 
