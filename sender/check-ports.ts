@@ -90,7 +90,10 @@ function whyNot(key: string, { host, port }: Endpoint, error: unknown): string {
         `End that (\`ss -ltnp\` shows what it is), or set ${key}.port to a free port`
       );
     case "EACCES":
-      return `${at} may not be listened on by this user: set ${key}.port to a port over 1023, or give the process CAP_NET_BIND_SERVICE`;
+      return (
+        `${at} may not be listened on by this user: ` +
+        `set ${key}.port to a port over 1023, give the process CAP_NET_BIND_SERVICE, or start it as root with \`user\` in the configuration`
+      );
     case "EADDRNOTAVAIL":
     case "ENOTFOUND":
     case "EAI_AGAIN":

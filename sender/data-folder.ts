@@ -10,7 +10,7 @@
 
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { access, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { access, chown, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
@@ -64,17 +64,34 @@ export async function claimDataFolder(options: DataFolderOptions): Promise<Dispo
   }
 }
 
-/** With the folders above it. (`recursive` of Node goes on for ever where a folder is there and takes none, as in /proc.) */
-async function makeFolder(path: string): Promise<void> {
+/** For a user that may not make it himself. What is there already stays whose it is. Throws as `claimDataFolder` does. */
+export async function makeFolderFor(
+  { uid, gid }: { uid: number; gid: number },
+  folder: string,
+): Promise<void> {
+  try {
+    for (const made of await makeFolder(folder)) await chown(made, uid, gid);
+  } catch (error) {
+    throw unusable(folder, error);
+  }
+}
+
+/**
+ * With the folders above it; resolves with those that were not there. (`recursive` of Node goes on for ever where a folder is there and
+ * takes none, as in /proc.)
+ */
+async function makeFolder(path: string): Promise<string[]> {
   try {
     await mkdir(path, { mode: 0o700 });
+    return [path];
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "EEXIST" && (await stat(path)).isDirectory()) return;
+    if (code === "EEXIST" && (await stat(path)).isDirectory()) return [];
     const above = dirname(path);
     if (code !== "ENOENT" || above === path || (await isThere(above))) throw error;
-    await makeFolder(above);
+    const made = await makeFolder(above);
     await mkdir(path, { mode: 0o700 });
+    return [...made, path];
   }
 }
 

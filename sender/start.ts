@@ -14,7 +14,9 @@ import { loadConfig } from "#shared/runtime/config.ts";
 import { createLog } from "#shared/runtime/log.ts";
 import type { Logger } from "#shared/runtime/log.ts";
 import { checkPorts } from "./check-ports.ts";
-import { claimDataFolder } from "./data-folder.ts";
+import { claimDataFolder, makeFolderFor } from "./data-folder.ts";
+import { holdSockets } from "./held-sockets.ts";
+import { ROOT_WARNING, asUser, becomeUser, checkAccess, identityOf, isRoot } from "./run-as.ts";
 import { supervise } from "./supervisor.ts";
 import type { Listening } from "./worker-protocol.ts";
 
@@ -70,17 +72,27 @@ async function run(options: StartOptions): Promise<number> {
   stop.addEventListener("abort", sayStopping, { once: true });
   const read = withFrontDoor(await whole(await loadConfig({ env, cwd }), options), frontDoor);
   const log = createLog({ level: read.logLevel });
-  const claim = await claimDataFolder({
-    folder: read.dataDir,
-    pid: process.pid,
-    digest: read.config.digest,
-    clock,
-    stop,
-    onWait: () => say("Waiting for the workers of the former ZoneFleet to finish what they are sending …"),
-  });
+  const identity = read.config.runAs && identityOf(read.config.runAs);
+  if (isRoot() && identity === null) say(ROOT_WARNING);
+  if (identity) await makeFolderFor(identity, read.dataDir);
+  const claimFolder = (): Promise<Disposable> =>
+    claimDataFolder({
+      folder: read.dataDir,
+      pid: process.pid,
+      digest: read.config.digest,
+      clock,
+      stop,
+      onWait: () => say("Waiting for the workers of the former ZoneFleet to finish what they are sending …"),
+    });
+  const claim = await (identity ? asUser(identity, claimFolder) : claimFolder());
   let sandbox: AsyncDisposable | null = null;
   try {
     const settings = { ...read, config: await checkPorts(read.config) };
+    const held = identity && (await holdSockets(settings.config, settings.processes));
+    if (identity) {
+      becomeUser(identity);
+      await checkAccess(identity, { dataDir: settings.dataDir, program: workerPath });
+    }
     sandbox = await sandboxOf(settings, { clock, log });
     const onReady = (listens: readonly Listening[]): void =>
       say(greeting(settings, { listens, frontDoor, cwd }));
@@ -88,6 +100,7 @@ async function run(options: StartOptions): Promise<number> {
       const next = withFrontDoor(await whole(await loadConfig({ env, cwd, again: true }), options), frontDoor);
       const config = await checkPorts(next.config, current.config);
       sameSandbox(config, current.config);
+      sameUser(config, current.config);
       return { ...next, config };
     };
     const end = await supervise({
@@ -99,6 +112,7 @@ async function run(options: StartOptions): Promise<number> {
       stop,
       cut,
       onReady,
+      held,
       reload: { onWish: options.onReload, read: readAgain, say },
     });
     if (end.kind === "gave-up") say(`zonefleet: ${end.message}`);
@@ -127,6 +141,13 @@ function sameSandbox({ sandbox: next }: Config, { sandbox: current }: Config): v
   if (same) return;
   const message = "sandbox: cannot be changed while ZoneFleet runs; leave it as it was, or restart";
   throw new DomainError("invalid-config", message, "sandbox");
+}
+
+/** Who has become a user cannot become another. */
+function sameUser({ runAs: next }: Config, { runAs: current }: Config): void {
+  if (next?.user === current?.user && next?.group === current?.group) return;
+  const message = "user, group: cannot be changed while ZoneFleet runs; leave them as they were, or restart";
+  throw new DomainError("invalid-config", message, "user");
 }
 
 /** The configuration of a deployment gets its secrets back, here and not in the workers, so that a reload asks for them again. */

@@ -18,6 +18,7 @@ import type { WorkerId } from "#shared/domain/ids.ts";
 import { MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { Settings } from "#shared/runtime/config.ts";
 import type { Logger } from "#shared/runtime/log.ts";
+import type { HeldSockets } from "./held-sockets.ts";
 import type { ListeningSockets } from "./listening-socket.ts";
 import { metricsGatherer } from "./metrics-gatherer.ts";
 import { forkWorker } from "./worker-process.ts";
@@ -57,6 +58,8 @@ export interface SupervisorOptions {
   readonly onReady: (listens: readonly Listening[]) => void;
   /** Left out: settings are for good. */
   readonly reload?: ReloadSource;
+  /** What workers listen on; left out, and for doors that are not among them: they open their own sockets. */
+  readonly held?: HeldSockets | null;
 }
 
 export interface ReloadSource {
@@ -149,7 +152,7 @@ interface Workers {
 }
 
 function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
-  const { clock, log, hostname, workerPath } = options;
+  const { clock, log, hostname, workerPath, held } = options;
   let { settings } = options;
   const living = new Map<WorkerId, WorkerProcess>();
   /** Those that another has, or is to have, the place of. */
@@ -195,7 +198,11 @@ function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
       for (const socket of sockets.values()) socket.close();
       return child.kill();
     }
-    for (const [key, socket] of sockets) child.give(key, socket);
+    for (const [key, socket] of sockets) {
+      if (held?.has(key)) socket.close();
+      else child.give(key, socket);
+    }
+    for (const [key, socket] of held?.of(child.index) ?? []) child.lend(key, socket);
     void child.next("ready", START_TIMEOUT_MS).then((isReady) => isReady || child.kill());
     const task = withRecovery ? recovery() : null;
     const asked = task && child.next("recovered", RECOVERY_TIMEOUT_MS);
@@ -288,10 +295,12 @@ function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
           return false;
         }
       }
+      held?.keepOnly(next.config);
       return true;
     },
     anyReady: () => ready().length > 0,
     drain() {
+      held?.close();
       for (const child of living.values()) {
         if (child.started) child.send({ type: "drain", graceMs: GRACE_MS });
         else child.kill(); // it has nothing yet

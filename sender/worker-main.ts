@@ -3,6 +3,7 @@
 import type { Logger } from "#shared/runtime/log.ts";
 import { createLog } from "#shared/runtime/log.ts";
 import type { ListeningSockets } from "./listening-socket.ts";
+import { assertNotRoot } from "./run-as.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 import { wireWorker } from "./wire.ts";
 import type { Wired } from "./wire.ts";
@@ -16,6 +17,7 @@ await runUnderSupervisor(startLinkedWorker, systemClock);
 
 async function startLinkedWorker(start: WorkerStart): Promise<LinkedWorker> {
   const { settings, worker, recovery } = start.assignment;
+  assertNotRoot(settings.config);
   const log = createLog({ level: settings.logLevel, fields: { worker } });
   const wired = await wireWorker({
     settings,

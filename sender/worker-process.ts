@@ -4,6 +4,7 @@ import type { ChildProcess, SendHandle } from "node:child_process";
 import { fork } from "node:child_process";
 import nodeProcess from "node:process";
 import { randomBytes } from "node:crypto";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 
 import type { Clock } from "#shared/domain/clock.ts";
@@ -24,6 +25,8 @@ export interface WorkerProcess {
   send(message: ToWorker): void;
   /** Hand a socket on; ours is closed. */
   give(key: string, socket: ListeningSocket): void;
+  /** Let it listen on a socket that stays ours. */
+  lend(key: string, socket: ListeningSocket): void;
   /** Its listening sockets. None when it ended, or `withinMs` went by. */
   handOver(withinMs: number): Promise<ListeningSockets>;
   /** The next message of that type: true; it ended, or `withinMs` went by: false. */
@@ -56,7 +59,8 @@ const YOUNG_SPACE = "--max-semi-space-size=4";
 
 /**
  * Where workers keep their compiled sources: from the second start on a worker is ready in half the time and 20 MB smaller, as it
- * needs no type stripper. In the data folder, which is its owner's alone: what lies there is run.
+ * needs no type stripper. In the data folder, which is its owner's alone: what lies there is run, so it is not used by anybody else,
+ * root included.
  */
 const COMPILE_CACHE = "compile-cache";
 
@@ -66,7 +70,7 @@ export function forkWorker(options: ForkOptions): WorkerProcess {
     execArgv: [...nodeProcess.execArgv, YOUNG_SPACE],
     env: {
       MALLOC_ARENA_MAX: "2",
-      NODE_COMPILE_CACHE: join(options.dataDir, COMPILE_CACHE),
+      ...(isOurs(options.dataDir) && { NODE_COMPILE_CACHE: join(options.dataDir, COMPILE_CACHE) }),
       ...nodeProcess.env,
     },
     stdio: ["ignore", "inherit", "inherit", "ipc"],
@@ -105,6 +109,10 @@ export function forkWorker(options: ForkOptions): WorkerProcess {
       if (!child.connected) return socket.close();
       child.send(message, socket as unknown as SendHandle, () => socket.close());
     },
+    lend(key, socket) {
+      const message: ToWorker = { type: "socket", key };
+      if (child.connected) child.send(message, socket as unknown as SendHandle, () => undefined); // an error: as for `send`
+    },
     async handOver(withinMs) {
       const all = nextOf(listeners, "sockets", options.clock, withinMs);
       process.send({ type: "hand-over" });
@@ -125,6 +133,10 @@ export function forkWorker(options: ForkOptions): WorkerProcess {
     told(message.type);
   });
   return process;
+}
+
+function isOurs(folder: string): boolean {
+  return statSync(folder).uid === nodeProcess.geteuid?.();
 }
 
 interface ProcessState {

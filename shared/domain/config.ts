@@ -7,6 +7,8 @@ import type { Srs } from "./srs.ts";
 import type { Zone, ZoneName } from "./zone.ts";
 
 export interface Config {
+  /** Whom the process becomes when its ports are open; null: it stays who it is. */
+  readonly runAs: RunAs | null;
   /** Product name in the greeting and in Received. */
   readonly name: string;
   /** Our host name in greeting, Received, Message-ID and DSN. */
@@ -36,6 +38,13 @@ export interface Config {
   readonly sandbox: SandboxConfig;
   /** SHA-256 of everything above in a canonical form: two processes on one data folder must agree on it. */
   readonly digest: string;
+}
+
+/** A name, or a number. */
+export interface RunAs {
+  readonly user: string | number;
+  /** Null: the user's own. */
+  readonly group: string | number | null;
 }
 
 export interface QueueConfig {

@@ -40,6 +40,7 @@ export function checkConfig(settings: ConfigSettings, context: CheckContext): Co
   const checkInterfaces = (names: readonly string[], path: readonly PropertyKey[]) =>
     checkInterfaceNames(names, settings, path, report);
   const config = {
+    runAs: runAsOf(settings, report),
     name: settings.name,
     hostname,
     queue: {
@@ -74,6 +75,12 @@ export function checkConfig(settings: ConfigSettings, context: CheckContext): Co
   };
   checkListeners(config, report);
   return { ...config, digest: digestOf(config) };
+}
+
+function runAsOf({ user, group }: ConfigSettings, report: Report): Config["runAs"] {
+  if (user !== undefined) return { user, group: group ?? null };
+  if (group !== undefined) report(["group"], "needs user: who is to be in it?");
+  return null;
 }
 
 function zoneName(

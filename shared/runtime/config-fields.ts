@@ -61,6 +61,9 @@ export const throttling = text("a rate such as 100/minute, 20/second or 1000 mes
   parseThrottle(input) === null ? null : input,
 );
 
+/** A user or a group of the system, by name or by number. */
+export const account = z.union([z.string().min(1).max(64), z.int().min(0).max(0xff_ff_ff_fe)]);
+
 /** 0 lets the system choose a free port, for tests. */
 export const listenPort = z.int().min(0).max(65_535);
 export const port = z.int().min(1).max(65_535);

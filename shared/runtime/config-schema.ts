@@ -8,6 +8,7 @@ import * as z from "zod";
 import { EVENT_TYPES } from "../domain/event.ts";
 import { DAY, HOUR, MIB, MINUTE, SECOND } from "../domain/units.ts";
 import {
+  account,
   bytes,
   count,
   domain,
@@ -289,6 +290,9 @@ const plugins = z.strictObject({
 });
 
 export const ConfigSchema = z.strictObject({
+  /** Started as root, it becomes this user and group once its ports are open. */
+  user: account.optional(),
+  group: account.optional(),
   name: line.default("ZoneFleet"),
   hostname: domain.optional(),
   queue: queue.prefault({}),
