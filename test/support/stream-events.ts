@@ -54,6 +54,8 @@ async function caller({ dynamo }: AwsClients): Promise<Call> {
   const endpoint = await dynamo.config.endpoint?.();
   if (!endpoint) throw new Error("streams are read from a local server only");
   const { protocol, hostname, port, path } = endpoint;
+  const { accessKeyId } = await dynamo.config.credentials();
+  const scope = `${accessKeyId}/20260101/${await dynamo.config.region()}/dynamodb/aws4_request`;
   const url = `${protocol}//${hostname}${port === undefined ? "" : `:${port}`}${path}`;
   return async (operation, input) => {
     const response = await fetch(url, {
@@ -62,9 +64,9 @@ async function caller({ dynamo }: AwsClients): Promise<Call> {
       headers: {
         "content-type": "application/x-amz-json-1.0",
         "x-amz-target": `${API}.${operation}`,
-        // Local servers look at no signature, but read the region from it.
+        // Local servers look at no signature, but read from it whose table it is.
         "x-amz-date": "20260101T000000Z",
-        authorization: `AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host;x-amz-date, Signature=0`,
+        authorization: `AWS4-HMAC-SHA256 Credential=${scope}, SignedHeaders=host;x-amz-date, Signature=0`,
       },
     });
     if (!response.ok) throw new Error(`${operation}: ${response.status} ${await response.text()}`);
