@@ -20,6 +20,7 @@ export const API_LAMBDAS = ["send", "queue", "suppression", "zones", "health"] a
 export const OTHER_LAMBDAS = [
   "sweep",
   "events",
+  "report-again",
   "notify",
   "notify-again",
   "dead-letter",

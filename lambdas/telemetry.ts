@@ -16,10 +16,11 @@ const NAMESPACE = "ZoneFleet";
 /**
  * - `Requests` `Refused` `Faults` answers of the API, those of 4xx and of 5xx. Alert: any Faults that last.
  * - `MessagesAccepted` `RecipientsAccepted` `RecipientsSuppressed` `MessagesNotStored`. Alert: NotStored above 0.
- * - `BouncesSent` `EventsRead` `EventsFailed`. Alert: EventsFailed above 0, for reports are then late.
- * - `EventsTold` `EventsKept` `EventsGivenUp` of receivers by HTTP. Alert: Kept for minutes, a receiver is down; GivenUp above 0.
+ * - `BouncesSent` `EventsRead` `EventsFailed`. Alert: EventsFailed above 0, for records cannot be read or nothing can be kept.
+ * - `EventsKept` `EventsGivenUp` of `events`: reports that are late; of `notify`, with `EventsTold`: of receivers by HTTP. Alert: Kept
+ *   for minutes, a store or a receiver is down; GivenUp above 0.
  * - `RowsFed` `LeasesLapsed` `MessagesPurged` of the sweep. Alert: LeasesLapsed stays high, senders die.
- * - `SignalsNotSent` rows that wait for the sweep. Alert: any for minutes, mail is late by as much.
+ * - `SignalsNotSent` rows whose signal is tried again, or waits for the sweep. Alert: any for minutes, mail is late by as much.
  * - `DeadLetters` signals that nobody could use. Alert: above 0.
  */
 export type CountName =

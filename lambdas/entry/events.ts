@@ -1,32 +1,16 @@
-/** The table's stream of changes: bounces are reported. */
+/** The table's stream of changes: new mail is signalled, and bounces are reported. */
 
 import withMiddleware from "@middy/core";
 
-import { reportEvents } from "#shared/app/report-bounces.ts";
-
-import type { EventConsumer } from "../events.ts";
 import { eventsHandler } from "../events.ts";
 import { background } from "../middleware/background.ts";
-import { lambdaSubmit } from "../submit.ts";
-import { observer } from "../telemetry.ts";
+import { reporting } from "../reporting.ts";
 import { eventsOf, wireLambda } from "../wire.ts";
 
 const wired = await wireLambda("events", import.meta.url);
 const { backend, telemetry } = wired;
-const reporting = {
-  ...wired,
-  ...backend,
-  submit: lambdaSubmit(wired),
-  observer: observer(telemetry),
-  onUnreportable: ({ messageId }: { messageId: string }, error: unknown) =>
-    telemetry.log.error({ component: "events", messageId, err: error }, "bounce not reportable"),
-};
+const signal = backend.queue.signalStreamed;
 
-/** Each is given every event. */
-const consumers: readonly EventConsumer[] = [
-  { name: "dsn", consume: (events) => reportEvents(reporting, events) },
-];
-
-export const handler = withMiddleware(eventsHandler({ eventsOf, consumers, telemetry })).use(
+export const handler = withMiddleware(eventsHandler({ ...reporting(wired), eventsOf, signal })).use(
   background(telemetry),
 );

@@ -14,6 +14,8 @@ import { loadConfig } from "#shared/runtime/config.ts";
 import { createLog } from "#shared/runtime/log.ts";
 
 import type { LambdaName } from "../../lambdas/build.ts";
+import { isForReader, STREAM_READERS } from "../../lambdas/stream-readers.ts";
+import type { StreamReader } from "../../lambdas/stream-readers.ts";
 import { startApiServer } from "../api-server.ts";
 import { repeat } from "../repeat.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
@@ -24,6 +26,7 @@ import { makeInstallation } from "./wire.ts";
 
 /** As the stacks schedule them. */
 const SWEEP_MS = MINUTE;
+const REPORT_AGAIN_MS = MINUTE;
 const NOTIFY_AGAIN_MS = MINUTE;
 const DRAIN_MS = 5 * SECOND;
 
@@ -65,8 +68,10 @@ async function run(): Promise<void> {
         async () => void (await lambdas.invoke(name, {})),
         failed(`${name} failed`),
       );
-    const streamed = (name: LambdaName): Promise<void> =>
+    const streamed = (name: StreamReader): Promise<void> =>
       readTableStream({
+        batchSize: STREAM_READERS[name].batchSize,
+        isWanted: (record) => isForReader(STREAM_READERS[name], record),
         endpoint: dynamoUrl,
         table: aws.table,
         clock,
@@ -81,6 +86,7 @@ async function run(): Promise<void> {
     const background = Promise.all([
       scheduled("sweep", SWEEP_MS),
       streamed("events"),
+      scheduled("report-again", REPORT_AGAIN_MS),
       tellsReceivers ? streamed("notify") : null,
       tellsReceivers ? scheduled("notify-again", NOTIFY_AGAIN_MS) : null,
     ]);

@@ -1,6 +1,6 @@
 /**
- * Reads the table's stream of changes as Lambda does on AWS: each shard in order, in batches, again from the first record that the
- * reader could not use. For local servers only: they look at no signature, so that the stream needs no client of its own.
+ * Reads the table's stream of changes as Lambda does on AWS: each shard in order, four times a second, in batches of the records
+ * that the reader wants, again from the first one that it could not use. For local servers only: they look at no signature, so that the stream needs no client of its own.
  *
  * Where it has read to is not kept. A new reader begins with all that the stream still has: no report is made twice, and receivers
  * of events may be told again, as they may be at any time.
@@ -18,6 +18,10 @@ export interface TableStreamOptions {
   readonly table: string;
   readonly clock: Clock;
   readonly stop: AbortSignal;
+  /** Records in one batch, at most. */
+  readonly batchSize: number;
+  /** Others are passed over. */
+  readonly isWanted: (record: DynamoDBRecord) => boolean;
   /** Resolves with the sequence number of the first record to give again; null: all are done with. */
   readonly consume: (records: readonly DynamoDBRecord[]) => Promise<string | null>;
   readonly onError: (error: unknown) => void;
@@ -26,7 +30,8 @@ export interface TableStreamOptions {
 const CALL_MS = 10 * SECOND;
 const POLL_MS = SECOND / 4;
 const RETRY_MS = SECOND;
-const BATCH = 100;
+/** DynamoDB gives as many records in one answer. */
+const MAX_RECORDS = 1_000;
 /** New shards are looked for as often. */
 const SHARDS_EVERY_MS = 10 * SECOND;
 /** A local server routes by what a signature says of the service, and believes it. */
@@ -70,12 +75,12 @@ async function readShard(options: TableStreamOptions, arn: string, shard: string
     try {
       iterator ??= await iteratorOf(options, { arn, shard, from });
       const { records, next } = await recordsOf(options, iterator);
-      const failed = records.length > 0 ? await options.consume(records) : null;
+      const failed = await consumeInBatches(options, records);
       if (failed === null && next === null) return; // the shard is closed and read
       from = failed;
       iterator = failed === null ? next : null;
       if (failed !== null) await clock.sleep(RETRY_MS, stop);
-      else if (records.length === 0) await clock.sleep(POLL_MS, stop);
+      else if (records.length < MAX_RECORDS) await clock.sleep(POLL_MS, stop);
     } catch (error) {
       if (stop.aborted) return;
       onError(error);
@@ -83,6 +88,19 @@ async function readShard(options: TableStreamOptions, arn: string, shard: string
       await clock.sleep(RETRY_MS, stop);
     }
   }
+}
+
+/** Resolves as `consume` does. */
+async function consumeInBatches(
+  { batchSize, isWanted, consume }: TableStreamOptions,
+  records: readonly DynamoDBRecord[],
+): Promise<string | null> {
+  const wanted = records.filter(isWanted);
+  for (let at = 0; at < wanted.length; at += batchSize) {
+    const failed = await consume(wanted.slice(at, at + batchSize));
+    if (failed !== null) return failed;
+  }
+  return null;
 }
 
 async function streamOf(options: TableStreamOptions): Promise<string> {
@@ -112,7 +130,7 @@ async function recordsOf(
   options: TableStreamOptions,
   iterator: string,
 ): Promise<{ records: readonly DynamoDBRecord[]; next: string | null }> {
-  const input = { ShardIterator: iterator, Limit: BATCH };
+  const input = { ShardIterator: iterator, Limit: MAX_RECORDS };
   const answer = RecordsSchema.parse(await call(options, "DynamoDBStreams_20120810.GetRecords", input));
   // Items are written down here as in the events of a Lambda.
   return {

@@ -88,6 +88,11 @@ async function reportNext(deps: ReaderDeps): Promise<{ count: number; position: 
   return stillOurs ? { count: events.length, position: last.number } : null;
 }
 
+/** The events of each report that these ask for. */
+export function reportsOf(events: readonly MailEvent[]): (readonly MailEvent[])[] {
+  return groups(events).map((group) => group.events);
+}
+
 /** Report what these events tell of. The same events again make no second report. */
 export async function reportEvents(deps: ReportDeps, events: readonly MailEvent[]): Promise<void> {
   for (const group of groups(events)) await reportGroup(deps, group);

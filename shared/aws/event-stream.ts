@@ -18,13 +18,20 @@ import type { ZoneName } from "../domain/zone.ts";
 import { MARK } from "./batch-statement.ts";
 import type { Attributes } from "./items.ts";
 import { unmarshal } from "./items.ts";
-import { KINDS } from "./keys.ts";
+import { isMessageKey, KINDS } from "./keys.ts";
 import { attemptOfAttribute, attributeOfAttempt, keyOf, messageOfItem, rowOfItem } from "./row-item.ts";
 import type { Item } from "./row-item.ts";
 
-/** What the first letter of a mark says. A drop by a worker is of an attempt, one by an operator is not. */
+/**
+ * What the first letter of a mark says. A drop by a worker is of an attempt, one by an operator is not. Each reader of the stream
+ * is given the letters that it has a use for and no others (lambdas/stream-readers.ts).
+ */
 export const TELLS = {
   reception: "r",
+  /** Of mail to one recipient, whose signal is left to the reader of the stream (stream-signals.ts). */
+  "reception-to-signal": "R",
+  /** Of mail with recipients who were suppressed from the start. */
+  "reception-with-suppressed": "s",
   delivery: "D",
   deferral: "d",
   bounce: "B",
@@ -45,6 +52,12 @@ export const TELLS_OF_STATE: Readonly<Record<FinalState | "deferred", string>> =
   suppressed: TELLS.suppression,
   dropped: TELLS.drop,
 };
+
+const RECEPTIONS: ReadonlySet<string> = new Set([
+  TELLS.reception,
+  TELLS["reception-to-signal"],
+  TELLS["reception-with-suppressed"],
+]);
 
 const EVENT_OF_LETTER = new Map<string, EventType>([
   [TELLS.delivery, "delivery"],
@@ -73,7 +86,7 @@ function eventsOfItem(item: Item): MailEvent[] {
   const mark = item[MARK];
   if (!keyOf(item).PK.startsWith(KINDS.message) || typeof mark !== "string") return [];
   const letter = mark.charAt(0);
-  if (letter === TELLS.reception) return receptionEvents(item);
+  if (RECEPTIONS.has(letter)) return receptionEvents(item);
   const type = EVENT_OF_LETTER.get(letter);
   const row = type && rowOfItem(item);
   if (!type || !row) return [];
@@ -86,6 +99,20 @@ function eventsOfItem(item: Item): MailEvent[] {
       attempt: isOperators ? null : row.lastAttempt,
     },
   ];
+}
+
+/**
+ * The row that a new message asks the reader of the stream to signal; null: none. Throws for an item that it cannot read.
+ *
+ * Only this record says that a row may be taken and that nobody has signalled it. Rows of a message with many recipients are written
+ * before their message is accepted; whoever accepts it, gives a row back or moves it by hand sends the signals himself.
+ */
+export function rowToSignal({ dynamodb }: StreamRecord): QueueRow | null {
+  if (!dynamodb?.NewImage) return null;
+  const item = unmarshal(dynamodb.NewImage as Attributes);
+  const mark = item[MARK];
+  if (typeof mark !== "string" || !mark.startsWith(TELLS["reception-to-signal"])) return null;
+  return isMessageKey(keyOf(item)) ? rowOfItem(item) : null;
 }
 
 /** The message, and its recipients that were suppressed from the start. */

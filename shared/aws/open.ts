@@ -16,7 +16,7 @@ import { dynamoFleetStore } from "./fleet-store.ts";
 import { dynamoIdempotencyStore } from "./idempotency-store.ts";
 import { dynamoLimitStore } from "./limit-store.ts";
 import type { AwsNames } from "./names.ts";
-import type { QueueTrouble } from "./queue-context.ts";
+import type { QueueTrouble, SignalsOfNewMail } from "./queue-context.ts";
 import { dynamoQueueStore } from "./queue-store.ts";
 import type { DynamoQueueStore } from "./queue-store.ts";
 import { dynamoSecretStore } from "./secret-store.ts";
@@ -34,6 +34,8 @@ export interface AwsOptions {
   readonly historyMs?: number;
   /** For DKIM keys and the passwords of relays; left out: this process can neither store nor read one. */
   readonly sealing?: Sealing;
+  /** Who signals new mail; left out: this process. */
+  readonly signals?: SignalsOfNewMail;
   /** How long a signal waits for others, in a process that lives on; left out: nothing is left to do when a call has resolved. */
   readonly lingerMs?: number;
   /** For jitter: 0 to 1. */
@@ -55,7 +57,7 @@ export const DEFAULT_HISTORY_MS = 7 * DAY;
 export async function openAws(options: AwsOptions): Promise<AwsBackend> {
   const { clients, names, clock, zones, historyMs = DEFAULT_HISTORY_MS } = options;
   const { sealing = noDeploymentSecret.sealing } = options;
-  const { random = Math.random, lingerMs = 0, onTrouble = () => undefined } = options;
+  const { random = Math.random, lingerMs = 0, signals = "own", onTrouble = () => undefined } = options;
   const { dynamo, sqs, s3 } = clients;
   const { table, bucket, queuePrefix } = names;
   const deps = { dynamo, table, clock, random };
@@ -73,6 +75,7 @@ export async function openAws(options: AwsOptions): Promise<AwsBackend> {
     zones,
     bodies,
     historyMs,
+    signals,
     lingerMs,
     onTrouble,
   });

@@ -5,7 +5,8 @@
  *     delivered by nobody, and the audit removes them (queue-audit.ts). A transaction would do the same at twice the price.
  * A2  The audit fences such a message with an item that says it was given up, before it removes the rows: a late commit is
  *     refused, and the caller learns that nothing was accepted.
- * A3  Signals go when all is stored. One that cannot be sent costs time: looks and the sweep find the rows.
+ * A3  Signals go when all is stored. One that cannot be sent costs time: looks and the sweep find the rows. Where accepters share
+ *     no calls (Lambdas), the signal of mail to one recipient is left to the reader of the table's stream (stream-signals.ts).
  */
 
 import assert from "node:assert/strict";
@@ -39,6 +40,9 @@ export async function acceptMessage(
     if (there) return known(context, there);
     await storeRows(context, others, terms, message);
   }
+  const toSignal = rowsToSignal(rows, now);
+  // Mail to many fills calls of its own, and only its accepter has all its rows at hand.
+  const isLeftToStream = context.signals === "streamed" && rows.length === 1 && toSignal.length === 1;
   const bodyRef = context.bodies.refOf(message.id);
   const answer = await context.write({
     kind: "insert",
@@ -48,12 +52,17 @@ export async function acceptMessage(
       ...envelopeFacts(rows),
       ...newRow(first, terms, message),
     },
-    tells: TELLS.reception,
+    tells: isLeftToStream ? TELLS["reception-to-signal"] : receptionOf(rows),
   });
   if (answer.kind === "refused") return known(context, answer.item);
   if (bodyRef !== null) context.bodies.learn(message.id, bodyRef);
-  await context.beside.run(() => signalNewRows(context, rows, now));
+  if (!isLeftToStream) await context.beside.run(() => sendSignals(context, toSignal));
   return "accepted";
+}
+
+function receptionOf(rows: readonly QueueRow[]): string {
+  const isSuppressed = rows.some(({ state }) => isFinal(state));
+  return isSuppressed ? TELLS["reception-with-suppressed"] : TELLS.reception;
 }
 
 /** The message was given up as one that would never be committed, and its rows are gone or going (A2). */
@@ -113,10 +122,11 @@ function placeOf(row: QueueRow, { recipientCount, historyMs, now }: NewRowTerms)
   return endAttributes({ row, state, recipientCount, now }, historyMs);
 }
 
-async function signalNewRows(context: QueueContext, rows: readonly QueueRow[], now: EpochMs): Promise<void> {
-  const queued = rows.filter(({ state }) => state === "queued");
-  const soon = rows.filter(({ state, dueAt }) => state === "deferred" && dueAt - now <= MAX_DELAY_MS);
-  await sendSignals(context, [...queued, ...soon]);
+/** Those that are due now, or as soon as a signal can wait. */
+function rowsToSignal(rows: readonly QueueRow[], now: EpochMs): QueueRow[] {
+  return rows.filter(
+    ({ state, dueAt }) => state === "queued" || (state === "deferred" && dueAt - now <= MAX_DELAY_MS),
+  );
 }
 
 /** Send signals for rows, each for when it is due, and give the rows that have one. What could not be sent is told, not thrown. */

@@ -39,8 +39,15 @@ export type QueueTrouble =
 /** What the queue has to do with bodies: which one a message was accepted with, and when it is wanted no more. */
 export type QueueBodies = Pick<S3BodyStore, "refOf" | "learn" | "delete" | "deleteSoon">;
 
+/**
+ * Who signals new mail to one recipient: the process that has accepted it, or the reader of the table's stream. A sender takes in
+ * much and shares its calls; a Lambda takes in one mail at a time. All other signals are sent by whoever has written the row.
+ */
+export type SignalsOfNewMail = "own" | "streamed";
+
 export interface QueueContext extends TableDeps {
   readonly random: () => number;
+  readonly signals: SignalsOfNewMail;
   readonly zones: readonly ZoneName[];
   readonly queues: ZoneQueues;
   readonly bodies: QueueBodies;

@@ -24,7 +24,7 @@ import { messageKey } from "./keys.ts";
 import { acceptMessage } from "./queue-accept.ts";
 import { itemsSetAside } from "./queue-aside.ts";
 import { inTurns, itemReader, leaseBook, messageOf, ticketBook } from "./queue-context.ts";
-import type { QueueBodies, QueueContext, QueueTrouble } from "./queue-context.ts";
+import type { QueueBodies, QueueContext, QueueTrouble, SignalsOfNewMail } from "./queue-context.ts";
 import { historyEnd, readMessage } from "./queue-finish.ts";
 import { countRows, listRows } from "./queue-list.ts";
 import { operateRows } from "./queue-operate.ts";
@@ -33,6 +33,8 @@ import { queueSweeper } from "./queue-sweep.ts";
 import { queueTaker } from "./queue-take.ts";
 import { bodyRefOfItem } from "./row-item.ts";
 import { zoneQueues } from "./signals.ts";
+import { signalStreamed } from "./stream-signals.ts";
+import type { SignalStreamed } from "./stream-signals.ts";
 
 export interface DynamoQueueStoreDeps {
   readonly dynamo: DynamoDBClient;
@@ -45,6 +47,8 @@ export interface DynamoQueueStoreDeps {
   readonly clock: Clock;
   /** How long messages are kept when all their rows are final. */
   readonly historyMs: number;
+  /** Left out: this process sends the signals of the mail that it accepts. */
+  readonly signals?: SignalsOfNewMail;
   /** How long a signal waits for others, in a process that lives on; left out: nothing is left to do when a call has resolved. */
   readonly lingerMs?: number;
   /** For jitter: 0 to 1. */
@@ -58,6 +62,8 @@ export interface DynamoQueueStoreDeps {
 export interface DynamoQueueStore extends QueueStore {
   /** Which body a message was accepted with: what the body store reads when it does not know. Null: no such message, or none. */
   readBodyRef(id: MessageId): Promise<BodyRef | null>;
+  /** Send the signals that new mail has left to the reader of the stream (stream-signals.ts). */
+  readonly signalStreamed: SignalStreamed;
   /** Waiting takes end empty, and signals that were received and not used go to others at once. */
   stop(): Promise<void>;
 }
@@ -77,6 +83,7 @@ export function dynamoQueueStore(deps: DynamoQueueStoreDeps): DynamoQueueStore {
     list: (query) => listRows(context, query),
     counts: () => countRows(context),
     sweep: () => sweeper.sweep(),
+    signalStreamed: (records) => signalStreamed(context, records),
     async stop() {
       await taker.stop();
       await context.beside.end();
@@ -101,13 +108,14 @@ export function dynamoQueueStore(deps: DynamoQueueStoreDeps): DynamoQueueStore {
 
 function contextOf(deps: DynamoQueueStoreDeps): QueueContext {
   const { dynamo, sqs, table, queuePrefix, zones, clock, onTrouble } = deps;
-  const { random = Math.random, lingerMs = 0 } = deps;
+  const { random = Math.random, lingerMs = 0, signals = "own" } = deps;
   const tableDeps = { dynamo, table, clock, random };
   const write = itemWriter(tableDeps, deps.takesStatements ?? statementCheck(tableDeps));
   const work = beside({ livesOn: lingerMs > 0 });
   return {
     ...tableDeps,
     zones,
+    signals,
     queues: zoneQueues({
       sqs,
       queuePrefix,

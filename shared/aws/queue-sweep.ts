@@ -41,7 +41,7 @@ import type { Item } from "./row-item.ts";
 /** Rows that come due so soon are fed now, with a delayed signal: the sweep runs every minute. */
 const FEED_AHEAD_MS = MINUTE;
 /** A queued row that nobody has leased for so long gets another signal, and no more than one in that time. */
-const AUDIT_AFTER_MS = 10 * MINUTE;
+export const AUDIT_AFTER_MS = 10 * MINUTE;
 /** Rows whose message has not come after so long never get one: an accept takes seconds. */
 const ORPHAN_AFTER_MS = HOUR;
 /** How long the item that says so stays. */

@@ -118,6 +118,11 @@ function signalOf(rows: readonly QueueRow[]): Signal {
   return { zone, messageId, domain: lineOf(first), dueAt, seqs: rows.map(({ seq }) => seq) };
 }
 
+/** SQS does not take this signal, and would not take it later. */
+export class SignalRefusedError extends Error {
+  override readonly name = "SignalRefusedError";
+}
+
 interface Entry<Body> {
   readonly zone: ZoneName;
   readonly body: Body;
@@ -238,8 +243,9 @@ function perZone<Body>(
       for (const { Id, Code, Message, SenderFault } of failed ?? []) {
         const i = left[Number(Id)];
         if (i === undefined) continue;
-        if (SenderFault === true || tried === MAX_ENTRY_TRIES)
-          answers[i] = new Error(`SQS: ${Code}: ${Message}`);
+        const said = `SQS: ${Code}: ${Message}`;
+        if (SenderFault === true) answers[i] = new SignalRefusedError(said);
+        else if (tried === MAX_ENTRY_TRIES) answers[i] = new Error(said);
         else again.push(i);
       }
       if (again.length === 0) return answers;

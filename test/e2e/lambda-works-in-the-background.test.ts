@@ -76,9 +76,11 @@ describe("Lambdas in the background", { skip }, () => {
     return { eventName: "MODIFY", dynamodb: { SequenceNumber: "1", Keys: Key, NewImage: Item } };
   }
 
-  test("a bounce in the stream is reported to the sender, once, however often it is read", async () => {
+  test("a bounce in the stream is reported to the sender, once, however often it is read and whatever lies before it", async () => {
     const sent = await ask("POST", "/send", { from: "anna@example.com", to: "gone@example.net", text: "x" });
     const zone = config.zones.get("default" as ZoneName) as Zone;
+    const accepted = await streamRecord(parseMessageId(sent.id) as MessageId);
+    assert.deepEqual(await lambdas.invoke("events", { Records: [accepted] }), { batchItemFailures: [] });
     const request = takeRequest({ zone: zone.name, waitMs: 10 * SECOND });
     const [taken] = await backend.queue.take(request);
     assert.ok(taken);
@@ -110,7 +112,8 @@ describe("Lambdas in the background", { skip }, () => {
     const stored = await backend.queue.get(id);
     assert.equal(stored?.rows[0]?.state, "bounced");
 
-    const event = { Records: [await streamRecord(id)] };
+    const unreadable = { dynamodb: { SequenceNumber: "0", Keys: {}, NewImage: { k: { S: "B" } } } };
+    const event = { Records: [unreadable, await streamRecord(id)] };
     for (let time = 0; time < 2; time++) {
       assert.deepEqual(await lambdas.invoke("events", event), { batchItemFailures: [] });
     }

@@ -17,7 +17,8 @@ import { smtpReply } from "#shared/domain/smtp-reply.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import type { Zone, ZoneName } from "#shared/domain/zone.ts";
 import { parseConfig } from "#shared/runtime/config.ts";
-import type { LambdaName } from "../../lambdas/build.ts";
+import { isForReader, STREAM_READERS } from "../../lambdas/stream-readers.ts";
+import type { StreamReader } from "../../lambdas/stream-readers.ts";
 import { readTableStream } from "../../sender/aws-local/table-stream.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 import { sharedLocalAws, stopLocalAwsAtEnd } from "../support/aws-backend.ts";
@@ -101,8 +102,10 @@ describe("receivers of events on AWS", { skip: noLocalAws() }, () => {
   });
   after(() => cleanup.disposeAsync());
 
-  function reads(name: LambdaName): Promise<void> {
+  function reads(name: StreamReader): Promise<void> {
     return readTableStream({
+      batchSize: STREAM_READERS[name].batchSize,
+      isWanted: (record) => isForReader(STREAM_READERS[name], record),
       endpoint: endpointsOf(lambdas.env).dynamo ?? "",
       table: lambdas.names.table,
       clock: systemClock,

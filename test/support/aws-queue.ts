@@ -5,7 +5,7 @@ import type { S3BodyStore } from "#shared/aws/body-store.ts";
 import type { TakesStatements } from "#shared/aws/batch-statement.ts";
 import type { AwsClients } from "#shared/aws/clients.ts";
 import type { AwsNames } from "#shared/aws/names.ts";
-import type { QueueTrouble } from "#shared/aws/queue-context.ts";
+import type { QueueTrouble, SignalsOfNewMail } from "#shared/aws/queue-context.ts";
 import { dynamoQueueStore } from "#shared/aws/queue-store.ts";
 import type { DynamoQueueStore } from "#shared/aws/queue-store.ts";
 import type { Clock } from "#shared/domain/clock.ts";
@@ -33,6 +33,7 @@ export interface AwsQueueOptions {
   readonly names: AwsNames;
   readonly clock: Clock;
   readonly historyMs?: number;
+  readonly signals?: SignalsOfNewMail;
   /** Left out: what is known of the local server, so that the queue's own calls are all there is to count. */
   readonly takesStatements?: TakesStatements;
 }
@@ -57,6 +58,7 @@ export function openAwsQueue(options: AwsQueueOptions): AwsQueue {
     bodies,
     clock,
     historyMs,
+    ...(options.signals === undefined ? {} : { signals: options.signals }),
     takesStatements,
     onTrouble: (trouble) => troubles.push(trouble),
   });
@@ -90,7 +92,7 @@ export async function awsQueueBackend(
 /** An installation whose process has its own clients, so that faults can be put between them and AWS. */
 export async function faultyAwsQueue(
   clock: Clock,
-  options: { historyMs?: number; stream?: boolean; takesStatements?: TakesStatements } = {},
+  options: Pick<AwsQueueOptions, "historyMs" | "signals" | "takesStatements"> & { stream?: boolean } = {},
 ): Promise<FaultyAwsQueue & AsyncDisposable> {
   const local = await sharedLocalAws();
   const names = local.newNames();

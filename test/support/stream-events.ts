@@ -18,14 +18,17 @@ type Call = (operation: string, input: Record<string, unknown>) => Promise<Recor
 export function streamEvents(clients: AwsClients, table: string): Pick<EventLog, "read"> {
   return {
     async read(position, limit) {
-      const call = await caller(clients);
-      const records = await recordsOf(call, table);
-      const events = records
+      const events = (await streamRecords(clients, table))
         .flatMap(eventsOfRecord)
         .map((event, i): NumberedEvent => ({ ...event, number: i + 1 }));
       return events.filter(({ number }) => number > position).slice(0, limit);
     },
   };
+}
+
+/** All changes of the table, from the first one on. */
+export async function streamRecords(clients: AwsClients, table: string): Promise<StreamRecord[]> {
+  return recordsOf(await caller(clients), table);
 }
 
 async function recordsOf(call: Call, TableName: string): Promise<StreamRecord[]> {

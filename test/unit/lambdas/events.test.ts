@@ -1,100 +1,193 @@
+/** The stream's Lambda: signals and reports do not wait for each other, and nothing stops the stream. Backlog of the local AWS. */
+
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import type { DynamoDBRecord } from "aws-lambda";
 
+import { GIVE_UP_MS } from "#shared/app/notify.ts";
+import { BATCH_MS, REPORT_MS, REPORTS } from "#shared/app/report-stream.ts";
+import { dynamoEventBacklog } from "#shared/aws/event-backlog.ts";
+import type { Address } from "#shared/domain/address.ts";
 import type { MailEvent } from "#shared/domain/event.ts";
 import type { MessageId } from "#shared/domain/ids.ts";
 import { rowIdOf } from "#shared/domain/ids.ts";
-import type { EpochMs } from "#shared/domain/units.ts";
-import { eventsHandler } from "../../../lambdas/events.ts";
-import type { EventConsumer } from "../../../lambdas/events.ts";
+import { MINUTE } from "#shared/domain/units.ts";
+import type { EventsDeps } from "../../../lambdas/events.ts";
+import { eventsHandler, reportAgainHandler } from "../../../lambdas/events.ts";
+import { newInstallation, sharedLocalAws, stopLocalAwsAtEnd, storeClock } from "../../support/aws-backend.ts";
+import { zoneA } from "../../support/builders.ts";
+import { fakeClock } from "../../support/fake-clock.ts";
+import { noLocalAws } from "../../support/local-aws.ts";
+import { sdkFaults } from "../../support/sdk-faults.ts";
 import { toldTelemetry } from "../../support/told-telemetry.ts";
 
-/** `a1 b1` …: a record for each word, of message `a` or `b`; `-` is a change that tells nothing, `!` one that cannot be read. */
-function batch(text: string) {
-  const Records: DynamoDBRecord[] = text.split(" ").map((word, i) => ({
-    eventID: word,
-    dynamodb: { SequenceNumber: String(i), Keys: { PK: { S: word } } },
-  }));
-  return { Records };
-}
+stopLocalAwsAtEnd();
 
-function eventsOf({ eventID: word = "" }: DynamoDBRecord): MailEvent[] {
-  if (word === "-") return [];
-  if (word === "!") throw new Error("no such shape");
-  const messageId = word.charAt(0) as MessageId;
-  return [
-    {
-      type: "bounce",
-      at: 0 as EpochMs,
-      messageId,
-      rowId: rowIdOf(messageId, Number(word.slice(1))),
-      zone: null,
-      returnPath: null,
-      recipient: null,
-      attempts: 1,
-      attempt: null,
+async function lambda(over: Partial<EventsDeps> = {}) {
+  const clock = fakeClock();
+  const aws = await sharedLocalAws();
+  const names = aws.newNames();
+  await newInstallation(aws.clients, names);
+  const clients = aws.newClients();
+  const telemetry = toldTelemetry();
+  const backlog = dynamoEventBacklog({
+    dynamo: clients.dynamo,
+    table: names.table,
+    clock: storeClock(clock),
+  });
+  /** What has been reported, as `a.001`. */
+  const reported: string[] = [];
+  /** What cannot be reported now. */
+  const failing = new Set<string>();
+  let number = 100;
+  const eventsOf = ({ eventID: word = "" }: DynamoDBRecord): MailEvent[] => {
+    if (word === "-") return [];
+    if (word === "!") throw new Error("no such shape");
+    const messageId = word.charAt(0) as MessageId;
+    const rowId = rowIdOf(messageId, Number(word.slice(1)));
+    const returnPath = "anna@example.com" as Address;
+    const common = { at: clock.now(), messageId, rowId, zone: zoneA, returnPath, recipient: null };
+    return [{ type: "bounce", ...common, attempts: 1, attempt: null }];
+  };
+  const deps: EventsDeps = {
+    backlog,
+    clock,
+    telemetry,
+    eventsOf,
+    async report(events) {
+      const rows = events.map(({ rowId }) => rowId).join("+");
+      if (failing.has(rows)) throw new Error("no report now");
+      reported.push(rows);
     },
-  ];
-}
-
-/** Remembers the runs it was given, as `a.001+a.002`; fails for those that contain `failing`. */
-function consumer(name: string, failing: string | null = null): EventConsumer & { runs: string[] } {
-  const runs: string[] = [];
+    signal: async () => null,
+    ...over,
+  };
+  const handler = eventsHandler(deps);
+  const again = reportAgainHandler(deps);
   return {
-    name,
-    runs,
-    async consume(events) {
-      const run = events.map(({ rowId }) => rowId).join("+");
-      if (failing !== null && run.includes(failing)) throw new Error(`${name} cannot`);
-      runs.push(run);
+    clock,
+    telemetry,
+    reported,
+    failing,
+    backlog,
+    faults: sdkFaults(clients),
+    /**
+     * `a1 b1` …: a record for each word, of a row of message `a` or `b` that bounced; `-` tells nothing, `!` cannot be read.
+     * The first has the number 100.
+     * Resolves with the number from which on the batch must come again.
+     */
+    async brings(text: string): Promise<string | null> {
+      const Records = text.split(" ").map((eventID) => ({
+        eventID,
+        dynamodb: { SequenceNumber: String(number++), Keys: { PK: { S: eventID } } },
+      }));
+      return (await handler({ Records })).batchItemFailures[0]?.itemIdentifier ?? null;
     },
+    /** The schedule comes. */
+    triesAgain: () => again({}, { getRemainingTimeInMillis: () => MINUTE }),
   };
 }
 
-describe("events from the table's stream", () => {
-  test("are given to each consumer in order, those of one message that stand together at once", async () => {
-    const [one, two] = [consumer("one"), consumer("two")];
-    const telemetry = toldTelemetry();
-    const handler = eventsHandler({ eventsOf, consumers: [one, two], telemetry });
-    assert.deepEqual(await handler(batch("a1 - a2 b1 a3")), { batchItemFailures: [] });
-    assert.deepEqual(one.runs, ["a.001+a.002", "b.001", "a.003"]);
-    assert.deepEqual(two.runs, one.runs);
-    assert.deepEqual(telemetry.counts, { EventsRead: 4 });
+describe("the reader of the table's stream", { skip: noLocalAws() }, () => {
+  test("reports each record by itself, so that a report is the same wherever batches are cut", async () => {
+    const it = await lambda();
+    assert.equal(await it.brings("a1 - a2 b1 a3"), null);
+    assert.deepEqual(it.reported, ["a.001", "a.002", "b.001", "a.003"]);
+    assert.deepEqual(it.telemetry.counts, { EventsRead: 4 });
   });
 
-  test("come again from the first of the run that failed, and none behind it was touched", async () => {
-    const [one, two] = [consumer("one"), consumer("two", "b.001")];
-    const telemetry = toldTelemetry();
-    const handler = eventsHandler({ eventsOf, consumers: [one, two], telemetry });
-    const { batchItemFailures } = await handler(batch("a1 - b2 b1 c1"));
-    assert.deepEqual(batchItemFailures, [{ itemIdentifier: "2" }]);
-    assert.deepEqual([one.runs, two.runs], [["a.001", "b.002+b.001"], ["a.001"]]);
-    assert.deepEqual(telemetry.counts, { EventsRead: 1, EventsFailed: 2 });
+  test("passes over a record that cannot be read, and tells of it", async () => {
+    const it = await lambda();
+    assert.equal(await it.brings("! a1"), null);
+    assert.deepEqual(it.reported, ["a.001"]);
     assert.deepEqual(
-      telemetry.lines.map(({ level, message }) => [level, message]),
-      [["error", "events failed"]],
+      it.telemetry.lines.map(({ level, message }) => [level, message]),
+      [["error", "event not readable"]],
     );
+    assert.equal(it.telemetry.counts.EventsFailed, 1);
   });
 
-  test("that cannot be read are told and passed over", async () => {
-    const one = consumer("one");
-    const telemetry = toldTelemetry();
-    const handler = eventsHandler({ eventsOf, consumers: [one], telemetry });
-    assert.deepEqual(await handler(batch("! a1")), { batchItemFailures: [] });
-    assert.deepEqual(one.runs, ["a.001"]);
-    assert.deepEqual(
-      telemetry.lines.map(({ message }) => message),
-      ["event not readable"],
-    );
-    assert.equal(telemetry.counts.EventsFailed, 1);
+  test("asks for the batch again from the first signal that could not be sent, and has made the reports", async () => {
+    const it = await lambda({ signal: async () => 1 });
+    assert.equal(await it.brings("a1 - b1"), "101");
+    assert.deepEqual(it.reported, ["a.001", "b.001"]);
   });
 
-  test("of which there are none are no work", async () => {
-    const one = consumer("one");
-    const handler = eventsHandler({ eventsOf, consumers: [one], telemetry: toldTelemetry() });
-    assert.deepEqual(await handler(batch("- -")), { batchItemFailures: [] });
-    assert.deepEqual(one.runs, []);
+  test("sends signals before it reports, and does not wait for a report", async () => {
+    const order: string[] = [];
+    const it = await lambda({
+      signal: async () => (order.push("signals"), null),
+      report: () => (order.push("report"), new Promise(() => undefined)),
+    });
+    const bringing = it.brings("a1 b1");
+    while (it.clock.sleepers === 0) await new Promise((resolve) => void setImmediate(resolve));
+    assert.deepEqual(order, ["signals", "report"]);
+    await it.clock.advance(REPORT_MS);
+    assert.equal(await bringing, null);
+    assert.equal(it.telemetry.counts.EventsKept, 2);
+  });
+
+  test("keeps a report that cannot be made, and those behind it, and goes on", async () => {
+    const it = await lambda();
+    it.failing.add("b.001");
+    assert.equal(await it.brings("a1 b1 c1"), null);
+    assert.equal(await it.brings("d1"), null);
+    assert.deepEqual(it.reported, ["a.001"], "behind what is kept already");
+    assert.equal(it.telemetry.counts.EventsKept, 3);
+    await it.triesAgain();
+    assert.deepEqual(it.reported, ["a.001", "c.001", "d.001"], "one that fails holds up no other");
+    it.failing.clear();
+    await it.clock.advance(MINUTE);
+    await it.triesAgain();
+    assert.deepEqual(it.reported, ["a.001", "c.001", "d.001", "b.001"]);
+    assert.equal(await it.backlog.isOpen(REPORTS), false);
+    await it.brings("e1");
+    assert.equal(it.reported.at(-1), "e.001", "and all is as before");
+  });
+
+  test("keeps what is left when reports take long", async () => {
+    const it = await lambda();
+    const { clock } = it;
+    const slow = await lambda({
+      clock,
+      report: async () => void (await clock.advance(BATCH_MS / 3 + 1)),
+    });
+    assert.equal(await slow.brings("a1 b1 c1 d1"), null);
+    assert.equal(slow.telemetry.counts.EventsKept, 1);
+  });
+
+  test("gives a report up after a day, and says so", async () => {
+    const it = await lambda();
+    it.failing.add("a.001");
+    await it.brings("a1");
+    await it.triesAgain();
+    assert.equal(it.telemetry.counts.EventsGivenUp, undefined);
+    await it.clock.advance(GIVE_UP_MS);
+    await it.triesAgain();
+    assert.equal(it.telemetry.counts.EventsGivenUp, 1);
+    assert.equal(it.telemetry.lines.at(-1)?.level, "error");
+    await it.triesAgain();
+    assert.equal(await it.backlog.isOpen(REPORTS), false);
+  });
+
+  test("asks for the batch again from the first report, when reports can neither be made nor kept", async () => {
+    const it = await lambda();
+    it.failing.add("a.001");
+    it.faults.throttle("BatchWriteItem", 1_000);
+    assert.equal(await it.brings("- a1 b1"), "101");
+    assert.equal(it.telemetry.lines.at(-1)?.message, "reports neither made nor kept");
+    it.faults.heal();
+    it.failing.clear();
+    assert.equal(await it.brings("- a1 b1"), null);
+    await it.clock.advance(MINUTE);
+    await it.triesAgain();
+    assert.deepEqual(it.reported.toSorted(), ["a.001", "b.001"]);
+  });
+
+  test("asks nobody about records that nothing follows from", async () => {
+    const it = await lambda();
+    assert.equal(await it.brings("- -"), null);
+    assert.deepEqual([...it.faults.sent], []);
   });
 });
