@@ -12,6 +12,8 @@ const DEFAULT_URL = "http://127.0.0.1:12080";
 /** A call of a bulk operation ends within some seconds, and a Lambda answers within half a minute. */
 const TIMEOUT_MS = 60 * SECOND;
 
+const REDIRECT = 307;
+
 /** The API refused, or did not answer: told as it is, with exit code 1. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
@@ -39,10 +41,12 @@ export function apiClient(
   const base = baseUrl(given.url ?? env("ZONEFLEET_URL") ?? DEFAULT_URL);
   const key = given.key ?? env("ZONEFLEET_API_KEY");
   const ask: ApiClient["ask"] = async (method, path, request = {}) => {
-    const response = await send(urlOf(base, path, request.query), {
+    const url = urlOf(base, path, request.query);
+    const answer = await send(url, {
       method,
       ...bodyOf(request, key === undefined ? {} : { authorization: `Bearer ${key}` }),
     });
+    const response = method === "GET" && answer.status === REDIRECT ? await elsewhere(url, answer) : answer;
     if (!response.ok) throw new ApiError(await problemOf(response));
     return response;
   };
@@ -51,6 +55,14 @@ export function apiClient(
     json: async <T>(method: string, path: string, request?: ApiRequest) =>
       (await (await ask(method, path, request)).json()) as T,
   };
+}
+
+/** What is too large for the API is at a URL that needs no key, and must not get ours. */
+async function elsewhere(url: URL, answer: Response): Promise<Response> {
+  await answer.body?.cancel();
+  const target = URL.parse(answer.headers.get("location") ?? "", url.href);
+  if (target && /^https?:$/.test(target.protocol)) return send(target, { method: "GET" });
+  throw new ApiError("it answered with a redirect to nowhere");
 }
 
 function baseUrl(text: string): URL {
@@ -76,7 +88,7 @@ function bodyOf({ json, text }: ApiRequest, headers: Record<string, string>): Re
 
 async function send(url: URL, init: RequestInit): Promise<Response> {
   try {
-    return await fetch(url, { ...init, redirect: "error", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    return await fetch(url, { ...init, redirect: "manual", signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch (error) {
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
     const why = cause instanceof Error ? cause.message : String(cause);

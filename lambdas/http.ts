@@ -56,6 +56,11 @@ export function streamResult(contentType: string, bytes: number, chunks: AsyncIt
   };
 }
 
+/** To another server, for this request alone (RFC 9110 §15.4.8). */
+export function redirectResult(url: string): ApiResult {
+  return { statusCode: 307, headers: { location: url, "cache-control": "no-store" }, body: "" };
+}
+
 /** The request's body. Throws too-large past `maxBytes`, with the words of `advice` on what to do instead. */
 export async function* bodyOf(event: ApiEvent, maxBytes: number, advice = ""): AsyncIterable<Buffer> {
   let bytes = 0;

@@ -3,7 +3,7 @@
 import { listMatching, operateMatching, OPERATIONS } from "#shared/app/bulk.ts";
 import type { Operated } from "#shared/app/operate.ts";
 import { operateRows } from "#shared/app/operate.ts";
-import type { QueryDeps } from "#shared/app/query.ts";
+import type { LargeBodies, QueryDeps } from "#shared/app/query.ts";
 import { countRows, fetchBody, listEvents, listQueued, viewMessage } from "#shared/app/query.ts";
 import { parseInput } from "#shared/app/parse-input.ts";
 import { BulkBody } from "#shared/app/route-schemas.ts";
@@ -13,7 +13,7 @@ import { KIB } from "#shared/domain/units.ts";
 import type { EndpointDeps } from "./endpoint.ts";
 import { endpoint } from "./endpoint.ts";
 import type { ApiHandler, ApiResult } from "./http.ts";
-import { jsonResult, readJson, streamResult } from "./http.ts";
+import { jsonResult, readJson, redirectResult, streamResult } from "./http.ts";
 import { HttpError } from "./http-error.ts";
 
 /** Conditions. */
@@ -22,7 +22,11 @@ const MAX_BODY_BYTES = 16 * KIB;
 type QueueRoute =
   "counter" | "queued" | "queue" | "operate" | "message" | "sendNow" | "drop" | "fetch" | "events";
 
-export function queueHandlers(deps: EndpointDeps, queries: QueryDeps): Record<QueueRoute, ApiHandler> {
+/** `large`: left out where bodies of any size stream through. */
+export function queueHandlers(
+  deps: EndpointDeps,
+  queries: QueryDeps & { readonly large?: LargeBodies },
+): Record<QueueRoute, ApiHandler> {
   return {
     counter: endpoint(routes.counter, deps, async ({ params }) =>
       jsonResult(200, await countRows(queries, params.zone)),
@@ -60,12 +64,19 @@ export function queueHandlers(deps: EndpointDeps, queries: QueryDeps): Record<Qu
     drop: endpoint(routes.drop, deps, async ({ params }) =>
       changed(await operateRows(queries.queue, "drop", params)),
     ),
-    fetch: endpoint(routes.fetch, deps, async ({ params, query }) => {
+    fetch: endpoint(routes.fetch, deps, async ({ params, query, event }) => {
       const part = ["yes", "true", "1"].includes(query.body) ? "content" : "message";
-      const fetched = await fetchBody(queries, params.id, part);
+      const method = event.requestContext.http.method === "HEAD" ? "HEAD" : "GET";
+      const fetched = await fetchBody(queries, params.id, { part, method });
       switch (fetched.kind) {
         case "found":
           return streamResult("message/rfc822", fetched.bytes, fetched.chunks);
+        case "elsewhere":
+          return redirectResult(fetched.url);
+        case "too-large": {
+          const text = "what follows the headers is too large to be answered here; fetch the whole message";
+          throw new HttpError(413, "too-large", text);
+        }
         case "missing":
           throw noSuchMessage();
         case "gone":

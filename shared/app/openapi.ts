@@ -15,11 +15,16 @@ const FAILURES: Readonly<Record<number, string>> = {
   404: "There is no such thing",
   409: "It is there, and not in a state for this",
   410: "It was there, and is not kept any more",
-  413: "The request is too large; `POST /uploads` is for more, where it is needed",
+  413: "The request, or what is asked for, is too large; `POST /uploads` is for larger mail, where it is needed",
   415: "The request has a content type that is not taken here",
   422: "The request is understood and breaks a limit, or its Idempotency-Key is of another request",
   500: "Our fault",
   503: "Our fault: nothing was stored; try again",
+};
+
+const ELSEWHERE = {
+  description: "It is to be got at the URL in Location, without the API key, within minutes",
+  headers: { Location: { schema: { type: "string", format: "uri" } } },
 };
 
 let document: Json | null = null;
@@ -75,6 +80,7 @@ function operation(route: Route, path: string, operationId: RouteName | `${Route
         description: "Done",
         content: { [route.answer.contentType]: { schema: answerSchema(route.answer) } },
       },
+      ...(route.answer.elsewhere ? { "307": ELSEWHERE } : {}),
       ...Object.fromEntries([...new Set(failures)].map((status) => [String(status), failure(status)])),
     },
   };

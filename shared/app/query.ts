@@ -9,6 +9,7 @@ import type { AttemptRecord, QueueRow, RowState } from "../domain/queue-row.ts";
 import { isFinal } from "../domain/queue-row.ts";
 import { printReply } from "../domain/smtp-reply.ts";
 import type { Zone, ZoneName } from "../domain/zone.ts";
+import type { BodyLinks } from "../ports/body-links.ts";
 import type { BodyStore } from "../ports/body-store.ts";
 import type { EventLog } from "../ports/event-log.ts";
 import type { BlockedEgress, LimitStore } from "../ports/limit-store.ts";
@@ -91,20 +92,43 @@ export async function viewMessage({ queue }: QueryDeps, idText: string, seqText:
   return { meta: metaOf(found.message, found.rows), messages: rows.map(rowView) };
 }
 
-/** `gone`: the message is known, its bytes are not kept any more. */
+/**
+ * `elsewhere`: at that URL, for a short time · `too-large`: to be handed through here, and only the whole message is to be had elsewhere ·
+ * `gone`: the message is known, its bytes are not kept any more.
+ */
 export type Fetched =
-  { kind: "found"; bytes: number; chunks: AsyncIterable<Buffer> } | { kind: "missing" } | { kind: "gone" };
+  | { kind: "found"; bytes: number; chunks: AsyncIterable<Buffer> }
+  | { kind: "elsewhere"; url: string }
+  | { kind: "too-large" }
+  | { kind: "missing" }
+  | { kind: "gone" };
+
+export interface FetchRequest {
+  readonly part: "message" | "content";
+  readonly method: "GET" | "HEAD";
+}
+
+/** Where a server cannot hand through more than so much. */
+export interface LargeBodies {
+  readonly links: BodyLinks;
+  readonly aboveBytes: number;
+}
 
 export async function fetchBody(
-  { queue, bodies }: QueryDeps,
+  { queue, bodies, large = null }: QueryDeps & { readonly large?: LargeBodies | null },
   idText: string,
-  part: "message" | "content",
+  { part, method }: FetchRequest,
 ): Promise<Fetched> {
   const id = parseMessageId(idText);
   const found = id && (await queue.get(id));
   if (!found) return { kind: "missing" };
   const { bytes, headerBytes } = found.message.body;
   const from = part === "content" ? Math.min(headerBytes, bytes) : 0;
+  if (large && bytes - from > large.aboveBytes) {
+    if (part === "content") return { kind: "too-large" }; // a URL cannot be signed for a part of an object
+    const link = await large.links.link(id, method);
+    return link ? { kind: "elsewhere", url: link.url } : { kind: "gone" };
+  }
   const chunks = await bodies.get(id, { from, to: bytes });
   return chunks ? { kind: "found", bytes: bytes - from, chunks } : { kind: "gone" };
 }

@@ -50,6 +50,8 @@ export interface Answer {
   readonly contentType: string;
   /** Null: not JSON. */
   readonly schema: z.ZodType | null;
+  /** True: it may have to be got at another URL (307). */
+  readonly elsewhere?: true;
 }
 
 const JSON_TYPE = "application/json";
@@ -179,11 +181,12 @@ export const routes = {
   fetch: route("GET", "/fetch/{id}", {
     scope: "read",
     useCase: "fetchBody",
-    summary: "Get the stored message, without what is added when it is sent (Received, DKIM-Signature)",
+    summary:
+      "Get the stored message, without what is added when it is sent (Received, DKIM-Signature); a large one may be answered by a redirect",
     params: schemas.FetchParams,
     query: schemas.FetchQuery,
-    answer: { contentType: "message/rfc822", schema: null },
-    failures: [404, 410],
+    answer: { contentType: "message/rfc822", schema: null, elsewhere: true },
+    failures: [404, 410, 413],
   }),
   suppressions: route("GET", "/suppressionlist", {
     scope: "read",

@@ -82,7 +82,7 @@ export function s3BodyStore(deps: S3BodyDeps): S3BodyStore {
   const read = objectReader(s3, bucket);
   const doomed = laterDeleter(deps, async (ids) => {
     const found = await Promise.all(ids.map(async (id) => ({ id, ref: await find(id) })));
-    const there = found.flatMap(({ id, ref }) => (ref === null ? [] : [keyOf(id, ref)]));
+    const there = found.flatMap(({ id, ref }) => (ref === null ? [] : [bodyKey(id, ref)]));
     await deleteObjects(s3, bucket, there);
   });
 
@@ -95,14 +95,14 @@ export function s3BodyStore(deps: S3BodyDeps): S3BodyStore {
   }
 
   async function remove(id: MessageId, ref: BodyRef): Promise<void> {
-    await s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: keyOf(id, ref) }));
+    await s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: bodyKey(id, ref) }));
   }
 
   return {
     async put(id, source) {
       if (known.has(id)) return await byteCount(source); // accepted, and it has its body
       const ref = newMark();
-      const bytes = await upload(keyOf(id, ref), source);
+      const bytes = await upload(bodyKey(id, ref), source);
       const before = put.get(id);
       put.set(id, ref);
       if (before !== undefined) await remove(id, before);
@@ -111,7 +111,7 @@ export function s3BodyStore(deps: S3BodyDeps): S3BodyStore {
 
     async get(id, range) {
       const ref = doomed.has(id) ? null : await find(id);
-      return ref === null ? null : await read(keyOf(id, ref), range);
+      return ref === null ? null : await read(bodyKey(id, ref), range);
     },
 
     async delete(id) {
@@ -184,7 +184,7 @@ async function deleteObjects(s3: S3Client, bucket: string, keys: readonly string
 }
 
 /** The last two characters of an id are chance, so that 1,024 prefixes share the requests: S3 takes 3,500 PUT a second for one. */
-function keyOf(id: MessageId, ref: BodyRef): string {
+export function bodyKey(id: MessageId, ref: BodyRef): string {
   return `${BODY_PREFIX}${id.slice(-2)}/${id}/${ref}`;
 }
 

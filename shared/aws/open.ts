@@ -4,8 +4,10 @@ import type { Clock } from "../domain/clock.ts";
 import { DAY } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { Backend } from "../ports/backend.ts";
+import type { BodyLinks } from "../ports/body-links.ts";
 import type { EventBacklog } from "../ports/event-backlog.ts";
 import type { Sealing } from "../ports/sealing.ts";
+import { s3BodyLinks } from "./body-links.ts";
 import { s3BodyStore } from "./body-store.ts";
 import type { AwsClients } from "./clients.ts";
 import { dynamoConfigStore } from "./config-store.ts";
@@ -48,6 +50,8 @@ export interface AwsBackend extends Backend {
   readonly queue: DynamoQueueStore;
   /** Of receivers of events, which are told from the table's stream. */
   readonly backlog: EventBacklog;
+  /** To bodies, for who cannot hand a large one through. */
+  readonly links: BodyLinks;
 }
 
 export const DEFAULT_HISTORY_MS = 7 * DAY;
@@ -89,6 +93,7 @@ export async function openAws(options: AwsOptions): Promise<AwsBackend> {
     sealing,
     events: streamedEventLog(),
     backlog: dynamoEventBacklog(deps),
+    links: s3BodyLinks({ s3, bucket, clock, readRef: (id) => queue.readBodyRef(id) }),
     fleet: dynamoFleetStore(deps),
     idempotency: dynamoIdempotencyStore(deps),
     uploads: s3UploadStore({ s3, bucket, clock }),

@@ -3,7 +3,8 @@
  * and a short time. Those that are never sent go by the bucket's lifecycle, a day old.
  */
 
-import { DeleteObjectCommand, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
+import { DeleteObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
+import type { S3Client } from "@aws-sdk/client-s3";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 
 import type { Clock } from "../domain/clock.ts";
@@ -11,6 +12,7 @@ import type { MessageId } from "../domain/ids.ts";
 import { later, MINUTE, SECOND } from "../domain/units.ts";
 import type { UploadStore } from "../ports/upload-store.ts";
 import { objectReader } from "./body-reader.ts";
+import { signingClient } from "./signing-client.ts";
 
 /** Where the lifecycle of the bucket finds them. */
 export const UPLOAD_PREFIX = "uploads/";
@@ -47,15 +49,4 @@ export function s3UploadStore({ s3, bucket, clock }: UploadStoreDeps): UploadSto
 
 function keyOf(id: MessageId): string {
   return UPLOAD_PREFIX + id;
-}
-
-/** Never connects. The usual client would sign the checksum of a body that it does not have, and S3 would refuse the real one. */
-function signingClient({ config }: S3Client): S3Client {
-  return new S3Client({
-    region: config.region,
-    credentials: config.credentials,
-    forcePathStyle: config.forcePathStyle,
-    ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
-    requestChecksumCalculation: "WHEN_REQUIRED",
-  });
 }
