@@ -10,6 +10,7 @@ import { after, before, describe, test } from "node:test";
 
 import { addApiKey } from "#shared/app/api-keys.ts";
 import { readStore } from "#shared/app/health.ts";
+import { matchRoute, ROUTE_NAMES } from "#shared/app/routes.ts";
 import { noDeploymentSecret } from "#shared/aws/deployment-secret.ts";
 import { dynamoSecretStore } from "#shared/aws/secret-store.ts";
 import { DAY } from "#shared/domain/units.ts";
@@ -27,7 +28,7 @@ import { noLocalAws } from "../support/local-aws.ts";
 interface Recorded {
   readonly name: string;
   readonly method: string;
-  /** `{{name}}` stands for an id that was remembered. */
+  /** `{{name}}` stands for an id or a cursor that was remembered. */
   readonly path: string;
   /** Scope of the key it comes with, or a key that is none; null: it comes without; left out: `admin`. */
   readonly key?: string | null;
@@ -37,6 +38,8 @@ interface Recorded {
   readonly raw?: string;
   /** The id in the answer is remembered by this name. */
   readonly remember?: string;
+  /** The cursor in the answer is remembered by this name. */
+  readonly rememberCursor?: string;
 }
 
 interface Answered {
@@ -60,6 +63,7 @@ const HEADERS = [
   "allow",
   "retry-after",
   "idempotent-replayed",
+  "link",
 ];
 
 const skip = noLocalAws();
@@ -97,6 +101,31 @@ describe("the API on both backends", { skip }, () => {
   for (const recorded of RECORDED) {
     test(`${recorded.method} ${recorded.path}: ${recorded.name}`, async () => {
       assert.equal(await onAws(recorded), await onEmbedded(recorded));
+    });
+  }
+
+  test("every route was asked for, well and wrongly", () => {
+    const asked = RECORDED.flatMap(({ method, path }) => {
+      const match = matchRoute(method, path.split("?")[0] ?? "");
+      return match.kind === "found" ? [match.name] : [];
+    });
+    assert.deepEqual([...new Set(asked)].toSorted(), ROUTE_NAMES.toSorted());
+    const once = ROUTE_NAMES.filter((name) => asked.filter((each) => each === name).length < 2);
+    assert.deepEqual(once, []);
+  });
+
+  for (const { has, lacks, method, path } of [
+    { has: "AWS", lacks: "one machine", method: "POST", path: "/uploads" },
+    { has: "one machine", lacks: "AWS", method: "GET", path: "/events" },
+  ]) {
+    test(`${method} ${path}: ${lacks} says that it has none, for only ${has} has`, async () => {
+      const asked = { name: "", method, path };
+      const [there, missing] = has === "AWS" ? [onAws, onEmbedded] : [onEmbedded, onAws];
+      assert.match(await there(asked), /^200\ncontent-type: application\/json/);
+      assert.match(
+        await missing(asked),
+        /^404\ncontent-type: application\/json[^{]*\{"error":"[^"]+","code":"not-found"/,
+      );
     });
   }
 
@@ -147,7 +176,7 @@ function player(keys: ReadonlyMap<string, string>, ask: (asked: Asked) => Promis
   const names = new Map<string, string>();
   const fill = (text: string): string =>
     text.replaceAll(/\{\{(.+?)\}\}/g, (_, name: string) => remembered.get(name) ?? assert.fail(name));
-  return async ({ method, path, key = "admin", headers = {}, body, raw, remember }) => {
+  return async ({ method, path, key = "admin", headers = {}, body, raw, remember, rememberCursor }) => {
     const {
       status,
       headers: answered,
@@ -163,13 +192,18 @@ function player(keys: ReadonlyMap<string, string>, ask: (asked: Asked) => Promis
       body: body === undefined ? (raw ?? null) : fill(JSON.stringify(body)),
     });
     if (remember !== undefined) remembered.set(remember, idIn(text));
+    if (rememberCursor !== undefined) remembered.set(rememberCursor, cursorIn(text));
     const shown = HEADERS.map((name) => `${name}: ${String(answered[name] ?? "-")}`);
-    return [String(status), ...shown, "", named(text, names)].join("\n");
+    return named([String(status), ...shown, "", text].join("\n"), names);
   };
 }
 
 function idIn(text: string): string {
   return /"id":"([^"]+)"/.exec(text)?.[1] ?? assert.fail(`no id in ${text}`);
+}
+
+function cursorIn(text: string): string {
+  return /"cursor":"([^"]+)"/.exec(text)?.[1] ?? assert.fail(`no cursor in ${text}`);
 }
 
 /** The first lines of each metric in Prometheus' text: what it is called and of which type it is. */
@@ -187,6 +221,7 @@ function named(text: string, names: Map<string, string>): string {
   return text
     .replaceAll(/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "<chance>")
     .replaceAll(/"cursor":"[^"]+"/g, '"cursor":"<cursor>"')
+    .replaceAll(/\bcursor=[^&>]+/g, "cursor=<cursor>")
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>")
     .replaceAll(/\b1[6-9]\d{11}\b/g, "<ms>")
     .replaceAll(/\b[0-7][0-9a-hjkmnp-tv-z]{25}\b/g, nameOf)
