@@ -31,7 +31,7 @@ import type { Secured, SessionDeps } from "./smtp-client.ts";
 import { DEFAULT_TIMEOUTS, systemTimers } from "./timeouts.ts";
 import type { Phase, Timeouts, Timers } from "./timeouts.ts";
 import { handshake } from "./tls.ts";
-import type { TlsMemory } from "./tls.ts";
+import type { Hello, TlsMemory } from "./tls.ts";
 
 export interface Target {
   /** Name of the MX or relay: for SNI, for the certificate, for the log. */
@@ -69,18 +69,25 @@ type Stage = Failure | null;
 
 export async function connect(target: Target, options: ConnectOptions): Promise<Connected> {
   const attempt = new Attempt(target, options);
-  const broken = options.tlsMemory?.broken;
+  const { tlsMemory, log, signal } = options;
   const opportunistic = target.tls === "opportunistic" && !target.secure;
-  if (opportunistic && broken?.has(attempt.address) === true) return attempt.open("never");
-  const first = await attempt.open(target.tls);
-  if (first.ok || !opportunistic || attempt.tlsTrouble === null || options.signal.aborted) return first;
-  options.log?.info(
+  const known = tlsMemory?.broken.get(attempt.address);
+  if (opportunistic && known === "tls") return attempt.open("never");
+  const failedInTls = ({ ok }: Connected): boolean => !ok && attempt.tlsTrouble !== null && !signal.aborted;
+  let last = await attempt.open(target.tls, known === "usual-hello" ? "small" : "usual");
+  if (failedInTls(last) && known !== "usual-hello") {
+    // Some firewalls and old servers choke on a long ClientHello, as the keys of today make it.
+    last = await attempt.open(target.tls, "small");
+    if (last.ok) tlsMemory?.broken.set(attempt.address, "usual-hello");
+  }
+  if (!failedInTls(last) || !opportunistic) return last;
+  log?.info(
     { mx: target.host, peer: target.ip, detail: attempt.tlsTrouble },
     "tls failed, going on in clear",
   );
-  const second = await attempt.open("never");
-  if (second.ok) broken?.set(attempt.address, true); // it is up, and only its TLS is not
-  return second;
+  last = await attempt.open("never");
+  if (last.ok) tlsMemory?.broken.set(attempt.address, "tls"); // it is up, and only its TLS is not
+  return last;
 }
 
 class Attempt {
@@ -88,6 +95,7 @@ class Attempt {
   /** Why the last `open` failed in a handshake or right after it; null: it did not. */
   tlsTrouble: string | null = null;
 
+  #tlsHello: Hello = "usual";
   readonly #target: Target;
   readonly #options: ConnectOptions;
   readonly #deps: SessionDeps;
@@ -103,8 +111,9 @@ class Attempt {
     };
   }
 
-  async open(tls: Target["tls"]): Promise<Connected> {
+  async open(tls: Target["tls"], hello: Hello = "usual"): Promise<Connected> {
     this.tlsTrouble = null;
+    this.#tlsHello = hello;
     const socket = await dial(this.#target, { ...this.#deps, signal: this.#options.signal });
     if ("kind" in socket) return { ok: false, ...verdictOf(socket, this.#routeFrom(null)) };
     const session = new SmtpSession(socket, this.#routeFrom(socket.localAddress ?? null), this.#deps);
@@ -172,6 +181,7 @@ class Attempt {
         host: target.host,
         ip: target.ip,
         port: target.port,
+        hello: this.#tlsHello,
         strength: target.tls === "opportunistic" && target.auth === null ? "any" : "modern",
         // a resumed session is not checked against the name again, and who needs it checked starts anew
         sessions:

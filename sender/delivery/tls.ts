@@ -20,9 +20,12 @@ import type { Timeouts, Timers } from "./timeouts.ts";
 export interface TlsMemory {
   /** By `keyOf`: a session to resume (RFC 8446 §2.2, RFC 5077). */
   readonly sessions: LRUCache<string, Buffer>;
-  /** By `ip:port`: a handshake failed a short time ago, and opportunistic delivery spares itself the next one. */
-  readonly broken: LRUCache<string, true>;
+  /** By `ip:port`: what failed a short time ago, and is spared: all of TLS where it is not needed, or a usual ClientHello. */
+  readonly broken: LRUCache<string, "tls" | "usual-hello">;
 }
+
+/** `small` offers few ciphers, groups and signatures, and fits into one packet. */
+export type Hello = "usual" | "small";
 
 /** A session takes 1-4 KiB. */
 const MAX_SESSIONS = 1_000;
@@ -44,6 +47,7 @@ export interface HandshakeRequest {
    * - `modern` TLS 1.2 or later
    */
   readonly strength: "any" | "modern";
+  readonly hello: Hello;
   /** Null: neither resume nor keep a session. A resumed one is not checked against the host's name again. */
   readonly sessions: TlsMemory["sessions"] | null;
   readonly timeouts: Timeouts;
@@ -59,12 +63,12 @@ export function handshake(
   request: HandshakeRequest,
 ): Promise<{ socket: TLSSocket; secured: Secured } | Failure> {
   const key = `${request.strength} ${request.host} ${request.ip}:${request.port}`;
-  const session = request.sessions?.get(key);
+  const session = request.hello === "usual" ? request.sessions?.get(key) : undefined;
   return new Promise((resolve) => {
     const socket = tlsConnect({
       socket: raw,
       ...nameOf(request.host),
-      secureContext: contextOf(request.strength),
+      secureContext: contextOf(request),
       rejectUnauthorized: false,
       ...(session ? { session } : {}),
     });
@@ -104,16 +108,31 @@ function securedBy(socket: TLSSocket): Secured {
   };
 }
 
-const contexts = new Map<HandshakeRequest["strength"], SecureContext>();
+/** Of TLS 1.2 and 1.3, and what servers of either kind can do; RFC 8446 §9.1. */
+const SMALL_HELLO = {
+  minVersion: "TLSv1.2",
+  ciphers:
+    "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:" +
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384",
+  ecdhCurve: "X25519:P-256:P-384",
+  sigalgs:
+    "ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256:rsa_pkcs1_sha256:ecdsa_secp384r1_sha384:rsa_pss_rsae_sha384:rsa_pkcs1_sha384",
+} as const;
+
+const contexts = new Map<string, SecureContext>();
 
 /** Made once: a context per connection would cost as much CPU as the handshake. */
-function contextOf(strength: HandshakeRequest["strength"]): SecureContext {
-  const known = contexts.get(strength);
+function contextOf({ strength, hello }: Pick<HandshakeRequest, "strength" | "hello">): SecureContext {
+  const key = hello === "small" ? hello : strength;
+  const known = contexts.get(key);
   if (known) return known;
-  const made =
-    strength === "any"
-      ? createSecureContext({ minVersion: "TLSv1", ciphers: "DEFAULT:@SECLEVEL=0" })
-      : createSecureContext({ minVersion: "TLSv1.2" });
-  contexts.set(strength, made);
+  const made = createSecureContext(
+    hello === "small"
+      ? SMALL_HELLO
+      : strength === "any"
+        ? { minVersion: "TLSv1", ciphers: "DEFAULT:@SECLEVEL=0" }
+        : { minVersion: "TLSv1.2" },
+  );
+  contexts.set(key, made);
   return made;
 }

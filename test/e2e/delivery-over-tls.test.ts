@@ -68,29 +68,70 @@ describe("opportunistic TLS", () => {
     });
   }
 
-  test("that breaks in the handshake is followed by one connection in clear", async () => {
-    await using peer = await scriptedPeer(brokenTls, tlsPeer());
+  test("that breaks is tried once more with a small ClientHello, and then there is one connection in clear", async () => {
+    await using peer = await scriptedPeer(brokenTls, brokenTls, tlsPeer());
     const session = await sessionTo(peer.port);
     assert.equal(session.secured, null);
     assert.deepEqual(inShort((await send(session)).outcomes), ["delivered 250"]);
     session.quit();
-    assert.equal(peer.talks.length, 2);
-    assert.ok(!peer.lines.slice(2).includes("STARTTLS"));
+    assert.equal(peer.talks.length, 3);
+    const hello = ["EHLO out.sender.example", "STARTTLS"];
+    assert.deepEqual(peer.lines.slice(0, 4), [...hello, ...hello]);
+    assert.ok(!peer.lines.slice(4).includes("STARTTLS"));
+  });
+
+  test("that breaks on a long ClientHello is used with a small one, and from then on at once", async () => {
+    const choking: Script = async (talk) => {
+      talk.say("220 hi");
+      await talk.line();
+      talk.say(OFFERED);
+      await talk.line();
+      talk.say("220 ready");
+      await talk.bytes(talk.received.length + 1);
+      talk.reset();
+    };
+    await using peer = await scriptedPeer(choking, tlsPeer());
+    const memory = tlsMemory();
+    for (let mail = 0; mail < 2; mail += 1) {
+      const session = await sessionTo(peer.port, {}, { tlsMemory: memory });
+      assert.ok(session.secured, "TLS all the same");
+      session.quit();
+    }
+    assert.equal(peer.talks.length, 3);
+  });
+
+  test("has a small ClientHello that fits into one packet of any network", async () => {
+    const hellos: number[] = [];
+    const weighing: Script = async (talk) => {
+      talk.say("220 hi");
+      await talk.line();
+      talk.say(OFFERED);
+      await talk.line();
+      talk.say("220 ready");
+      const before = talk.received.length;
+      await talk.bytes(before + 5);
+      hellos.push(talk.received.readUInt16BE(before + 3));
+      talk.reset();
+    };
+    await using peer = await scriptedPeer(weighing, weighing, tlsPeer());
+    (await sessionTo(peer.port)).quit();
+    const [usual = 0, small = 0] = hellos;
+    assert.ok(small > 0 && small < 500 && small < usual, `${usual}, then ${small} bytes`);
   });
 
   test("that breaks is not tried again for a while", async () => {
-    await using peer = await scriptedPeer(brokenTls, tlsPeer());
+    await using peer = await scriptedPeer(brokenTls, brokenTls, tlsPeer());
     const memory = tlsMemory();
     for (let mail = 0; mail < 2; mail += 1) {
       const session = await sessionTo(peer.port, {}, { tlsMemory: memory });
       session.quit();
     }
-    assert.equal(peer.talks.length, 3);
-    assert.equal(peer.lines.filter((line) => line === "STARTTLS").length, 1);
+    assert.equal(peer.talks.length, 4);
+    assert.equal(peer.lines.filter((line) => line === "STARTTLS").length, 2);
   });
 
   test("that breaks twice over is no reason to send in clear later on", async () => {
-    await using peer = await scriptedPeer(brokenTls, answering({ greeting: HANG_UP }), tlsPeer());
+    await using peer = await scriptedPeer(brokenTls, brokenTls, answering({ greeting: HANG_UP }), tlsPeer());
     const memory = tlsMemory();
     const first = await connectTo(peer.port, {}, { tlsMemory: memory });
     assert.ok(!first.ok);
@@ -122,7 +163,7 @@ describe("opportunistic TLS", () => {
       talk.say("220 ready");
       await talk.end();
     };
-    await using peer = await scriptedPeer(stalled, tlsPeer());
+    await using peer = await scriptedPeer(stalled, stalled, tlsPeer());
     const session = await sessionTo(peer.port, {}, { timeouts: timeouts({ tls: 50 }) });
     assert.equal(session.secured, null);
     session.quit();
@@ -189,10 +230,10 @@ describe("opportunistic TLS", () => {
 });
 
 describe("required TLS", () => {
-  for (const [name, script] of [
-    ["not offered", answering()],
-    ["refused", tlsPeer({ STARTTLS: "454 no" })],
-    ["broken", brokenTls],
+  for (const [name, script, connections] of [
+    ["not offered", answering(), 1],
+    ["refused", tlsPeer({ STARTTLS: "454 no" }), 1],
+    ["broken", brokenTls, 2],
   ] as const) {
     test(`defers when it is ${name}, and the next host is tried`, async () => {
       await using peer = await scriptedPeer(script);
@@ -200,7 +241,7 @@ describe("required TLS", () => {
       assert.ok(!connected.ok && connected.outcome.kind === "deferred");
       assert.equal(connected.outcome.cause, "tls");
       assert.equal(connected.tryNextHost, true);
-      assert.equal(peer.talks.length, 1);
+      assert.equal(peer.talks.length, connections, "and none in clear");
     });
   }
 
@@ -239,7 +280,8 @@ describe("TLS from the first byte", () => {
     const connected = await connectTo(peer.port, { secure: true }, { timeouts: timeouts({ tls: 500 }) });
     assert.ok(!connected.ok);
     assert.deepEqual(inShort([connected.outcome]), ["deferred tls"]);
-    assert.equal(peer.talks.length, 1);
+    assert.equal(peer.talks.length, 2, "two handshakes");
+    assert.deepEqual(peer.lines, []);
   });
 });
 
