@@ -11,5 +11,5 @@ import type { Wired } from "./wire.ts";
 
 export function lambdaSubmit({ config, backend, clock, telemetry }: Wired): Submit {
   const newMessageId = messageIds(() => clock.now(), randomBytes);
-  return submitter({ ...backend, config, clock, newMessageId, observer: observer(telemetry) });
+  return submitter({ ...backend, config, clock, newMessageId, observer: observer(telemetry), plugins: null });
 }

@@ -2,8 +2,11 @@
 
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Config, SmtpInterface } from "#shared/domain/config.ts";
+import type { MessageId, RowId } from "#shared/domain/ids.ts";
 import type { Submit } from "#shared/app/submit.ts";
+import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { Backend } from "#shared/ports/backend.ts";
+import type { QueueStore } from "#shared/ports/queue-store.ts";
 import type { Logger } from "#shared/runtime/log.ts";
 import { METRICS_CONTENT_TYPE } from "#shared/runtime/metrics.ts";
 import type { Metrics } from "#shared/runtime/metrics.ts";
@@ -22,6 +25,11 @@ export interface DoorDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Null: there are none. */
+  readonly plugins: Plugins | null;
+  readonly newMessageId: () => MessageId;
+  /** Told of rows that an operator took out of the queue. */
+  readonly onDeleted: (rows: readonly RowId[]) => void;
   readonly reusePort: boolean;
   /** From the worker whose place this one takes; left out: there was none. */
   readonly sockets?: ListeningSockets;
@@ -41,6 +49,8 @@ export function feederDoor(settings: SmtpInterface, deps: DoorDeps): OpenDoor {
       secrets: backend.secrets,
       httpAuth: config.httpAuth,
       senders: config.httpConfig && httpSenderDirectory(config.httpConfig, { clock }),
+      plugins: deps.plugins,
+      newMessageId: deps.newMessageId,
       clock,
       log,
       metrics: NO_METRICS,
@@ -60,7 +70,9 @@ export function feederDoor(settings: SmtpInterface, deps: DoorDeps): OpenDoor {
   };
 }
 
-export function httpDoor({ config, backend, clock, log, metrics, reusePort, sockets }: DoorDeps): OpenDoor {
+export function httpDoor(deps: DoorDeps): OpenDoor {
+  const { config, clock, log, metrics, reusePort, sockets } = deps;
+  const backend = { ...deps.backend, queue: watchedQueue(deps) };
   return async (submit) => {
     await checkApiExposure(config.api, backend.secrets);
     const scrape = async () => ({ contentType: METRICS_CONTENT_TYPE, text: await metrics.text() });
@@ -78,6 +90,17 @@ export function httpDoor({ config, backend, clock, log, metrics, reusePort, sock
       retire: () => api.retire(),
       drain: (graceMs) => api.drain(graceMs),
     };
+  };
+}
+
+function watchedQueue({ backend: { queue }, onDeleted }: DoorDeps): QueueStore {
+  return {
+    ...queue,
+    async operate(operation, rows) {
+      const changed = await queue.operate(operation, rows);
+      if (operation === "drop") onDeleted(changed);
+      return changed;
+    },
   };
 }
 

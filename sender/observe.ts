@@ -26,11 +26,18 @@ const WORDS: Readonly<Record<Settled["state"], EventWord>> = {
   dropped: "DROP",
 };
 
-type EventWord = "QUEUED" | "NOQUEUE" | "DROP" | "ACCEPTED" | "DEFERRED" | "REJECTED" | "QUEUE_BOUNCE";
+type EventWord =
+  "QUEUED" | "NOQUEUE" | "DROP" | "DELETED" | "ACCEPTED" | "DEFERRED" | "REJECTED" | "QUEUE_BOUNCE";
 
 export function observer({ log, metrics, clock }: { log: Logger; metrics: Metrics; clock: Clock }): Observer {
   return {
     accepted(message, rows, durationMs) {
+      const dropped = rows.filter((row) => row.state === "dropped");
+      for (const row of dropped) {
+        metrics.messageDrop.inc();
+        log.info({ ...droppedFields(row), detail: row.lastAttempt?.detail }, "recipient dropped");
+      }
+      if (dropped.length === rows.length) return; // a plugin took it, and nothing is queued
       metrics.messagePush.inc({ result: "success" });
       metrics.acceptSeconds.observe(durationMs / SECOND);
       const suppressed = rows.filter((row) => row.state === "suppressed");
@@ -62,6 +69,11 @@ export function observer({ log, metrics, clock }: { log: Logger; metrics: Metric
       metrics.bounceGeneration.inc();
       const event: EventWord = "QUEUE_BOUNCE";
       log.info({ component: "submit", event, messageId: message.id }, "bounce message queued");
+    },
+    deleted(rows) {
+      const event: EventWord = "DELETED";
+      for (const rowId of rows)
+        log.info({ component: "api", event, rowId }, "recipient dropped by an operator");
     },
   };
 }

@@ -4,13 +4,13 @@ import { randomBytes } from "node:crypto";
 import { hostname as systemHostname, networkInterfaces } from "node:os";
 
 import { readStore } from "#shared/app/health.ts";
+import { observers } from "#shared/app/observer.ts";
 import { keyReader } from "#shared/app/message-keys.ts";
 import { parseDkimKey } from "#shared/domain/dkim.ts";
 import { messageIds } from "#shared/domain/ids.ts";
-import type { WorkerId } from "#shared/domain/ids.ts";
+import type { RowId, WorkerId } from "#shared/domain/ids.ts";
 import type { SetAsideRecord } from "#shared/embedded/set-aside.ts";
 import type { Config } from "#shared/domain/config.ts";
-import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import type { Dns } from "#shared/ports/dns.ts";
 import type { Settings } from "#shared/runtime/config.ts";
@@ -30,7 +30,9 @@ import { lookUpHostsFile } from "./dns/hosts-file.ts";
 import { stubResolver } from "./dns/stub-resolver.ts";
 import { feederDoor, httpDoor } from "./front-doors.ts";
 import type { ListeningSockets } from "./listening-socket.ts";
+import { pluginsFor } from "./load-plugins.ts";
 import { observer } from "./observe.ts";
+import { openRemoteLog } from "./remote-log/open.ts";
 import { AWS_TERMS, EMBEDDED_TERMS } from "./store-terms.ts";
 import type { StoreTerms } from "./store-terms.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
@@ -96,9 +98,12 @@ export async function wireWorker({
   });
   const { hostname, name, dkim } = config;
   const keys = dkim.enabled ? dkim.keys.map(parseDkimKey) : [];
-  const plugins = await loadedPlugins(config, log);
+  const plugins = await pluginsFor(config, log);
   const newMessageId = messageIds(() => clock.now(), randomBytes);
-  const about = { config, backend, clock, log, metrics, plugins, newMessageId, reusePort };
+  const remote = await openRemoteLog(config, { clock, log });
+  const watching = observers(observer({ log, metrics, clock }), ...(remote ? [remote] : []));
+  const onDeleted = (rows: readonly RowId[]): void => watching.deleted?.(rows);
+  const about = { config, backend, clock, log, metrics, plugins, newMessageId, reusePort, onDeleted };
   const doorDeps = { ...about, ...(sockets && { sockets }) };
   const deps: WorkerDeps = {
     config,
@@ -121,7 +126,7 @@ export async function wireWorker({
       now: () => clock.now(),
     }),
     connectOptions: { tlsMemory: tlsMemory(), log },
-    observer: observer({ log, metrics, clock }),
+    observer: watching,
     onConnections: ({ idle, reused }) => {
       if (idle !== undefined) metrics.connectionPoolSize.inc(idle);
       if (reused !== undefined) metrics.connectionReuses.inc(reused);
@@ -145,19 +150,10 @@ export async function wireWorker({
     metrics,
     async close() {
       dns.close();
+      remote?.[Symbol.dispose]();
       await backend.close();
     },
   };
-}
-
-/** Null: there are none, and nothing of what they need is loaded. */
-async function loadedPlugins({ plugins }: Config, log: Logger): Promise<Plugins | null> {
-  if (plugins.length === 0) return null;
-  const [{ loadPlugins }, { importPlugin }] = await Promise.all([
-    import("#shared/plugins/load.ts"),
-    import("#shared/plugins/import-module.ts"),
-  ]);
-  return loadPlugins(plugins, { importModule: importPlugin, clock: systemClock, log });
 }
 
 interface Store {

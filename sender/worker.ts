@@ -20,6 +20,7 @@ import { bounceReader } from "#shared/app/report-bounces.ts";
 import { settler } from "#shared/app/settle.ts";
 import type { Submit } from "#shared/app/submit.ts";
 import { submitter } from "#shared/app/submit.ts";
+import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import type { SlowedSite } from "#shared/ports/limit-store.ts";
 import type { StsOf } from "./delivery/mta-sts.ts";
@@ -53,6 +54,8 @@ export interface WorkerDeps {
   readonly signer: Signer;
   readonly connectOptions: Omit<ConnectOptions, "signal">;
   readonly observer: Observer;
+  /** Null: there are none. */
+  readonly plugins: Plugins | null;
   /** How receivers of events are reached. */
   readonly post: Post;
   readonly onConnections: (change: { idle?: number; reused?: number }) => void;

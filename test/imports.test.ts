@@ -12,10 +12,18 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "shared/domain": [],
   "shared/ports": ["shared/domain"],
-  "shared/app": ["shared/domain", "shared/ports"],
+  "shared/plugins": ["shared/domain", "shared/ports"],
+  "shared/app": ["shared/domain", "shared/ports", "shared/plugins"],
   "shared/aws": ["shared/domain", "shared/ports", "shared/app"],
   "shared/embedded": ["shared/domain", "shared/ports", "shared/app"],
   "shared/runtime": ["shared/domain", "shared/ports", "shared/app"],
+  "shared/core-plugins": [
+    "shared/domain",
+    "shared/ports",
+    "shared/plugins",
+    "shared/app",
+    "shared/runtime",
+  ],
   lambdas: ["shared"],
   sender: ["shared"],
   cli: ["shared"],
@@ -32,6 +40,13 @@ const MAY_CALL_HANDLERS = [
 
 /** Adapters are chosen in `wire.ts` files, and the embedded ones are put together here. */
 const MAY_CHOOSE_ADAPTERS = ["shared/embedded/open.ts"];
+
+/** What the stacks are made to fit: the shape of table, bucket and queues, and the bundles. They run none of it. */
+const SHAPES = [
+  ...["keys", "names", "storage-terms", "table"].map((name) => `shared/aws/${name}.ts`),
+  ...["build", "stream-readers"].map((name) => `lambdas/${name}.ts`),
+  "sender/bundle.ts",
+];
 
 /** Modules of Node that compute and touch nothing outside. */
 const PURE_MODULES = ["node:assert", "node:buffer", "node:crypto", "node:net", "node:url", "node:util"];
@@ -77,6 +92,7 @@ function crossing({ from, to, specifier }: Import): string | null {
   if (specifier.startsWith(".") && !insideShared && to.startsWith("shared/"))
     return "shared/ is reached as #shared/…";
   if (here === "shared/domain" && !isPure(to)) return "the domain is pure";
+  if (here === "infra" && SHAPES.includes(to)) return null;
   if (to.startsWith("@aws-sdk/") && here !== "shared/aws") return "AWS is behind the ports";
   if (there === "shared/aws" || there === "shared/embedded") return adapterCrossing(from, here, there);
   if (there === null || there === here)
@@ -168,6 +184,10 @@ describe("the check itself", () => {
     ["sender/a.ts", "../test/support/b.ts", /not for use/],
     ["sender/a.ts", "@aws-sdk/client-sqs", /behind the ports/],
     ["shared/aws/a.ts", "@aws-sdk/client-sqs", null],
+    ["infra/stacks/a.ts", "../../lambdas/build.ts", null],
+    ["infra/stacks/a.ts", "../../lambdas/send.ts", /infra may not import lambdas/],
+    ["infra/a.ts", "#shared/aws/keys.ts", null],
+    ["infra/a.ts", "#shared/aws/open.ts", /choose adapters/],
   ];
   for (const [from, specifier, why] of cases) {
     test(`${why ? "stops" : "lets pass"} ${specifier} in ${from}`, () => {

@@ -66,7 +66,7 @@ function change(config: Tree, root: string, notes: Note[]): void {
 
 /** Where the configuration names files. */
 function filesIn(config: Tree): { holder: Tree; path: Path }[] {
-  const found: { holder: Tree; path: Path }[] = [];
+  const found: { holder: Tree; path: Path }[] = [{ holder: config, path: ["pluginsPath"] }];
   for (const [name, one] of entriesOf(config["smtpInterfaces"]))
     for (const key of ["key", "cert", "ca"]) found.push({ holder: one, path: ["smtpInterfaces", name, key] });
   const keys = isTree(config["dkim"]) ? config["dkim"]["keys"] : null;

@@ -9,7 +9,6 @@ const NO_SERVER = "there is no database to name: the queue is in the data folder
 const NO_QUEUE_SERVER = "processes meet in the store; there is no queue server";
 const DNS_CACHE = "answers are kept for as long as the DNS says";
 const NO_VERSION = "the greeting never shows a version";
-const ALWAYS_ON = "it is always on here";
 const SMTP_LOG = "dialogues are not logged; each attempt is, with the peer's reply";
 
 /** Keys without a meaning, a star for any one name. */
@@ -40,9 +39,6 @@ const MEANINGLESS: readonly (readonly [path: string, why: string])[] = [
   ["zones * debug", SMTP_LOG],
   ["zones * resolveIp", "it has no effect in ZoneMTA neither"],
   ["domainConfig * logger", SMTP_LOG],
-  ["plugins core/default-headers enabled", ALWAYS_ON],
-  ["plugins core/delivery-loop enabled", ALWAYS_ON],
-  ["pluginsPath", "a plugin is named by its path"],
   ["corePluginsPath", "core plugins are part of the program"],
   [
     "bouncesFile",
@@ -66,12 +62,25 @@ interface Notes {
 type Rule = (config: Tree, notes: Notes) => void;
 
 /** Each makes of a key what has the same effect here, and notes what it did. */
-export const CHANGED_MEANING: readonly Rule[] = [pluginsAsObjects, connectionsOfAllProcesses, dkimPlugin];
+export const CHANGED_MEANING: readonly Rule[] = [
+  pluginsAsObjects,
+  ownPlugins,
+  connectionsOfAllProcesses,
+  dkimPlugin,
+];
 
 /** `"core/x": "main"` says no more than that it is on. */
 function pluginsAsObjects(config: Tree): void {
   for (const [name, value] of Object.entries(treeAt(config, "plugins"))) {
     if (!isTree(value)) treeAt(config, "plugins")[name] = { enabled: value };
+  }
+}
+
+/** They are loaded as they are. */
+function ownPlugins(config: Tree, { note }: Notes): void {
+  for (const [name, value] of Object.entries(treeAt(config, "plugins"))) {
+    if (name.startsWith("core/") || !isTree(value) || value["enabled"] === false) continue;
+    note(["plugins", name], "is loaded here too: look through docs/plugins.md for what it can rely on");
   }
 }
 

@@ -6,7 +6,7 @@
 import type { Request } from "@middy/core";
 
 import type { DomainErrorCode } from "#shared/domain/errors.ts";
-import { DomainError } from "#shared/domain/errors.ts";
+import { DomainError, RefusedError } from "#shared/domain/errors.ts";
 
 import { HttpError } from "../http-error.ts";
 import type { ApiEvent, ApiResult } from "../http.ts";
@@ -32,6 +32,7 @@ const STATUS: Readonly<Record<DomainErrorCode, number>> = {
   forbidden: 403,
   "too-large": 413,
   conflict: 409,
+  refused: 422,
 };
 
 /** What a fault means for the caller: `unavailable` when trying again is safe and may help. */
@@ -41,6 +42,9 @@ export type FaultAnswer = "unavailable" | "internal";
 const RETRY_AFTER = "5";
 
 export function errorResult(error: unknown, fault: FaultAnswer): ApiResult {
+  if (error instanceof RefusedError && error.reply.code < 500) {
+    return answer(503, { error: error.message, code: error.code }, { "retry-after": RETRY_AFTER });
+  }
   if (error instanceof DomainError && STATUS[error.code] < 500) {
     const path = error.path === null ? {} : { path: error.path };
     return answer(STATUS[error.code], { error: error.message, code: error.code, ...path });

@@ -3,8 +3,9 @@
 import type { SMTPServerAuthentication, SMTPServerOptions, SMTPServerSession } from "smtp-server";
 
 import { SECOND } from "#shared/domain/units.ts";
-import type { CheckCredentials, Login } from "./auth.ts";
+import type { CheckCredentials, CredentialAnswer, Login } from "./auth.ts";
 import type { FeederContext } from "./context.ts";
+import { loginByPlugins } from "./plugin-auth.ts";
 
 /** Before each refusal. */
 export const FAILURE_DELAY_MS = SECOND;
@@ -38,6 +39,17 @@ export function authHandler(context: FeederContext, check: CheckCredentials): Au
     return { ok: false, code: 535, text: "5.7.8 User or password is wrong" };
   }
 
+  /** Where plugins say who may log in, the accounts are not asked. */
+  function answerTo(auth: SMTPServerAuthentication, session: SMTPServerSession): Promise<CredentialAnswer> {
+    const { method } = auth;
+    const user = auth.username ?? "";
+    const password = auth.password ?? "";
+    const seen = context.pluginSessions.get(session);
+    if (seen && context.plugins?.has("smtp:auth") === true)
+      return loginByPlugins(context.plugins, { user, password, method }, seen.view());
+    return check({ user, password });
+  }
+
   function fieldsOf(session: SMTPServerSession): Record<string, unknown> {
     return { sessionId: session.id, interface: context.interface.name, ip: session.remoteAddress };
   }
@@ -48,7 +60,7 @@ export function authHandler(context: FeederContext, check: CheckCredentials): Au
     if (auth.authzid !== undefined && auth.authzid !== "" && auth.authzid !== user)
       return refuse(user, session);
     try {
-      const answer = await check({ user, password: auth.password ?? "" });
+      const answer = await answerTo(auth, session);
       if (answer === "wrong") return await refuse(user, session);
       if (answer !== "busy") return { ok: true, login: answer };
     } catch (error) {

@@ -21,6 +21,7 @@ import { EndlessMessage, MessageParser } from "./message-parser.ts";
 import { originOf } from "./origin.ts";
 import { readMail, readRcpt } from "./parameters.ts";
 import type { Mail } from "./parameters.ts";
+import { PluginSession } from "./plugin-session.ts";
 import type { Done } from "./proxied-session.ts";
 import { ProxiedSession } from "./proxied-session.ts";
 import type { Reply } from "./reply.ts";
@@ -51,8 +52,18 @@ export class FeederConnection extends ProxiedSession {
   #transaction: Transaction | null = null;
   /** The message that is being read or stored. */
   #body: MessageBody | null = null;
+  /** Null: there are no plugins. */
+  readonly #seen: PluginSession | null;
   /** Undefined: not looked up since the socket last changed. */
   #cipher: string | null | undefined = undefined;
+
+  constructor(...[context, server, socket, options]: ConstructorParameters<typeof ProxiedSession>) {
+    super(context, server, socket, options);
+    const { plugins } = context;
+    const now = () => ({ id: this.id, origin: this.#origin(), secure: this.secure });
+    this.#seen = plugins && new PluginSession({ ...context, plugins }, now);
+    if (this.#seen) context.pluginSessions.set(this.session, this.#seen);
+  }
 
   // The connection
 
@@ -207,13 +218,15 @@ export class FeederConnection extends ProxiedSession {
     if (!maySendAs(this.login()?.senders ?? null, mail.returnPath)) {
       return this.answer(done, 553, "5.7.1 This login may not send from that address");
     }
-    if (this.context.senders === null) this.#begin(mail, null, done);
-    else void this.#beginAsTold(mail, done);
+    if (this.context.senders === null && this.#seen === null) this.#begin(mail, null, done);
+    else void this.#beginAsTold(mail, command.toString(), done);
   }
 
-  /** Ask the operator's directory about the sender first. Never rejects. */
-  async #beginAsTold(mail: Mail, done: Done): Promise<void> {
+  /** Ask plugins and the operator's directory about the sender first. Never rejects. */
+  async #beginAsTold(mail: Mail, command: string, done: Done): Promise<void> {
     const { returnPath } = mail;
+    const refused = (await this.#seen?.begin(command, returnPath ?? "")) ?? null;
+    if (refused !== null) return this.answer(done, refused.code, refused.text);
     const told = await settingsFor({ returnPath, origin: this.#origin() }, this.context, this.fields());
     if (told.ok) this.#begin(mail, told.settings, done);
     else this.answer(done, told.reply.code, told.reply.text);
@@ -236,12 +249,18 @@ export class FeederConnection extends ProxiedSession {
     if (!transaction) return this.answer(done, 503, "5.5.1 Say MAIL first");
     const { hostname, interface: settings } = this.context;
     const rcpt = readRcpt(command.toString(), { smtputf8: transaction.smtputf8, hostname });
-    const reply = rcpt.ok
-      ? this.#addRecipient(transaction, rcpt.recipient, settings.maxRecipients)
-      : rcpt.reply;
-    if (reply.code >= 400) transaction.refused = true;
-    else transaction.accepted += 1;
-    this.answer(done, reply.code, reply.text);
+    const add = (recipient: Address): Reply =>
+      this.#addRecipient(transaction, recipient, settings.maxRecipients);
+    const finish = (reply: Reply): void => {
+      if (reply.code >= 400) transaction.refused = true;
+      else transaction.accepted += 1;
+      this.answer(done, reply.code, reply.text);
+    };
+    if (!rcpt.ok) return finish(rcpt.reply);
+    if (this.#seen?.has("smtp:rcpt_to") !== true) return finish(add(rcpt.recipient));
+    void this.#seen
+      .recipient(command.toString(), rcpt.recipient)
+      .then((refused) => finish(refused ?? add(rcpt.recipient)));
   }
 
   #addRecipient({ recipients }: Transaction, recipient: Address, maxRecipients: number): Reply {
@@ -313,18 +332,19 @@ export class FeederConnection extends ProxiedSession {
       smtputf8,
       notBefore: null,
       ...(told && { settings: told }),
+      ...(this.#seen && { session: this.#seen.view() }),
     });
   }
 
   #accepted(
-    { messageId, rows }: Submitted,
+    { messageId, rows, dropped }: Submitted,
     { bytes, startedAt }: { bytes: number; startedAt: number },
   ): Reply {
     const { log, metrics, clock } = this.context;
     const durationMs = clock.now() - startedAt;
     metrics.accepted({ bytes, recipients: rows.length, durationMs });
     log.info({ ...this.fields(), messageId, recipients: rows.length, bytes, durationMs }, "message accepted");
-    return { code: 250, text: `2.0.0 Message queued as ${messageId}` };
+    return { code: 250, text: dropped?.text ?? `2.0.0 Message queued as ${messageId}` };
   }
 
   #notAccepted(error: unknown): Reply {

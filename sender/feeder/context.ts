@@ -3,8 +3,11 @@
 import type { Submit } from "#shared/app/submit.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { SmtpInterface } from "#shared/domain/config.ts";
+import type { MessageId } from "#shared/domain/ids.ts";
+import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
 import type { Login } from "./auth.ts";
+import type { PluginSession } from "./plugin-session.ts";
 
 export interface FeederContext {
   readonly interface: SmtpInterface;
@@ -12,6 +15,11 @@ export interface FeederContext {
   readonly submit: Submit;
   /** Asked about each sender at MAIL; null: nobody is. */
   readonly senders: SenderDirectory | null;
+  /** Null: there are none. */
+  readonly plugins: Plugins | null;
+  readonly newMessageId: () => MessageId;
+  /** What plugins see of a session, by the session of smtp-server. */
+  readonly pluginSessions: WeakMap<object, PluginSession>;
   /** Peers whose XCLIENT and XFORWARD are taken. */
   readonly believes: {
     readonly xclient: (peer: string) => boolean;

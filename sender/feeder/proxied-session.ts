@@ -19,6 +19,7 @@ import type { Login } from "./auth.ts";
 import { readAttributes, XCLIENT_NAMES, XFORWARD_NAMES } from "./client-attributes.ts";
 import type { ClientAttributes } from "./client-attributes.ts";
 import type { FeederContext } from "./context.ts";
+import { loginByPlugins } from "./plugin-auth.ts";
 
 export type Done = () => void;
 
@@ -81,10 +82,10 @@ export abstract class ProxiedSession extends SMTPConnection {
 
   /** A name that is no account of ours ends the session: its client would go on as somebody else. Never rejects. */
   async #logInAndHandOver(user: string, attributes: ClientAttributes, done: Done): Promise<void> {
-    const { accountLogin, log } = this.context;
+    const { log } = this.context;
     const fields = { ...this.fields(), user };
     try {
-      const login = await accountLogin(user);
+      const login = await this.#loginOf(user);
       if (login) return this.#handOver(attributes, login, done);
       log.info(fields, "no account for XCLIENT LOGIN");
       this.send(550, "5.7.8 There is no such account");
@@ -94,6 +95,15 @@ export abstract class ProxiedSession extends SMTPConnection {
     }
     this.close();
     done();
+  }
+
+  async #loginOf(user: string): Promise<Login | null> {
+    const { accountLogin, plugins, pluginSessions } = this.context;
+    const seen = pluginSessions.get(this.session);
+    if (!seen || plugins?.has("smtp:auth") !== true) return accountLogin(user);
+    const given = { user, password: undefined, method: "XCLIENT" };
+    const answer = await loginByPlugins(plugins, given, seen.view());
+    return answer === "wrong" ? null : answer;
   }
 
   /** The session goes on as that of the proxy's client, from the greeting. Nothing of the proxy's own is left to it. */

@@ -6,7 +6,7 @@
  * 3. An error that is not the client's mistake tells him nothing of what went wrong inside.
  */
 
-import { DomainError } from "#shared/domain/errors.ts";
+import { DomainError, RefusedError } from "#shared/domain/errors.ts";
 import type { DomainErrorCode } from "#shared/domain/errors.ts";
 
 export interface Reply {
@@ -62,11 +62,13 @@ const REPLY_OF_MISTAKE: Readonly<Record<DomainErrorCode, readonly [code: number,
     conflict: [554, "5.6.0"],
     unauthorized: [550, "5.7.1"],
     forbidden: [550, "5.7.1"],
+    refused: [550, "5.7.1"],
     "invalid-config": null,
   };
 
 /** The reply to a message that `submit` did not take. */
 export function replyToFailure(error: unknown): Reply {
+  if (error instanceof RefusedError) return error.reply;
   if (error instanceof DomainError) {
     const mistake = REPLY_OF_MISTAKE[error.code];
     return mistake ? { code: mistake[0], text: `${mistake[1]} ${error.message}` } : STORE_FAILED;

@@ -17,6 +17,8 @@ import type { SMTPServerOptions } from "smtp-server";
 import type { Submit } from "#shared/app/submit.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { HttpServiceConfig, SmtpInterface } from "#shared/domain/config.ts";
+import type { MessageId } from "#shared/domain/ids.ts";
+import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
 import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
 import { listenOn } from "../listening-socket.ts";
@@ -27,6 +29,7 @@ import type { CheckCredentials } from "./auth.ts";
 import { FeederConnection } from "./connection.ts";
 import type { FeederContext, FeederLog, FeederMetrics } from "./context.ts";
 import { httpCredentialCheck } from "./http-auth.ts";
+import type { PluginSession } from "./plugin-session.ts";
 import { proxyPeers, readProxiedClient } from "./proxied-socket.ts";
 import { tlsOptions } from "./tls.ts";
 
@@ -43,6 +46,9 @@ export interface FeederOptions {
   readonly httpAuth: HttpServiceConfig | null;
   /** Asked about each sender; null: nobody is. */
   readonly senders: SenderDirectory | null;
+  /** Null: there are none. */
+  readonly plugins: Plugins | null;
+  readonly newMessageId: () => MessageId;
   readonly clock: Clock;
   readonly log: FeederLog;
   readonly metrics: FeederMetrics;
@@ -73,9 +79,11 @@ export async function startFeeder(options: FeederOptions): Promise<Feeder> {
     believes: { xclient: peersIn(settings.xclientFrom), xforward: peersIn(settings.xforwardFrom) },
     // whose accounts are elsewhere has none here to go by
     accountLogin: httpAuth === null ? accountLogins(secrets) : () => Promise.resolve(null),
+    pluginSessions: new WeakMap(),
     draining: () => draining,
   };
   const server = new FeederServer(context, smtpServerOptions(options, context));
+  await options.plugins?.tell("smtp:init", server);
   const { address, port } = await listen(server, settings, options);
 
   let stopped: Promise<void> | null = null;
@@ -224,7 +232,7 @@ function disabledCommands({ xclientFrom, xforwardFrom }: SmtpInterface): string[
 function smtpServerOptions(options: FeederOptions, context: FeederContext): SMTPServerOptions {
   const { interface: settings, name, hostname } = options;
   return {
-    ...tlsOptions(settings),
+    ...tlsOptions(settings, options.plugins),
     name: hostname,
     banner: settings.banner ?? name,
     secure: settings.secure,
@@ -241,10 +249,21 @@ function smtpServerOptions(options: FeederOptions, context: FeederContext): SMTP
     socketTimeout: settings.idleTimeoutMs,
     allowHalfOpen: true, // a client may close its side and still wait for our replies
     logger: false,
-    onConnect: (_session, callback) => callback(),
+    onConnect: (session, callback) => {
+      const seen = context.pluginSessions.get(session);
+      if (seen?.has("smtp:connect") === true) void connected(seen).then(callback);
+      else callback(); // at once: commands of the client may be there already
+    },
     onSecure: (_socket, _session, callback) => callback(),
     onAuth: authHandler(context, credentialCheckOf(options)),
   };
+}
+
+/** What plugins say to a connection: null, or why it is refused. */
+async function connected(seen: PluginSession): Promise<Error | null> {
+  const refused = await seen.connected();
+  if (refused === null || refused.code < 400) return null;
+  return Object.assign(new Error(refused.text), { responseCode: refused.code });
 }
 
 async function listen(

@@ -14,10 +14,11 @@ import { lastValue } from "../domain/headers.ts";
 import type { MessageId, RowId } from "../domain/ids.ts";
 import { rowIdOf } from "../domain/ids.ts";
 import type { IntakeResult } from "../domain/intake.ts";
-import { intake } from "../domain/intake.ts";
+import { factsOf, intake } from "../domain/intake.ts";
 import type { Message, Origin } from "../domain/message.ts";
 import { NO_ROUTE } from "../domain/outcome.ts";
 import type { AttemptRecord, QueueRow, RowState } from "../domain/queue-row.ts";
+import { droppedByPlugin } from "../domain/queue-row.ts";
 import { zoneRouter } from "../domain/route-recipient.ts";
 import type { SuppressionEntry } from "../domain/suppression.ts";
 import type { EpochMs } from "../domain/units.ts";
@@ -25,6 +26,9 @@ import { later, MINUTE } from "../domain/units.ts";
 import type { Way, WayId } from "../domain/way.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { BodyStore } from "../ports/body-store.ts";
+import type { Plugins } from "../plugins/plugins.ts";
+import { DroppedError } from "../plugins/verdict.ts";
+import type { SessionView } from "../plugins/views.ts";
 import type { QueueStore } from "../ports/queue-store.ts";
 import type { SecretStore } from "../ports/secret-store.ts";
 import type { Sealing } from "../ports/sealing.ts";
@@ -32,6 +36,9 @@ import type { SenderSettings } from "../ports/sender-directory.ts";
 import type { SuppressionStore } from "../ports/suppression-store.ts";
 import { keepKeys } from "./message-keys.ts";
 import type { Observer } from "./observer.ts";
+import type { WatchedMail } from "./watched-mail.ts";
+import { watchMail } from "./watched-mail.ts";
+import { srsReturn } from "./srs-return.ts";
 import { sealWays } from "./ways.ts";
 
 export interface Submission {
@@ -57,6 +64,8 @@ export interface Submission {
   readonly id?: MessageId;
   /** Our own report on a failed delivery, with the id that makes a second try to submit it harmless. */
   readonly dsn?: { readonly id: MessageId; readonly zone: ZoneName };
+  /** The SMTP session that it came in, as plugins see it. */
+  readonly session?: SessionView;
 }
 
 export interface Submitted {
@@ -66,6 +75,8 @@ export interface Submitted {
   readonly rows: readonly { id: RowId; recipient: Address; state: RowState }[];
   /** True: a message of the submission's `id` was accepted before, perhaps another one, and nothing was written now. */
   readonly repeated?: true;
+  /** A plugin has dropped it: all rows are final, and `text` is what the client is to hear in place of the usual; null: the usual. */
+  readonly dropped?: { readonly text: string | null };
 }
 
 /**
@@ -84,65 +95,156 @@ export interface SubmitDeps {
   readonly clock: Clock;
   readonly newMessageId: () => MessageId;
   readonly observer: Observer;
+  /** Null: there are none. */
+  readonly plugins: Plugins | null;
 }
 
 /** A Date header nearer than this is a clock that is wrong, not a wish. */
 const FUTURE_DATE_FROM_MS = 5 * MINUTE;
+const NO_BYTES = Buffer.alloc(0);
+const NO_BODY = { bytes: 0, headerBytes: 0, dkimBodyHash: null, eightBit: false };
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/;
 
 export function submitter(deps: SubmitDeps): Submit {
   const keep = keepKeys(deps.secrets);
   const route = zoneRouter(deps.config.zones, deps.config.queue.defaultZone);
-  return async (submission) => {
-    const startedAt = deps.clock.now();
+  const isZone = (name: string): name is ZoneName => deps.config.zones.has(name as ZoneName);
+
+  /** All of it from the body on; `watched` null: no plugin looks at it. */
+  async function acceptFrom(given: Submission, { id, now, watched }: Accepting): Promise<Submitted> {
+    const stored = await storeBody(deps, watched?.submission ?? given, { id, now, watched });
     try {
-      const recipients = [...new Set(submission.recipients)];
-      if (recipients.length === 0) throw new DomainError("no-recipients", "name at least one recipient");
-      const id = submission.dsn?.id ?? submission.id ?? deps.newMessageId();
-      const taken = await storeBody(deps, submission, id, startedAt);
-      try {
-        refuseUndeclaredUtf8(submission, taken);
-        const { dkimKeys = [] } = submission.settings ?? {};
-        const keyNames = dkimKeys.length > 0 ? await keep(dkimKeys) : null;
-        const wayTo = (recipient: Address): Way | null =>
-          submission.ways?.get(recipient) ?? submission.settings?.way ?? null;
-        const { ways, idOf } = await sealWays(recipients.map(wayTo), id, deps.sealing);
-        const recipientCount = recipients.length;
-        const facts = { id, acceptedAt: startedAt, recipientCount, dkimKeys: keyNames, ways };
-        const message = messageOf(submission, taken, facts);
-        const suppressed = await deps.suppressions.find(recipients, {
-          returnPath: message.returnPath,
-          user: message.origin.user,
-        });
-        const dueAt = dueTime(deps.config, submission, taken, startedAt);
-        const rows = recipients.map((recipient, i) => {
-          const zone = submission.dsn?.zone ?? route(routingFacts(deps.config, submission, taken, recipient));
-          const way = idOf(wayTo(recipient));
-          return rowOf(message, {
-            seq: i + 1,
-            recipient,
-            zone,
-            way,
-            dueAt,
-            suppressed: suppressed[i] ?? null,
-          });
-        });
-        const answer = await accept(deps.queue, message, rows);
-        if (answer === "exists") return { message, messageId: id, rows, repeated: true };
-        deps.observer.accepted(message, rows, deps.clock.now() - startedAt);
-        return { message, messageId: id, rows };
-      } catch (error) {
-        if (error instanceof MaybeAcceptedError) throw error.fault; // housekeeping takes a body that nothing names
-        // An id that is the same at every try: its body may belong to an accepted message already.
-        if (!submission.dsn && submission.id === undefined)
-          await deps.bodies.delete(id).catch(() => undefined); // the first error is the one to tell
-        throw error;
-      }
+      return await acceptStored(given, stored, { id, now, watched });
     } catch (error) {
-      deps.observer.notAccepted(error);
+      if (error instanceof MaybeAcceptedError) throw error.fault; // housekeeping takes a body that nothing names
+      // An id that is the same at every try: its body may belong to an accepted message already.
+      if (!given.dsn && given.id === undefined) await deps.bodies.delete(id).catch(() => undefined); // the first error is the one to tell
+      throw error;
+    }
+  }
+
+  async function acceptStored(
+    given: Submission,
+    stored: IntakeResult,
+    { id, now, watched }: Accepting,
+  ): Promise<Submitted> {
+    const left = await watched?.queued(stored, (block) => replaceBlock(deps.bodies, id, stored, block));
+    const { submission, taken, extra } = left ?? { submission: given, taken: stored, extra: null };
+    refuseUndeclaredUtf8(submission, taken);
+    const routes = await Promise.all(
+      withoutDoubles(submission.recipients.map((to) => srsReturn(to, deps.config.srs, now))).map(
+        async (recipient) => {
+          const zone = submission.dsn?.zone ?? route(routingFacts(deps.config, submission, taken, recipient));
+          const routed = await watched?.routed(recipient, zone);
+          const way = routed?.way ?? submission.ways?.get(recipient) ?? submission.settings?.way ?? null;
+          return { recipient: routed?.recipient ?? recipient, zone: routed?.zone ?? zone, way };
+        },
+      ),
+    );
+    const recipients = routes.map(({ recipient }) => recipient);
+    const { dkimKeys = [] } = submission.settings ?? {};
+    const keyNames = dkimKeys.length > 0 ? await keep(dkimKeys) : null;
+    const { ways, idOf } = await sealWays(
+      routes.map(({ way }) => way),
+      id,
+      deps.sealing,
+    );
+    const facts = { id, acceptedAt: now, recipientCount: routes.length, dkimKeys: keyNames, ways, extra };
+    const message = messageOf(submission, taken, facts);
+    const { returnPath, origin } = message;
+    const suppressed = await deps.suppressions.find(recipients, { returnPath, user: origin.user });
+    const dueAt = dueTime(deps.config, submission, taken, now);
+    const rows = routes.map(({ recipient, zone, way }, i) =>
+      rowOf(message, {
+        seq: i + 1,
+        recipient,
+        zone,
+        way: idOf(way),
+        dueAt,
+        suppressed: suppressed[i] ?? null,
+      }),
+    );
+    const answer = await accept(deps.queue, message, rows);
+    if (answer === "exists") return { message, messageId: id, rows, repeated: true };
+    deps.observer.accepted(message, rows, deps.clock.now() - now);
+    return { message, messageId: id, rows };
+  }
+
+  /** A mail that a plugin has dropped: it is in the books, and its body is not kept. */
+  async function acceptDropped(
+    submission: Submission,
+    { id, now, watched, error }: Accepting & { readonly error: DroppedError },
+  ): Promise<Submitted> {
+    const headers = watched?.headers() ?? [];
+    const taken = { ...factsOf(headers, NO_BYTES), body: NO_BODY };
+    const facts = { id, acceptedAt: now, dkimKeys: null, ways: null, extra: null };
+    const recipients = withoutDoubles(submission.recipients);
+    const message = messageOf(submission, taken, { ...facts, recipientCount: recipients.length });
+    const rows = recipients.map((recipient, i) => {
+      const zone = route(routingFacts(deps.config, submission, taken, recipient));
+      const row = rowOf(message, { seq: i + 1, recipient, zone, way: null, dueAt: now, suppressed: null });
+      return {
+        ...row,
+        state: "dropped",
+        finishedAt: now,
+        lastAttempt: droppedByPlugin(now, error.description),
+      } as const;
+    });
+    const answer = await accept(deps.queue, message, rows);
+    const dropped = { text: error.text };
+    if (answer === "exists") return { message, messageId: id, rows, dropped, repeated: true };
+    await deps.bodies.delete(id).catch(() => undefined); // it goes with the history then
+    deps.observer.accepted(message, rows, deps.clock.now() - now);
+    return { message, messageId: id, rows, dropped };
+  }
+
+  return async (given) => {
+    const startedAt = deps.clock.now();
+    const { plugins } = deps;
+    const id = given.dsn?.id ?? given.id ?? (given.session?.envelopeId as MessageId) ?? deps.newMessageId();
+    let watched: WatchedMail | null = null;
+    try {
+      if (given.recipients.length === 0)
+        throw new DomainError("no-recipients", "name at least one recipient");
+      const isWatched = plugins !== null && plugins.watchesMail && !given.dsn;
+      if (isWatched) watched = await watchMail(given, { plugins, id, now: startedAt, isZone });
+      return await acceptFrom(given, { id, now: startedAt, watched });
+    } catch (error) {
+      if (error instanceof DroppedError)
+        return await acceptDropped(watched?.submission ?? given, { id, now: startedAt, error, watched });
+      deps.observer.notAccepted(error, given.origin);
       throw error;
     }
   };
+}
+
+/** One mail on its way through. */
+interface Accepting {
+  readonly id: MessageId;
+  readonly now: EpochMs;
+  /** Null: no plugin looks at it. */
+  readonly watched: WatchedMail | null;
+}
+
+function withoutDoubles(recipients: readonly Address[]): Address[] {
+  return [...new Set(recipients)];
+}
+
+/** The content stays, and is stored once more with another header block. */
+async function replaceBlock(
+  bodies: BodyStore,
+  id: MessageId,
+  { body }: IntakeResult,
+  block: Buffer,
+): Promise<void> {
+  const content = await bodies.get(id, { from: body.headerBytes, to: body.bytes });
+  if (content === null) throw new Error(`the body of message ${id} is missing from the store`);
+  await bodies.put(id, joined(block, content));
+}
+
+async function* joined(first: Buffer, rest: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+  yield first;
+  yield* rest;
 }
 
 /** Whether the queue took the message is not known, so that its body must stay. Does not leave this file. */
@@ -172,8 +274,7 @@ async function accept(queue: QueueStore, message: Message, rows: readonly QueueR
 async function storeBody(
   { config, bodies, newMessageId }: SubmitDeps,
   submission: Submission,
-  id: MessageId,
-  now: EpochMs,
+  { id, now, watched }: Accepting,
 ): Promise<IntakeResult> {
   const { returnPath, origin } = submission;
   const stream = intake(submission.source, {
@@ -188,8 +289,9 @@ async function storeBody(
       config.headers.xOriginatingIp && origin.ip !== null && !LOOPBACK.test(origin.ip) ? origin.ip : null,
     now,
     newMessageIdLocal: newMessageId,
+    ...(watched && { onHeaders: watched.onHeaders }),
   });
-  await bodies.put(id, stream.chunks);
+  await bodies.put(id, watched ? watched.stored(stream.chunks) : stream.chunks);
   return stream.result();
 }
 
@@ -203,7 +305,7 @@ function refuseUndeclaredUtf8({ smtputf8 }: Submission, { smtputf8Headers }: Int
 function messageOf(
   submission: Submission,
   taken: IntakeResult,
-  facts: Pick<Message, "id" | "acceptedAt" | "recipientCount" | "dkimKeys" | "ways">,
+  facts: Pick<Message, "id" | "acceptedAt" | "recipientCount" | "dkimKeys" | "ways" | "extra">,
 ): Message {
   const { returnPath, origin } = submission;
   return {
@@ -232,7 +334,12 @@ function dueTime(config: Config, submission: Submission, taken: IntakeResult, no
   return Math.min(Math.max(...wishes), later(now, config.queue.maxDelayMs)) as EpochMs;
 }
 
-function routingFacts(config: Config, submission: Submission, taken: IntakeResult, recipient: Address) {
+function routingFacts(
+  config: Config,
+  submission: Submission,
+  taken: Pick<IntakeResult, "headers">,
+  recipient: Address,
+) {
   const mayRoute = config.headers.allowRoutingHeaders.includes(submission.origin.interface);
   return {
     headerZone: mayRoute ? lastValue(taken.headers, "x-sending-zone") : null,

@@ -5,7 +5,8 @@
  *   row      r recipient   n zone   st state   c createdAt   u dueAt   a attempts   f firstDeferredAt   t lease token
  *            lb leased by  lu leased until (0: not)   la last attempt   fi finishedAt   v return path of its message
  *            y way   fd when the sweep last fed it   ot when an operator last moved it
- *   message  v return path   at acceptedAt   b body   o origin   i Message-ID   m From   h subject   fb X-Fbl   dk DKIM keys   ys ways   rc recipients   x8 smtputf8
+ *   message  v return path   at acceptedAt   b body   o origin   i Message-ID   m From   h subject   fb X-Fbl   dk DKIM keys   ys ways
+ *            x what plugins keep   rc recipients   x8 smtputf8
  *            p purpose   r2 where its body is   mz rows in more than one zone   ns recipients suppressed from the start
  *   both     z s w d keys of indexes   ttl   k mark of the last write   g: given up, and never a message
  *
@@ -137,6 +138,7 @@ const MessageShape = z.looseObject({
   h: textOrNull,
   fb: text.optional(),
   dk: z.array(text).optional(),
+  x: text.optional(),
   ys: z.array(WayShape).optional(),
   rc: count,
   x8: z.boolean(),
@@ -169,6 +171,7 @@ export function messageOfItem(item: Item): Message | null {
     subject: stored.h,
     fbl: stored.fb ?? null,
     dkimKeys: stored.dk ?? null,
+    extra: stored.x === undefined ? null : (JSON.parse(stored.x) as Message["extra"]),
     ways: (stored.ys ?? null) as Message["ways"],
     recipientCount: stored.rc,
     smtputf8: stored.x8,
@@ -233,6 +236,7 @@ export function attributesOfMessage(message: Message, bodyRef: string | null): V
     h: message.subject,
     ...(message.fbl === null ? {} : { fb: message.fbl }),
     ...(message.dkimKeys === null ? {} : { dk: [...message.dkimKeys] }),
+    ...(message.extra === null ? {} : { x: JSON.stringify(message.extra) }),
     ...(message.ways === null ? {} : { ys: message.ways.map(attributeOfWay) }),
     rc: message.recipientCount,
     x8: message.smtputf8,

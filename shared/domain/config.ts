@@ -35,9 +35,35 @@ export interface Config {
   /** `userAgent`: of mail that is posted by HTTP. */
   readonly uploads: { readonly userAgent: string };
   readonly blacklist: { readonly ttlMs: number };
+  readonly log: LogConfig;
   readonly sandbox: SandboxConfig;
+  /** Modules that are loaded, in the order in which their hooks run. What core plugins do by configuration alone is above. */
+  readonly plugins: readonly PluginConfig[];
   /** SHA-256 of everything above in a canonical form: two processes on one data folder must agree on it. */
   readonly digest: string;
+}
+
+export interface LogConfig {
+  /** Null: `info`. The environment goes before it. */
+  readonly level: LogLevel | null;
+  /** Where events of mail are sent as msgpack; null: nowhere. */
+  readonly remote: { readonly protocol: "udp4" | "udp6"; readonly host: string; readonly port: number } | null;
+  /** Where lines of the log are sent in GELF; null: nowhere. */
+  readonly gelf: GelfConfig | null;
+}
+
+export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";
+
+export interface GelfConfig {
+  readonly host: string;
+  readonly port: number;
+  /** Longest datagram. */
+  readonly chunkBytes: number;
+  /** What each message begins with. */
+  readonly component: string;
+  readonly hostname: string;
+  /** From which level on. */
+  readonly level: LogLevel;
 }
 
 /** A name, or a number. */
@@ -208,3 +234,27 @@ export interface SandboxConfig {
   readonly host: string;
   readonly port: number;
 }
+
+export const PLUGIN_CONTEXTS = ["receiver", "main", "sender"] as const;
+export type PluginContext = (typeof PLUGIN_CONTEXTS)[number];
+
+export interface PluginConfig {
+  /** As in the configuration: `core/clamav`, `modules/zonemta-x` or a path. */
+  readonly key: string;
+  readonly source: PluginSource;
+  readonly contexts: readonly PluginContext[];
+  /** True: when it cannot be loaded, the rest starts without it. */
+  readonly optional: boolean;
+  /** Longest time for one of its hooks; null: the usual ones. */
+  readonly hookTimeoutMs: number | null;
+  /** All that stands under its key, as JSON has it. */
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+export type PluginSource =
+  /** Part of the program. */
+  | { readonly kind: "core"; readonly name: string }
+  /** A package among the `node_modules` of `baseDir`. */
+  | { readonly kind: "package"; readonly name: string; readonly baseDir: string }
+  /** Absolute path. */
+  | { readonly kind: "file"; readonly path: string };

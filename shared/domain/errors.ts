@@ -23,7 +23,8 @@ export type DomainErrorCode =
   | "unauthorized"
   | "forbidden"
   | "too-large"
-  | "conflict";
+  | "conflict"
+  | "refused";
 
 export class DomainError extends Error {
   readonly code: DomainErrorCode;
@@ -36,5 +37,17 @@ export class DomainError extends Error {
     this.name = "DomainError";
     this.code = code;
     this.path = path;
+  }
+}
+
+/** The operator's own rules, as a plugin has them, do not take the mail: `reply` is what an SMTP client is to hear of it. */
+export class RefusedError extends DomainError {
+  /** `code` is of class 4 or 5. */
+  readonly reply: { readonly code: number; readonly text: string };
+
+  constructor(reply: { readonly code: number; readonly text: string }) {
+    super("refused", reply.text);
+    this.name = "RefusedError";
+    this.reply = reply;
   }
 }

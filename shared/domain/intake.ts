@@ -45,6 +45,8 @@ export interface IntakeOptions {
   /** For X-Originating-IP; null: leave that header alone. */
   readonly originatingIp: string | null;
   readonly now: EpochMs;
+  /** Gives the headers to go on with in place of those that came; left out: those. What it throws ends the message. */
+  readonly onHeaders?: (headers: HeaderList) => Promise<HeaderList>;
 }
 
 export const MAX_HEADER_BYTES = MIB;
@@ -60,6 +62,8 @@ export interface IntakeResult {
   readonly body: BodyInfo;
   /** As they came, routing headers and Bcc included. */
   readonly headers: HeaderList;
+  /** As it is stored, with the empty line that ends it. */
+  readonly block: Buffer;
   /** Value of Message-ID with its angle brackets: theirs, or the one we made (even when it was not to be added). */
   readonly messageIdHeader: string;
   /** First address of the From header; null: none could be read. */
@@ -119,10 +123,14 @@ class IntakePass {
     const newlines = newlineFilter(this.#options.bareNewlines);
     for await (const chunk of source) {
       this.#count(chunk);
-      yield* this.#take(newlines.push(chunk));
+      const bytes = newlines.push(chunk);
+      if (this.#inHeaders) yield* await this.#takeHead(bytes);
+      else if (bytes.length > 0) yield this.#content(bytes);
     }
-    yield* this.#take(newlines.end());
-    if (this.#inHeaders) yield this.#closeHeaders();
+    const end = newlines.end();
+    if (this.#inHeaders) yield* await this.#takeHead(end);
+    else if (end.length > 0) yield this.#content(end);
+    if (this.#inHeaders) yield await this.#closeHeaders();
     this.#finish();
   }
 
@@ -137,30 +145,26 @@ class IntakePass {
     throw new DomainError("message-too-large", `The message is larger than ${this.#options.maxBytes} bytes.`);
   }
 
-  *#take(chunk: Buffer): Generator<Buffer, void, undefined> {
-    if (!this.#inHeaders) {
-      if (chunk.length > 0) yield this.#content(chunk);
-      return;
-    }
+  /** What is to store of it: nothing while the header block goes on. */
+  async #takeHead(chunk: Buffer): Promise<Buffer[]> {
     const content = this.#reader.feed(chunk);
-    if (content === null) return;
-    const block = this.#closeHeaders();
-    if (content.length === 0 || block.length + content.length > JOIN_BYTES) {
-      yield block;
-      if (content.length > 0) yield this.#content(content);
-    } else {
-      yield Buffer.concat([block, this.#content(content)]);
-    }
+    if (content === null) return [];
+    const block = await this.#closeHeaders();
+    if (content.length === 0) return [block];
+    const rest = this.#content(content);
+    return block.length + rest.length > JOIN_BYTES ? [block, rest] : [Buffer.concat([block, rest])];
   }
 
   /** The header block to store, with the empty line that ends it. */
-  #closeHeaders(): Buffer {
+  async #closeHeaders(): Promise<Buffer> {
     this.#inHeaders = false;
-    const rewritten = rewriteHeaders(this.#reader.headers, this.#options);
-    this.#facts = rewritten.facts;
-    this.#headerBytes = rewritten.block.length;
-    this.#bytes = rewritten.block.length;
-    return rewritten.block;
+    const { onHeaders } = this.#options;
+    const headers = onHeaders ? await onHeaders(this.#reader.headers) : this.#reader.headers;
+    const facts = rewriteHeaders(headers, this.#options);
+    this.#facts = facts;
+    this.#headerBytes = facts.block.length;
+    this.#bytes = facts.block.length;
+    return facts.block;
   }
 
   #content(content: Buffer): Buffer {
@@ -182,10 +186,7 @@ class IntakePass {
   }
 }
 
-function rewriteHeaders(
-  headers: HeaderList,
-  options: IntakeOptions,
-): { block: Buffer; facts: Omit<IntakeResult, "body"> } {
+function rewriteHeaders(headers: HeaderList, options: IntakeOptions): Omit<IntakeResult, "body"> {
   refuseLoop(headers, options.maxHops);
   refuseSecondFrom(headers);
   const date = readDate(headers);
@@ -207,16 +208,24 @@ function rewriteHeaders(
 
   const kept = headers.filter((header) => !replaced.has(header.key)).map((header) => header.line);
   const block = Buffer.concat([Buffer.from(kept.join(""), "latin1"), Buffer.from(`${added.join("")}\r\n`)]);
-  const facts = {
-    headers,
+  return {
+    ...factsOf(headers, block),
     messageIdHeader: messageIdHeader.slice(0, MAX_MESSAGE_ID_CHARS),
+  };
+}
+
+/** What a header block tells that is stored as `block`; its Message-ID may be empty. */
+export function factsOf(headers: HeaderList, block: Buffer): Omit<IntakeResult, "body"> {
+  return {
+    headers,
+    block,
+    messageIdHeader: (firstValue(headers, "message-id") ?? "").slice(0, MAX_MESSAGE_ID_CHARS),
     from: readFrom(headers),
     subject: readSubject(headers),
     fbl: firstValue(headers, "x-fbl")?.slice(0, MAX_FBL_CHARS) || null,
-    date,
+    date: readDate(headers),
     smtputf8Headers: !isAscii(block),
   };
-  return { block, facts };
 }
 
 function refuseLoop(headers: HeaderList, maxHops: number): void {

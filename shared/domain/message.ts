@@ -24,6 +24,8 @@ export interface Message {
   readonly dkimKeys: readonly string[] | null;
   /** Of recipients whose mail goes another way than that of their zone; null: there are none. */
   readonly ways: readonly StoredWay[] | null;
+  /** What plugins keep with it, as JSON has it; null: nothing. */
+  readonly extra: Readonly<Record<string, unknown>> | null;
   readonly recipientCount: number;
   /** True: it can only be sent to a peer with SMTPUTF8 (RFC 6531): a header or the return path is not ASCII. */
   readonly smtputf8: boolean;

@@ -51,12 +51,12 @@ export interface QueueRow {
   readonly finishedAt: EpochMs | null;
 }
 
-/** The record of one attempt, or of what the queue did to the row without one (`expired`, `suppressed`, `operator`). */
+/** The record of one attempt, or of what the queue did to the row without one (`expired`, `suppressed`, `operator`, `plugin`). */
 export interface AttemptRecord {
   readonly at: EpochMs;
   readonly durationMs: number;
   readonly kind: "delivered" | "deferred" | "bounced";
-  readonly cause: DeferCause | BounceCause | "expired" | "suppressed" | "operator" | null;
+  readonly cause: DeferCause | BounceCause | "expired" | "suppressed" | "operator" | "plugin" | null;
   readonly reply: SmtpReply | null;
   /** In words for the operator. */
   readonly detail: string;
@@ -94,13 +94,24 @@ export function isFinal(state: RowState): state is FinalState {
 
 /** What stands in a row that an operator has dropped. */
 export function droppedByOperator(at: EpochMs): AttemptRecord {
+  return dropRecord(at, "operator", "dropped by an operator");
+}
+
+/** `reason` in the plugin's words. */
+export function droppedByPlugin(at: EpochMs, reason: string): AttemptRecord {
+  return dropRecord(at, "plugin", `dropped by a plugin: ${reason.slice(0, MAX_REASON_CHARS)}`);
+}
+
+const MAX_REASON_CHARS = 200;
+
+function dropRecord(at: EpochMs, cause: "operator" | "plugin", detail: string): AttemptRecord {
   return {
     at,
     durationMs: 0,
     kind: "bounced",
-    cause: "operator",
+    cause,
     reply: null,
-    detail: "dropped by an operator",
+    detail,
     status: "5.0.0",
     category: null,
     route: NO_ROUTE,

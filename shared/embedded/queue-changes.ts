@@ -46,9 +46,9 @@ export function acceptMessage(
   writeMessage(tables, message);
   for (const row of rows) changeRow(tables, transaction, { before: null, after: row, now });
   tellReception(change, message, rows);
-  const suppressed = rows.filter(({ state }) => isFinal(state));
-  for (const row of suppressed) tell(change, "suppression", row);
-  startMessage(change, transaction, { id: message.id, rows: rows.length, final: suppressed.length, now });
+  const final = rows.filter(({ state }) => isFinal(state));
+  for (const row of final) tell(change, EVENT_OF_STATE[row.state as FinalState], row);
+  startMessage(change, transaction, { id: message.id, rows: rows.length, final: final.length, now });
   return "accepted";
 }
 

@@ -95,6 +95,12 @@ const RowShape = z.looseObject({
   finishedAt: countOrNull,
 }) satisfies z.ZodType<Loose<QueueRow>>;
 
+/** As JSON in a string, so that what plugins keep comes back to the last null. */
+const ExtraShape = z
+  .nullable(text)
+  .default(null)
+  .transform((json) => (json === null ? null : (JSON.parse(json) as Record<string, unknown>)));
+
 const MessageShape = z.looseObject({
   id: text,
   returnPath: textOrNull,
@@ -115,6 +121,7 @@ const MessageShape = z.looseObject({
   fbl: textOrNull,
   dkimKeys: z.nullable(z.array(text)).default(null),
   ways: z.nullable(z.array(WayShape)).default(null),
+  extra: ExtraShape,
   recipientCount: count,
   smtputf8: z.boolean(),
   purpose: z.enum(["submitted", "dsn"]),
@@ -150,8 +157,9 @@ export function shortRow(row: QueueRow): object {
 }
 
 export function shortMessage(message: Message): object {
-  const { ways } = message;
-  return short({ ...message, ways: ways && ways.map(shortWay) }, KNOWN_OF_MESSAGE);
+  const { ways, extra } = message;
+  const kept = { ...message, ways: ways && ways.map(shortWay), extra: extra && JSON.stringify(extra) };
+  return short(kept, KNOWN_OF_MESSAGE);
 }
 
 function shortWay(way: StoredWay): object {

@@ -18,7 +18,7 @@ import type { ZoneName } from "../domain/zone.ts";
 export interface QueueStore {
   /**
    * Store a message and its rows, all or nothing, and resolve when they and the body are durable.
-   * Rows come `queued` (due now), `deferred` (due later) or `suppressed` (final from the start).
+   * Rows come `queued` (due now), `deferred` (due later), or `suppressed` or `dropped` (final from the start).
    * `exists`: this message id was accepted before, and nothing was written.
    */
   accept(message: Message, rows: readonly QueueRow[]): Promise<"accepted" | "exists">;

@@ -15,8 +15,11 @@ import { suggestion } from "./config-errors.ts";
 import type { Report } from "./config-errors.ts";
 import { dkimKeyOf } from "./config-files.ts";
 import { interfacesOf, OTHER_ORIGINS } from "./config-interfaces.ts";
+import { MAX_HOPS_ANYWAY } from "./config-core-plugins.ts";
+import { pluginsOf } from "./config-plugins.ts";
 import type { ConfigSettings } from "./config-schema.ts";
 import { checkListeners } from "./config-listeners.ts";
+import { logOf } from "./config-log.ts";
 import { zonesOf } from "./config-zones.ts";
 
 export interface CheckContext {
@@ -71,7 +74,9 @@ export function checkConfig(settings: ConfigSettings, context: CheckContext): Co
     receivers: receiversOf(settings, report),
     uploads: settings.uploads,
     blacklist: { ttlMs: settings.blacklist.ttl },
+    log: logOf(settings.log, hostname),
     sandbox: sandboxOf(settings.sandbox),
+    plugins: pluginsOf(settings, context),
   };
   checkListeners(config, report);
   return { ...config, digest: digestOf(config) };
@@ -134,14 +139,15 @@ function dkimOf(
 
 function headersOf(settings: ConfigSettings, report: Report): Config["headers"] {
   const plugin = settings.plugins["core/default-headers"];
+  const loop = settings.plugins["core/delivery-loop"];
   const path = ["plugins", "core/default-headers", "allowRoutingHeaders"];
   checkInterfaceNames(plugin.allowRoutingHeaders, settings, path, report);
   return {
-    allowRoutingHeaders: plugin.allowRoutingHeaders,
-    addMissing: plugin.addMissing,
-    futureDate: plugin.futureDate,
-    xOriginatingIp: plugin.xOriginatingIP,
-    maxHops: settings.plugins["core/delivery-loop"].maxHops,
+    allowRoutingHeaders: plugin.enabled ? plugin.allowRoutingHeaders : [],
+    addMissing: plugin.enabled ? plugin.addMissing : [],
+    futureDate: plugin.enabled && plugin.futureDate,
+    xOriginatingIp: plugin.enabled && plugin.xOriginatingIP,
+    maxHops: loop.enabled ? loop.maxHops : MAX_HOPS_ANYWAY,
   };
 }
 

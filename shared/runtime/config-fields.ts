@@ -28,11 +28,6 @@ function text(expected: string, parse: (text: string) => string | null) {
 
 export const ip = text("an IP address", parseIp);
 export const ipOrCidr = text("an IP address or a block such as 192.0.2.0/24", parseCidr);
-/** ZoneMTA names the processes that a plugin runs in; here every name means yes. */
-const pluginContext = z.enum(["main", "receiver", "sender", "*"]);
-export const pluginEnabled = z
-  .union([z.boolean(), pluginContext, z.array(pluginContext)])
-  .transform((input) => (Array.isArray(input) ? input.length > 0 : input !== false));
 export const httpUrl = text("an http or https URL", parseHttpUrl);
 export const ipWithPort = text(
   "an IP address, with or without a port (192.0.2.1:53, [2001:db8::1]:53)",

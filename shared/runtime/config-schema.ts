@@ -7,6 +7,8 @@ import * as z from "zod";
 
 import { EVENT_TYPES } from "../domain/event.ts";
 import { DAY, HOUR, MIB, MINUTE, SECOND } from "../domain/units.ts";
+import type { PluginsInput } from "./config-core-plugins.ts";
+import { PluginsSchema } from "./config-core-plugins.ts";
 import {
   account,
   bytes,
@@ -22,13 +24,12 @@ import {
   ipWithPort,
   line,
   listenPort,
-  mailbox,
-  pluginEnabled,
   port,
   throttling,
   timeout,
   timeoutOrNone,
 } from "./config-fields.ts";
+import { LogSchema } from "./config-log.ts";
 
 /** ZoneMTA's ladder: 17 waits, the last attempt 48 h after the first. */
 export const DEFAULT_DEFER_TIMES_MS: readonly number[] = [
@@ -215,80 +216,6 @@ const webhook = z.strictObject({
   secret: z.string().min(1).max(500).optional(),
 });
 
-const addMissing = z.enum(["message-id", "date", "to", "mime-version"]);
-
-const mailerDaemon = z.strictObject({
-  name: line.default("Mail Delivery Subsystem"),
-  address: mailbox.default("mailer-daemon@[HOSTNAME]"),
-});
-
-const emailBounce = z.strictObject({
-  enabled: pluginEnabled.default(true),
-  mailerDaemon: mailerDaemon.prefault({}),
-  sendingZone: z.string().default("bounces"),
-  disableInterfaces: z.array(z.string()).default([]),
-  /** The sender is told once that mail is late, at the first deferral so long after the first one. */
-  delayEmail: z
-    .strictObject({ enabled: z.boolean().default(true), after: duration.default(3 * HOUR) })
-    .prefault({}),
-  /** For mail of a zone, over what is said above. */
-  zoneConfig: z
-    .record(
-      z.string(),
-      z.strictObject({
-        disabled: z.boolean().default(false),
-        mailerDaemon: mailerDaemon.optional(),
-        sendingZone: z.string().optional(),
-      }),
-    )
-    .default({}),
-});
-
-/** A server of the operator's own that is asked by HTTP. */
-const httpService = ({ cacheTtl }: { cacheTtl: number }) =>
-  z
-    .strictObject({
-      enabled: pluginEnabled.default(false),
-      url: httpUrl.optional(),
-      timeout: timeout.default(10 * SECOND),
-      /** How long an answer that lets somebody pass is remembered; 0: each is asked anew. */
-      cacheTTL: timeoutOrNone.default(cacheTtl),
-    })
-    .prefault({});
-
-const plugins = z.strictObject({
-  "core/default-headers": z
-    .strictObject({
-      allowRoutingHeaders: z.array(z.string()).default(["api", "bounce"]),
-      addMissing: z.array(addMissing).default(["message-id", "date"]),
-      futureDate: z.boolean().default(false),
-      xOriginatingIP: z.boolean().default(true),
-    })
-    .prefault({}),
-  /** Who may log in: `url` is asked with the name and password as HTTP Basic auth. */
-  "core/http-auth": httpService({ cacheTtl: 30 * SECOND }),
-  /** What is to happen with a sender's mail: `url` is told of each sender, and says which zone, when, or that it is refused. */
-  "core/http-config": httpService({ cacheTtl: 0 }),
-  /** Recipients of one message that comes by HTTP; where `api.maxRecipients` is less, that holds. */
-  "core/api-send": z
-    .strictObject({ enabled: pluginEnabled.default(false), maxRecipients: count.default(100) })
-    .prefault({}),
-  /** Return paths of domains that are not excluded are sent as addresses in `rewriteDomain` (SRS). */
-  "core/srs": z
-    .strictObject({
-      enabled: pluginEnabled.default(false),
-      secret: z.string().min(8).max(500).optional(),
-      rewriteDomain: domain.optional(),
-      excludeDomains: z.array(domain).default([]),
-    })
-    .prefault({}),
-  "core/delivery-loop": z.strictObject({ maxHops: z.int().min(1).max(1_000).default(35) }).prefault({}),
-  "core/email-bounce": emailBounce.prefault({}),
-  "core/http-bounce": z
-    .strictObject({ enabled: pluginEnabled.default(false), url: httpUrl.optional() })
-    .prefault({}),
-});
-
 export const ConfigSchema = z.strictObject({
   /** Started as root, it becomes this user and group once its ports are open. */
   user: account.optional(),
@@ -313,17 +240,20 @@ export const ConfigSchema = z.strictObject({
   blacklist: z.strictObject({ ttl: duration.default(6 * HOUR) }).prefault({}),
   /** Own rules for replies, asked before the built-in ones: ZoneMTA's lines of `regex,action,category,message`, or JSON. */
   bouncesFile: z.string().min(1).optional(),
+  log: LogSchema.prefault({}),
   /** Who is told of events by HTTP. */
   webhooks: z.array(webhook).max(MAX_WEBHOOKS).default([]),
   /** The built-in receiver for the reserved names (`*.test`, `example.com` …). Left out: off in a configuration file. */
   sandbox: z
     .union([z.boolean(), z.strictObject({ host: host.default("127.0.0.1"), port: listenPort.default(2526) })])
     .default(false),
-  plugins: plugins.prefault({}),
+  /** Where plugins lie that are named by a path; left out: beside the configuration file. */
+  pluginsPath: z.string().min(1).optional(),
+  plugins: PluginsSchema.prefault({}),
 });
 
 /** What people write. */
-export type ConfigInput = z.input<typeof ConfigSchema>;
+export type ConfigInput = Omit<z.input<typeof ConfigSchema>, "plugins"> & { readonly plugins?: PluginsInput };
 /** With defaults, each value in its one spelling. */
 export type ConfigSettings = z.output<typeof ConfigSchema>;
 export type ZoneSettings = ConfigSettings["zones"][string];

@@ -69,11 +69,13 @@ export async function loadConfig({ env, cwd, again = false }: LoadOptions): Prom
   if (source?.endsWith(DEPLOYED_SUFFIX) === true)
     return { ...settings, source, secretsElsewhere: true, config: await readDeployedFile(source) };
   const input = source === null ? { sandbox: true } : await readConfigFile(source, again);
+  const config = parseConfig(input, { source, baseDir: source === null ? cwd : dirname(source) });
   return {
     ...settings,
+    ...(valueOf(env, "LOG_LEVEL") === null && config.log.level !== null && { logLevel: config.log.level }),
     source,
     secretsElsewhere: false,
-    config: parseConfig(input, { source, baseDir: source === null ? cwd : dirname(source) }),
+    config,
   };
 }
 

@@ -99,7 +99,10 @@ export async function startApi(options: HarnessOptions = {}): Promise<ApiHarness
   };
 }
 
-export function realSubmit(config: Config, { bodies, queue, suppressions, secrets, sealing }: Backend): Submit {
+export function realSubmit(
+  config: Config,
+  { bodies, queue, suppressions, secrets, sealing }: Backend,
+): Submit {
   const ignore = (): void => undefined;
   const observer = {
     accepted: ignore,
@@ -118,6 +121,7 @@ export function realSubmit(config: Config, { bodies, queue, suppressions, secret
     sealing,
     clock: systemClock,
     newMessageId,
+    plugins: null,
     observer,
   });
 }

@@ -57,7 +57,7 @@ export async function openApp(
   const backend = wrap(opened.backend);
   const config = parseConfig(input, { source: null, baseDir: "/" });
   const { told, observer } = listener();
-  const submit = submitter({ ...backend, config, clock, newMessageId, observer });
+  const submit = submitter({ ...backend, config, clock, newMessageId, plugins: null, observer });
   const settle = settler({
     ...backend,
     config,

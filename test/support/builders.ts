@@ -46,6 +46,7 @@ export function message(fields: Partial<Message> = {}): Message {
     subject: "hello",
     fbl: null,
     dkimKeys: null,
+    extra: null,
     ways: null,
     recipientCount: 1,
     smtputf8: false,

@@ -8,6 +8,7 @@ import type { HttpServiceConfig, SmtpInterface } from "#shared/domain/config.ts"
 import { rowIdOf } from "#shared/domain/ids.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import { MIB, MINUTE } from "#shared/domain/units.ts";
+import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
 import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
 import type { FeederLog, FeederMetrics } from "../../sender/feeder/context.ts";
@@ -143,6 +144,7 @@ export interface TestFeederOptions {
   readonly secrets?: SecretStore;
   readonly httpAuth?: HttpServiceConfig;
   readonly senders?: SenderDirectory;
+  readonly plugins?: Plugins;
   readonly clock?: Clock;
   readonly log?: FeederLog;
   readonly metrics?: Partial<FeederMetrics>;
@@ -159,6 +161,8 @@ export async function testFeeder(options: TestFeederOptions = {}): Promise<Feede
     secrets: options.secrets ?? memorySecrets(),
     httpAuth: options.httpAuth ?? null,
     senders: options.senders ?? null,
+    plugins: options.plugins ?? null,
+    newMessageId,
     clock: options.clock ?? hastyClock,
     log: options.log ?? collectingLog().log,
     metrics: { ...NO_METRICS, ...options.metrics },

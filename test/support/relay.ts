@@ -31,6 +31,7 @@ import type { StsOf } from "../../sender/delivery/mta-sts.ts";
 import { mxResolver } from "../../sender/delivery/resolve-mx.ts";
 import { signer } from "../../sender/delivery/sign.ts";
 import { feederDoor, httpDoor } from "../../sender/front-doors.ts";
+import { pluginsFor } from "../../sender/load-plugins.ts";
 import { observer } from "../../sender/observe.ts";
 import { EMBEDDED_TERMS } from "../../sender/store-terms.ts";
 import type { StoreTerms } from "../../sender/store-terms.ts";
@@ -91,14 +92,17 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     onError: (error) => log.error({ err: error }),
   });
   const worker = workerId("test", process.pid, randomBytes(4));
-  const doorDeps = { config, backend, clock, log, metrics, reusePort: false };
+  const plugins = await pluginsFor(config, log);
+  const newId = messageIds(() => clock.now(), randomBytes);
+  const doorDeps = { config, backend, clock, log, metrics, plugins, newMessageId: newId, reusePort: false };
   const running: Worker = await startWorker({
     config,
     backend,
     terms,
     clock,
     random: Math.random,
-    newMessageId: messageIds(() => clock.now(), randomBytes),
+    newMessageId: newId,
+    plugins,
     worker,
     hostname: "test",
     pid: process.pid,

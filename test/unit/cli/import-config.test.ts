@@ -88,13 +88,15 @@ describe("zonefleet import-config", () => {
       "config/default.js": `module.exports = { ident: 'x', dbs: { mongo: 'mongodb://127.0.0.1' }, spelt: 'wrong',
         zones: { default: { connections: 5, processes: 2, senderDomains: ['a..b', 'c.example', 'd..e'] } },
         smtpInterfaces: { feeder: { port: 2525, cert: 'keys/cert.pem' } },
+        pluginsPath: 'plugins',
         plugins: { 'core/email-bounce': 'main', 'core/dkim': { enabled: false, domain: 'example.com', selector: 's', path: 'k' },
           'modules/own': { enabled: 'receiver', at: () => 1 } } };`,
     });
     assert.deepEqual(config, {
       zones: { default: { connections: 10, senderDomains: ["c.example"] } },
       smtpInterfaces: { feeder: { port: 2525, cert: join(folder, `zone-mta-${runs - 1}`, "keys/cert.pem") } },
-      plugins: { "core/email-bounce": { enabled: "main" } },
+      pluginsPath: join(folder, `zone-mta-${runs - 1}`, "plugins"),
+      plugins: { "core/email-bounce": { enabled: "main" }, "modules/own": { enabled: "receiver" } },
     });
     for (const line of [
       /^ {2}zones\.default\.connections: is 10 now/m,
@@ -106,7 +108,8 @@ describe("zonefleet import-config", () => {
       /^ {2}zones\.default\.senderDomains\[0\]: expected a domain name/m,
       /^ {2}zones\.default\.senderDomains\[2\]: expected a domain name/m,
       /^ {2}plugins\["core\/dkim"\]: .*it was off/m,
-      /^ {2}plugins\["modules\/own"\]: there is no such plugin here/m,
+      /^ {2}plugins\["modules\/own"\]: is loaded here too/m,
+      /^ {2}pluginsPath: is .*plugins now/m,
       /^ {2}plugins\["modules\/own"\]\.at: it is no data/m,
     ])
       assert.match(said, line);

@@ -1,0 +1,166 @@
+/** Between a submission and the envelope that plugins see of it: made from it, and read back when they have changed it. */
+
+import type { Address } from "../domain/address.ts";
+import { parseAddress } from "../domain/address.ts";
+import type { DkimKeySource } from "../domain/config.ts";
+import type { MessageId } from "../domain/ids.ts";
+import type { EpochMs } from "../domain/units.ts";
+import { KIB } from "../domain/units.ts";
+import { PluginError } from "../plugins/verdict.ts";
+import type { EnvelopeView, MessageInfo, SessionView } from "../plugins/views.ts";
+import type { SenderSettings } from "../ports/sender-directory.ts";
+import type { Submission } from "./submit.ts";
+
+/** Of what plugins keep with a message, as JSON: it is read and paid for with each look at the message. */
+export const MAX_EXTRA_BYTES = 16 * KIB;
+
+/** Fields of an envelope with a meaning of their own; all others are the plugins'. */
+const OURS: ReadonlySet<string> = new Set([
+  "id",
+  "interface",
+  "sessionId",
+  "transtype",
+  "time",
+  "origin",
+  "originhost",
+  "transhost",
+  "user",
+  "tls",
+  "from",
+  "to",
+  "sendingZone",
+  "deferDelivery",
+  "fbl",
+  "dkim",
+  "headers",
+  "parsedEnvelope",
+  "messageId",
+  "date",
+]);
+
+export function envelopeView(
+  { returnPath, recipients, origin, settings, notBefore }: Submission,
+  { id, now, session }: { id: MessageId; now: EpochMs; session: SessionView },
+): EnvelopeView {
+  return {
+    id,
+    interface: origin.interface,
+    sessionId: session.id,
+    transtype: origin.protocol,
+    time: new Date(now),
+    origin: origin.ip,
+    originhost: origin.host,
+    transhost: origin.helo,
+    user: origin.user,
+    tls: origin.tls,
+    from: returnPath ?? "",
+    to: [...recipients],
+    sendingZone: session.sendingZone ?? settings?.zone ?? null,
+    deferDelivery: settings?.notBefore ?? notBefore,
+    fbl: settings?.fbl ?? null,
+    dkim: { keys: (settings?.dkimKeys ?? []).map(keyView) },
+  };
+}
+
+function keyView({ domain, selector, privateKey }: DkimKeySource) {
+  return { domainName: domain, keySelector: selector, privateKey };
+}
+
+export interface ReadBack {
+  readonly changes: Pick<Submission, "returnPath" | "recipients" | "notBefore" | "settings">;
+  /** Null: nothing. */
+  readonly extra: Readonly<Record<string, unknown>> | null;
+}
+
+/** Throws a `PluginError` for what cannot be. */
+export function submissionFrom(envelope: EnvelopeView, given: Submission): ReadBack {
+  const { from, to } = envelope;
+  const notBefore = timeOf(envelope.deferDelivery ?? null);
+  const settings: SenderSettings = {
+    way: given.settings?.way ?? null,
+    zone: textOf("sendingZone", envelope.sendingZone ?? null),
+    notBefore,
+    fbl: textOf("fbl", envelope.fbl ?? null),
+    dkimKeys: (envelope.dkim?.keys ?? []).map(({ domainName, keySelector, privateKey }) => ({
+      domain: domainName,
+      selector: keySelector,
+      privateKey,
+    })),
+  };
+  return {
+    changes: {
+      returnPath: from === "" ? null : addressOf("from", from),
+      recipients: [to].flat().map((recipient) => addressOf("to", recipient)),
+      notBefore,
+      settings,
+    },
+    extra: extraOf(envelope),
+  };
+}
+
+function addressOf(field: string, text: unknown): Address {
+  const address = typeof text === "string" ? parseAddress(text) : null;
+  if (address === null) throw wrong(field, "an address", text);
+  return address;
+}
+
+function textOf(field: string, value: unknown): string | null {
+  if (value === null || typeof value === "string") return value || null;
+  throw wrong(field, "a text", value);
+}
+
+/** A date, or ms since 1970; 0 and a time that is over mean at once. */
+function timeOf(value: unknown): EpochMs | null {
+  if (value === null) return null;
+  const at = Number(value);
+  if (!Number.isFinite(at)) throw wrong("deferDelivery", "a time in ms", value);
+  return at > 0 ? (Math.trunc(at) as EpochMs) : null;
+}
+
+function extraOf(envelope: EnvelopeView): ReadBack["extra"] {
+  const own = Object.entries(envelope).filter(([name]) => !OURS.has(name));
+  if (own.length === 0) return null;
+  let json: string;
+  try {
+    json = JSON.stringify(Object.fromEntries(own));
+  } catch (error) {
+    throw new PluginError("envelope", `what was put on it is not data: ${String(error)}`, error);
+  }
+  if (Buffer.byteLength(json) > MAX_EXTRA_BYTES)
+    throw new PluginError("envelope", `more than ${MAX_EXTRA_BYTES} bytes were put on it`);
+  const extra = JSON.parse(json) as Record<string, unknown>;
+  return Object.keys(extra).length > 0 ? extra : null;
+}
+
+function wrong(field: string, expected: string, found: unknown): PluginError {
+  return new PluginError(
+    "envelope",
+    `${field} was set to ${JSON.stringify(found)}, which is not ${expected}`,
+  );
+}
+
+/** For the log. */
+export function messageInfo(envelope: EnvelopeView): MessageInfo {
+  const info: MessageInfo = {
+    "message-id": "<>",
+    from: envelope.from || "<>",
+    to: envelope.to.join(",") || "<>",
+    src: envelope.origin,
+    keys() {
+      return Object.fromEntries(
+        Object.entries(info).filter(([, value]) => typeof value !== "function" && value !== undefined),
+      );
+    },
+    format() {
+      return Object.entries(info.keys())
+        .map(([key, value]) => `${key}=${printed(value)}`)
+        .join(" ");
+    },
+  };
+  return info;
+}
+
+function printed(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return /\s/.test(text) && !text.startsWith('"') ? JSON.stringify(text) : text;
+}

@@ -1,0 +1,135 @@
+/** What a plugin is given: its configuration, a log, and the ways to take hooks and to decide on a mail. */
+
+import { format } from "node:util";
+
+import type { Headers } from "mailsplit";
+
+import type { PluginConfig } from "../domain/config.ts";
+import type { RefusedError } from "../domain/errors.ts";
+import type { ValidatedAddresses } from "./addresses.ts";
+import { validateAddress } from "./addresses.ts";
+import type {
+  AnalyzerHandler,
+  HookHandler,
+  HookName,
+  NodeFilter,
+  RewriteHandler,
+  StreamHandler,
+} from "./hooks.ts";
+import { CONTEXTS_OF, hookName } from "./hooks.ts";
+import type { PluginLog, Registry } from "./plugins.ts";
+import type { RouteHandler } from "./routes.ts";
+import { routePath } from "./routes.ts";
+import type { DroppedError } from "./verdict.ts";
+import { dropped, rejection } from "./verdict.ts";
+import type { EnvelopeView, MessageInfo } from "./views.ts";
+
+export interface PluginApp {
+  /** All that stands in the configuration under the plugin's key. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly logger: PluginLogger;
+  addHook<N extends HookName>(name: N, handler: HookHandler<N>): void;
+  /** The bytes of each mail as they come, and what becomes of them; without `filter` of all mail. */
+  addAnalyzerHook(handler: AnalyzerHandler): void;
+  addAnalyzerHook(filter: (envelope: EnvelopeView) => unknown, handler: AnalyzerHandler): void;
+  /** The decoded content of MIME parts, to be written anew. */
+  addRewriteHook(filter: NodeFilter, handler: RewriteHandler): void;
+  /** The decoded content of MIME parts, to be read. */
+  addStreamHook(filter: NodeFilter, handler: StreamHandler): void;
+  /** Serve `/plugin/<key><path>`; `:name` in the path is a parameter. For callers whose API key may do all. */
+  addAPI(method: string, path: string, handler: RouteHandler): void;
+  /** The addresses of a header, and `set` to put others in their place. */
+  validateAddress(headers: Headers, key: string): ValidatedAddresses;
+  /** An error to end a hook with: the client hears 250, and the mail is sent to nobody. */
+  drop(envelope: EnvelopeView, description: string, messageInfo?: MessageInfo, text?: string): DroppedError;
+  /** An error to end a hook with: the client hears `text`, whose first word may be the reply code; else it is 550. */
+  reject(envelope: EnvelopeView, description: string, messageInfo?: MessageInfo, text?: string): RefusedError;
+}
+
+/** As npmlog has it: `info("MyPlugin", "sent %s", id)`. */
+export type PluginLogger = Readonly<
+  Record<"error" | "warn" | "info" | "verbose" | "silly" | "debug", (...words: readonly unknown[]) => void>
+>;
+
+export interface AppDeps {
+  readonly registry: Registry;
+  readonly log: PluginLog;
+}
+
+/** Registers what `plugin` asks for, as far as it is enabled where that runs. */
+export function pluginApp(plugin: PluginConfig, { registry, log }: AppDeps): PluginApp {
+  const { key, contexts, options } = plugin;
+  const fields = { component: "plugin", plugin: key };
+  const takesMailIn = contexts.includes("receiver") || contexts.includes("main");
+  const idle = (what: string): void =>
+    log.warn({ ...fields, what, contexts }, "never called: not enabled for this");
+  const verdict = (what: string, envelope: EnvelopeView, description: string, info?: MessageInfo): void =>
+    log.info({ ...fields, messageId: envelope.id, reason: description, mail: info?.format() }, what);
+
+  return {
+    config: options,
+    logger: loggerOf(log, fields),
+    addHook(asked, handler) {
+      const name = hookName(asked);
+      if (name === null) {
+        log.warn({ ...fields, what: asked }, "never called: there is no such hook");
+      } else if (!CONTEXTS_OF[name].some((context) => contexts.includes(context))) {
+        idle(name);
+      } else {
+        const registered = { plugin, handler: handler as unknown as HookHandler<HookName> };
+        registry.hooks.set(name, [...(registry.hooks.get(name) ?? []), registered]);
+      }
+    },
+    addAnalyzerHook(...given: [AnalyzerHandler] | [(envelope: EnvelopeView) => unknown, AnalyzerHandler]) {
+      const handler = given.length === 1 ? given[0] : filteredAnalyzer(...given);
+      if (takesMailIn) registry.analyzers.push({ plugin, handler });
+      else idle("analyzer");
+    },
+    addRewriteHook(filter, handler) {
+      if (takesMailIn) registry.rewriters.push({ plugin, filter, handler });
+      else idle("rewriter");
+    },
+    addStreamHook(filter, handler) {
+      if (takesMailIn) registry.streamers.push({ plugin, filter, handler });
+      else idle("streamer");
+    },
+    addAPI(method, path, handler) {
+      if (!contexts.includes("main")) return idle(`${method} ${path}`);
+      registry.routes.push({ plugin, method: method.toUpperCase(), path: routePath(key, path), handler });
+    },
+    validateAddress,
+    drop(envelope, description, info, text) {
+      verdict("mail dropped by a plugin", envelope, description, info);
+      return dropped(description, text ?? null);
+    },
+    reject(envelope, description, info, text) {
+      verdict("mail refused by a plugin", envelope, description, info);
+      return rejection(text ?? description);
+    },
+  };
+}
+
+function filteredAnalyzer(
+  filter: (envelope: EnvelopeView) => unknown,
+  handler: AnalyzerHandler,
+): AnalyzerHandler {
+  return (envelope, source, destination) =>
+    filter(envelope) ? handler(envelope, source, destination) : source.pipe(destination);
+}
+
+function loggerOf(log: PluginLog, fields: object): PluginLogger {
+  const at =
+    (level: keyof PluginLog) =>
+    (...words: readonly unknown[]): void => {
+      const [prefix, ...rest] = words.length > 1 ? words : [null, ...words];
+      log[level]({ ...fields, ...(prefix === null ? {} : { prefix }), text: format(...rest) }, "plugin says");
+    };
+  return {
+    error: at("error"),
+    warn: at("warn"),
+    info: at("info"),
+    verbose: at("debug"),
+    silly: at("debug"),
+    debug: at("debug"),
+  };
+}

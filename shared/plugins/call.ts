@@ -1,0 +1,49 @@
+/** Calls one handler of a plugin in bounded time, whether it tells its end by `next` or by a promise. */
+
+import type { Clock } from "../domain/clock.ts";
+import { PluginError } from "./verdict.ts";
+
+export interface CallOptions {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+  /** For errors: which plugin, and what it was called for. */
+  readonly plugin: string;
+  readonly what: string;
+}
+
+type Handler = (...args: unknown[]) => unknown;
+
+/**
+ * Resolves when the handler is done, rejects with what it threw or gave to `next`, or when its time is over; what it does after that
+ * has no effect here.
+ */
+export async function callHandler(
+  handler: Handler,
+  args: readonly unknown[],
+  { clock, timeoutMs, plugin, what }: CallOptions,
+): Promise<void> {
+  const over = new AbortController();
+  const late = clock.sleep(timeoutMs, over.signal).then(() => {
+    if (!over.signal.aborted)
+      throw new PluginError(plugin, `${what} has not come to its end in ${timeoutMs} ms`);
+  });
+  try {
+    await Promise.race([settled(handler, args), late]);
+  } finally {
+    over.abort();
+  }
+}
+
+/** A handler with a parameter for `next` is done when it calls it; any other when what it returns is. */
+function settled(handler: Handler, args: readonly unknown[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const takesNext = handler.length > args.length;
+    const next = (error?: unknown): void => {
+      if (error === undefined || error === null || error === false) resolve();
+      else reject(error as Error);
+    };
+    const returned = handler(...args, next); // what it throws here rejects
+    if (takesNext) void Promise.resolve(returned).catch(reject);
+    else void Promise.resolve(returned).then(() => resolve(), reject);
+  });
+}

@@ -1,0 +1,146 @@
+/** Plugins on the way in, through a whole relay and by both front doors. */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { createTransport } from "nodemailer";
+
+import type { MessageId } from "#shared/domain/ids.ts";
+import type { ConfigInput } from "#shared/runtime/config-schema.ts";
+import { fakeDns } from "../support/fake-dns.ts";
+import { startFakeMx } from "../support/fake-mx.ts";
+import type { FakeMx } from "../support/fake-mx.ts";
+import { pluginFiles } from "../support/plugin-files.ts";
+import { queuedId, startRelay } from "../support/relay.ts";
+import type { Relay } from "../support/relay.ts";
+
+const DNS = {
+  "one.example": { mx: [[10, "mx.one.example"]] as const },
+  "mx.one.example": { a: ["127.0.0.1"] },
+};
+
+interface Running extends AsyncDisposable {
+  readonly relay: Relay;
+  readonly mx: FakeMx;
+}
+
+/** A relay with one plugin, `./it.js`. */
+async function relayWith(
+  source: string,
+  { options = {}, config = {} }: { options?: Record<string, unknown>; config?: ConfigInput } = {},
+): Promise<Running> {
+  const stack = new AsyncDisposableStack();
+  const files = stack.use(await pluginFiles({ "it.js": source }));
+  const mx = stack.use(await startFakeMx());
+  const relay = stack.use(
+    await startRelay({
+      dns: fakeDns(DNS),
+      config: {
+        zones: { default: { port: mx.port } },
+        pluginsPath: files.folder,
+        plugins: { it: { enabled: true, ...options } },
+        ...config,
+      },
+    }),
+  );
+  return { relay, mx, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+const mail = { from: "me@sender.example", to: "you@one.example", subject: "Hello", text: "It works.\n" };
+
+async function sendBySmtp(relay: Relay, fields: object = mail): Promise<string> {
+  const transport = createTransport({ host: "127.0.0.1", port: relay.smtpPort, ignoreTLS: true });
+  try {
+    const sent = await transport.sendMail(fields);
+    return sent.response;
+  } catch (error) {
+    return (error as { response?: string }).response ?? String(error);
+  } finally {
+    transport.close();
+  }
+}
+
+async function sendByHttp(relay: Relay, fields: object = mail): Promise<{ status: number; body: Answer }> {
+  const response = await fetch(`${relay.httpUrl}/send`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(fields),
+  });
+  return { status: response.status, body: (await response.json()) as Answer };
+}
+
+interface Answer {
+  readonly id: MessageId;
+  readonly error?: string;
+  readonly code?: string;
+  readonly response?: string;
+}
+
+describe("a plugin that changes mail", { timeout: 60_000 }, () => {
+  test("changes headers, envelope and zone, and keeps something with the message", async () => {
+    await using it = await relayWith(`
+      export async function init(app) {
+        app.addHook("message:headers", (envelope, info, next) => {
+          envelope.headers.add("X-Seen-By", "it");
+          envelope.headers.remove("X-Secret");
+          next();
+        });
+        app.addHook("message:queue", async (envelope) => {
+          envelope.to.push("third@one.example");
+          envelope.sendingZone = "bounces";
+          envelope.campaign = { name: "spring", nothing: null };
+          envelope.headers.update("Subject", "[" + envelope.parsedEnvelope.from + "] " + envelope.headers.getFirst("subject"));
+        });
+      }`);
+    const { id } = (await sendByHttp(it.relay, { ...mail, headers: { "X-Secret": "1" } })).body;
+    const { message, rows } = await it.relay.message(id);
+    assert.deepEqual(
+      rows.map(({ recipient, zone }) => [recipient, zone]),
+      [
+        ["you@one.example", "bounces"],
+        ["third@one.example", "bounces"],
+      ],
+    );
+    assert.deepEqual(message.extra, { campaign: { name: "spring", nothing: null } });
+    assert.equal(message.subject, "[me@sender.example] Hello");
+    const body = await fetch(`${it.relay.httpUrl}/fetch/${id}`).then((one) => one.text());
+    assert.match(body, /^X-Seen-By: it\r\n/m);
+    assert.match(body, /^Subject: \[me@sender.example\] Hello\r\n/m);
+    assert.doesNotMatch(body, /X-Secret/);
+    assert.equal(Buffer.byteLength(body), message.body.bytes);
+  });
+});
+
+describe("a plugin that decides on mail", { timeout: 60_000 }, () => {
+  test("drops it with 250: nobody gets it, and its fate can be asked for", async () => {
+    await using it = await relayWith(`
+      module.exports.init = function (app, done) {
+        app.addHook("message:queue", (envelope, info, next) => next(app.drop(envelope, "looks bad", info)));
+        done();
+      };`);
+    const id = queuedId(await sendBySmtp(it.relay));
+    const { message, rows } = await it.relay.message(id);
+    assert.deepEqual(
+      rows.map(({ state, lastAttempt }) => [state, lastAttempt?.detail]),
+      [["dropped", "dropped by a plugin: looks bad"]],
+    );
+    assert.equal(message.subject, "Hello");
+    assert.equal(await it.relay.backend.bodies.get(id), null);
+    const answer = await sendByHttp(it.relay);
+    assert.equal(answer.status, 200);
+    assert.equal((await it.relay.message(answer.body.id)).rows[0]?.state, "dropped");
+  });
+
+  test("refuses it with the code and text it gives, by both front doors", async () => {
+    await using it = await relayWith(`
+      export function init(app, done) {
+        app.addHook("message:headers", (envelope, info, next) =>
+          next(app.reject(envelope, "spam", info, "554 5.7.9 We do not like it")));
+        done();
+      }`);
+    assert.equal(await sendBySmtp(it.relay), "554 5.7.9 We do not like it");
+    const { status, body } = await sendByHttp(it.relay);
+    assert.deepEqual([status, body.code, body.error], [422, "refused", "5.7.9 We do not like it"]);
+    assert.deepEqual(await it.relay.backend.queue.counts(), []);
+  });
+});
