@@ -21,7 +21,7 @@ export interface AwsStoreOptions {
 }
 
 /** Signals go out in tens then. A mail starts this much later at most, and its client does not wait for it. */
-const LINGER_MS = 50;
+const LINGER_MS = 100;
 
 type Trouble = Parameters<NonNullable<AwsOptions["onTrouble"]>>[0];
 

@@ -7,7 +7,9 @@
  * T2  Polls begin in takes only, so nothing is received while there is no room.
  * T3  A signal of a domain that is to be avoided stays in the stock while that has room, and goes back hidden for longer each
  *     time it was received: a throttled backlog is not turned over and over.
- * T4  What this sender is told to leave to others goes back at once, and is soon visible to them.
+ * T4  While signals come, but not as many as a call can bring, the next poll waits a moment for more of them. The first one after
+ *     a silence waits for nothing.
+ * T5  What this sender is told to leave to others goes back at once, and is soon visible to them.
  */
 
 import { rowIdOf } from "../domain/ids.ts";
@@ -33,6 +35,8 @@ const RECEIVES_AT_ONCE = 4;
 const MAX_ROUNDS = 25;
 /** How often a waiting take looks at the index. One that does not wait always does: it is asked for all there is. */
 const LOOK_EVERY_MS = 15 * SECOND;
+/** From a poll that has brought some signals to the next one. A mail starts so much later at most, and a request is spared. */
+export const GATHER_MS = 200;
 const FIRST_PUT_BACK_MS = 5 * SECOND;
 const MAX_PUT_BACK_MS = 5 * MINUTE;
 const FIRST_LEAVE_MS = SECOND;
@@ -52,6 +56,8 @@ interface ZoneState {
   readonly stock: Stock;
   /** The long poll under way, whoever began it. */
   polling: Promise<void> | null;
+  /** When the next poll may begin (T4). */
+  pollAt: EpochMs;
   lookedAt: EpochMs | null;
 }
 
@@ -64,7 +70,7 @@ export function queueTaker(context: QueueContext): Taker {
   function stateOf(zone: ZoneName): ZoneState {
     const known = zones.get(zone);
     if (known) return known;
-    const state = { zone, stock: stockOf(MAX_STOCK), polling: null, lookedAt: null };
+    const state = { zone, stock: stockOf(MAX_STOCK), polling: null, pollAt: clock.now(), lookedAt: null };
     zones.set(zone, state);
     return state;
   }
@@ -74,7 +80,7 @@ export function queueTaker(context: QueueContext): Taker {
     const deadline = later(clock.now(), request.waitMs);
     const isOver = (): boolean => stopped.signal.aborted || request.signal?.aborted === true;
     let looked = false;
-    if (request.waitMs === 0) await receiveMore(state, request);
+    if (request.waitMs === 0) await receiveMore(state, request, 1);
     for (;;) {
       if (isOver()) return [];
       const taken = await leaseFromStock(state, request);
@@ -135,11 +141,9 @@ export function queueTaker(context: QueueContext): Taker {
   /** Join the zone's long poll, or begin one (T1). */
   function poll(state: ZoneState, request: TakeRequest, waitMs: number): Promise<void> {
     if (state.polling) return state.polling;
-    const polling = receive(state, request, waitMs)
-      .then((count) => (count === SIGNALS_PER_RECEIVE ? receiveMore(state, request) : undefined))
-      .finally(() => {
-        state.polling = null;
-      });
+    const polling = pollOnce(state, request, waitMs).finally(() => {
+      state.polling = null;
+    });
     state.polling = polling;
     polling.catch((error: unknown) => {
       if (!stopped.signal.aborted) context.onTrouble({ kind: "poll-failed", zone: state.zone, error });
@@ -147,18 +151,28 @@ export function queueTaker(context: QueueContext): Taker {
     return polling;
   }
 
+  async function pollOnce(state: ZoneState, request: TakeRequest, waitMs: number): Promise<void> {
+    const pauseMs = state.pollAt - clock.now();
+    if (pauseMs > 0) await clock.sleep(pauseMs, stopped.signal);
+    const count = await receive(state, request, waitMs);
+    if (count === SIGNALS_PER_RECEIVE) await receiveMore(state, request, SIGNALS_PER_RECEIVE);
+    if (count > 0) state.pollAt = later(clock.now(), GATHER_MS);
+  }
+
   /**
-   * Receive what is there without waiting, until the take has enough to choose from, or has something and more of the same domains
-   * is all that comes: that is left for other senders.
+   * Receive what is there without waiting, until the take has enough to choose from, a receive brings fewer than `least`, or the
+   * take has something and more of the same domains is all that comes: that is left for other senders. More at once each time, for
+   * mostly there is little.
    */
-  async function receiveMore(state: ZoneState, request: TakeRequest): Promise<void> {
+  async function receiveMore(state: ZoneState, request: TakeRequest, least: number): Promise<void> {
     const wanted = Math.max(request.max, MIN_CHOICE);
     let had = state.stock.countRows(request, clock.now());
     for (let round = 0; round < MAX_ROUNDS && had < wanted && !stopped.signal.aborted; round++) {
-      const receives = Math.min(RECEIVES_AT_ONCE, Math.ceil((wanted - had) / SIGNALS_PER_RECEIVE));
+      const useful = Math.ceil((wanted - had) / SIGNALS_PER_RECEIVE);
+      const receives = Math.min(RECEIVES_AT_ONCE, 2 ** round, useful);
       const counts = await Promise.all(Array.from({ length: receives }, () => receive(state, request, 0)));
       const has = state.stock.countRows(request, clock.now());
-      if (counts.includes(0) || (has > 0 && has === had)) return;
+      if (Math.min(...counts) < least || (has > 0 && has === had)) return;
       had = has;
     }
   }

@@ -33,7 +33,7 @@ export interface AwsInstallation {
 
 const DEFAULT_ZONES = ["default", "bounces"] as ZoneName[];
 /** As of a sender, so that what is tested is what runs (sender/aws/wire.ts). */
-const LINGER_MS = 50;
+const LINGER_MS = 100;
 
 /** A new one on the local AWS of this file. */
 export async function newAwsInstallation({

@@ -6,19 +6,21 @@ import { describe, test } from "node:test";
 import { GetQueueAttributesCommand, GetQueueUrlCommand } from "@aws-sdk/client-sqs";
 
 import { queueName } from "#shared/aws/names.ts";
+import { GATHER_MS } from "#shared/aws/queue-take.ts";
 import { readSignal, signalsOf } from "#shared/aws/signals.ts";
 import type { Domain } from "#shared/domain/address.ts";
 import type { Settled } from "#shared/domain/queue-row.ts";
 import { HOUR, MINUTE, SECOND } from "#shared/domain/units.ts";
 import { MAX_ROWS_TOGETHER } from "#shared/ports/queue-store.ts";
 import type { Taken } from "#shared/ports/queue-store.ts";
-import { stopLocalAwsAtEnd } from "../../support/aws-backend.ts";
-import { faultyAwsQueue } from "../../support/aws-queue.ts";
-import type { FaultyAwsQueue } from "../../support/aws-queue.ts";
+import { newInstallation, sharedLocalAws, stopLocalAwsAtEnd } from "../../support/aws-backend.ts";
+import { faultyAwsQueue, openAwsQueue } from "../../support/aws-queue.ts";
+import type { AwsQueue, FaultyAwsQueue } from "../../support/aws-queue.ts";
 import { takeRequest } from "../../support/backend.ts";
 import { address, attempt, message, queueRow, zoneA, zoneB } from "../../support/builders.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
 import type { FakeClock } from "../../support/fake-clock.ts";
+import { sdkFaults } from "../../support/sdk-faults.ts";
 import { noLocalAws } from "../../support/local-aws.ts";
 
 stopLocalAwsAtEnd();
@@ -35,7 +37,7 @@ async function signalsIn(aws: FaultyAwsQueue): Promise<[number, number, number]>
   return [Number(ready), Number(hidden), Number(Attributes?.ApproximateNumberOfMessagesDelayed)];
 }
 
-async function acceptOne(aws: FaultyAwsQueue, clock: FakeClock, recipients = 1): Promise<void> {
+async function acceptOne(aws: AwsQueue, clock: FakeClock, recipients = 1): Promise<void> {
   const mail = message({ acceptedAt: clock.now(), recipientCount: recipients });
   await aws.queue.accept(
     mail,
@@ -122,6 +124,31 @@ describe("the queue of signals", { skip: noLocalAws() }, () => {
     assert.equal(hides(), 1);
     await aws.queue.renew(leases, clock.in(HOUR));
     assert.equal(hides(), 1);
+  });
+
+  test("is asked for the first signal at once, and for those that follow it together", async () => {
+    const clock = fakeClock();
+    const local = await sharedLocalAws();
+    const names = local.newNames();
+    await newInstallation(local.clients, names);
+    const clients = local.newClients();
+    const faults = sdkFaults(clients);
+    const aws = { ...openAwsQueue({ clients, names, clock }), clients, names };
+    try {
+      await acceptOne(aws, clock);
+      const request = takeRequest({ waitMs: 10 * SECOND });
+      assert.equal((await aws.queue.take(request)).length, 1);
+      faults.reset();
+      const taking = aws.queue.take(request);
+      while (clock.sleepers < 2) await new Promise((resolve) => void setImmediate(resolve));
+      for (let i = 0; i < 5; i++) await acceptOne(aws, clock);
+      assert.equal(faults.sent.get("ReceiveMessage"), undefined);
+      await clock.advance(GATHER_MS);
+      assert.equal((await taking).length, 5);
+      assert.equal(faults.sent.get("ReceiveMessage"), 1);
+    } finally {
+      await aws.close();
+    }
   });
 
   test("is not emptied into one process by a domain of which it takes a share only", async () => {
