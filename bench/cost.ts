@@ -32,18 +32,23 @@ export interface Cost {
   readonly door: "HTTP" | "SMTP";
   readonly messages: number;
   readonly tally: Tally;
-  readonly invocations: number;
-  /** Of one invocation. */
-  readonly lambdaMs: number;
+  /** By name. */
+  readonly lambdas: ReadonlyMap<string, Invoked>;
   readonly httpRequests: number;
   readonly seconds: number;
+}
+
+interface Invoked {
+  readonly count: number;
+  /** All of them together. */
+  readonly ms: number;
 }
 
 type Prices = Readonly<Record<string, number>> & { readonly date: string; readonly region: string };
 
 const ROOT = join(import.meta.dirname, "..");
 const WARM_UP_MESSAGES = 100;
-/** Sent one after the other: a Lambda works on one event at a time, and its duration is paid for. */
+/** Sent one after the other: a Lambda that answers requests works on one at a time, and its duration is paid for. */
 const TIMED_MESSAGES = 50;
 const TIMEOUT_MS = 180_000;
 /** What is written behind the last delivery belongs to it. */
@@ -63,19 +68,18 @@ export async function measureCost(options: CostOptions, say: (line: string) => v
     await system.send(door, WARM_UP_MESSAGES);
     await pause(QUIET_MS);
     counted.reset();
-    const before = system.invoked.count;
+    const before = new Map(system.invoked);
     const startedAt = Date.now();
     await system.send(door, options.messages);
     const seconds = (Date.now() - startedAt) / 1_000;
     await pause(QUIET_MS);
     const tally = counted.tally();
-    const invocations = system.invoked.count - before;
+    const atLoad = since(before, system.invoked);
     const cost = {
       door,
       messages: options.messages,
       tally,
-      invocations,
-      lambdaMs: await msOfInvocation(system, door),
+      lambdas: await withTimesAlone(system, door, atLoad),
       httpRequests: door === "HTTP" ? options.messages : 0,
       seconds,
     };
@@ -85,11 +89,36 @@ export async function measureCost(options: CostOptions, say: (line: string) => v
   return costs;
 }
 
-async function msOfInvocation(system: WholeSystem, door: "HTTP" | "SMTP"): Promise<number> {
-  const { invoked } = system;
-  const before = { ...invoked };
+function since(
+  before: ReadonlyMap<string, Invoked>,
+  now: ReadonlyMap<string, Invoked>,
+): Map<string, Invoked> {
+  return new Map(
+    [...now].map(([name, { count, ms }]) => {
+      const { count: had, ms: hadMs } = before.get(name) ?? { count: 0, ms: 0 };
+      return [name, { count: count - had, ms: ms - hadMs }];
+    }),
+  );
+}
+
+/**
+ * Those that answer requests take as long as they do one at a time; under load all of them share the process here. Who reads the
+ * stream is taken as it was, for how much it is given at once is a matter of the load: on AWS it is faster.
+ */
+async function withTimesAlone(
+  system: WholeSystem,
+  door: "HTTP" | "SMTP",
+  atLoad: ReadonlyMap<string, Invoked>,
+): Promise<Map<string, Invoked>> {
+  const before = new Map(system.invoked);
   await system.send(door, TIMED_MESSAGES, 1);
-  return (invoked.ms - before.ms) / Math.max(1, invoked.count - before.count);
+  const alone = since(before, system.invoked);
+  return new Map(
+    [...atLoad].map(([name, { count, ms }]) => {
+      const one = alone.get(name);
+      return [name, name === "send" && one ? { count, ms: (count * one.ms) / one.count } : { count, ms }];
+    }),
+  );
 }
 
 export async function readPrices(): Promise<Prices> {
@@ -97,11 +126,10 @@ export async function readPrices(): Promise<Prices> {
 }
 
 function printCost(cost: Cost, prices: Prices): string[] {
-  const { door, messages, tally, invocations, lambdaMs, seconds } = cost;
+  const { door, messages, tally, lambdas, seconds } = cost;
   const each = (count: number, digits = 2): string => (count / messages).toFixed(digits);
   const calls = [...tally.calls].toSorted((a, b) => b[1] - a[1]);
   const all = calls.reduce((sum, [, count]) => sum + count, 0);
-  const alone = requestsAlone(tally);
   const dollars = dollarsPerMillion(cost, prices);
   const total = Object.values(dollars).reduce((sum, part) => sum + part, 0);
   return [
@@ -112,40 +140,38 @@ function printCost(cost: Cost, prices: Prices): string[] {
     `  S3 PUT             ${each(tally.s3Puts)}   (target 1)`,
     `  S3 GET             ${each(tally.s3Gets)}   (target 1)`,
     `  SQS requests       ${each(tally.sqsRequests)}   (target 0.5)`,
-    ...(door === "HTTP"
-      ? [`    with a call for each signal  ${each(alone)}   as Lambdas send them, which share no calls`]
-      : []),
     `  AWS calls          ${each(all)}   ${door === "SMTP" ? "(target 3 at load)" : ""}`,
     ...calls.map(([name, count]) => `    ${name.padEnd(30)} ${each(count, 3)}`),
-    `  Lambda invocations ${each(invocations)}   of ${lambdaMs.toFixed(1)} ms on this machine`,
+    ...[...lambdas]
+      .filter(([, { count }]) => count > 0)
+      .map(
+        ([name, { count, ms }]) =>
+          `  Lambda ${name.padEnd(11)} ${each(count, 3)}   of ${(ms / count).toFixed(1)} ms on this machine`,
+      ),
     `  US$ per million    ${total.toFixed(2)}   at list prices of ${prices.date}, ${prices.region}`,
     ...Object.entries(dollars).map(([name, part]) => `    ${name.padEnd(30)} ${part.toFixed(2)}`),
   ];
 }
 
-/** Requests to SQS if each signal is sent by itself. */
-function requestsAlone({ sqsRequests, sqsGrouped, signals }: Tally): number {
-  return sqsRequests - sqsGrouped + signals;
-}
-
 function dollarsPerMillion(cost: Cost, prices: Prices): Record<string, number> {
-  const { door, tally, messages, invocations, lambdaMs, httpRequests } = cost;
-  const [requests, grouped] =
-    door === "HTTP" ? [requestsAlone(tally), tally.signals] : [tally.sqsRequests, tally.sqsGrouped];
+  const { tally, messages, lambdas, httpRequests } = cost;
   const price = (name: string): number => {
     const value = prices[name];
     if (value === undefined) throw new Error(`no price ${name}`);
     return value;
   };
   const perMillion = (count: number, name: string): number => (count / messages) * price(name);
-  const gbSeconds = ((invocations * lambdaMs) / 1_000) * price("lambdaGb");
+  const invoked = [...lambdas.values()];
+  const invocations = invoked.reduce((sum, { count }) => sum + count, 0);
+  const gbSeconds = (invoked.reduce((sum, { ms }) => sum + ms, 0) / 1_000) * price("lambdaGb");
   return {
     DynamoDB:
       perMillion(tally.writeUnits, "dynamoDbWriteUnitsPerMillion") +
       perMillion(tally.readUnits, "dynamoDbReadUnitsPerMillion"),
     S3: perMillion(tally.s3Puts, "s3PutsPerMillion") + perMillion(tally.s3Gets, "s3GetsPerMillion"),
     SQS:
-      perMillion(requests, "sqsRequestsPerMillion") + perMillion(grouped, "sqsGroupedRequestsPerMillionMore"),
+      perMillion(tally.sqsRequests, "sqsRequestsPerMillion") +
+      perMillion(tally.sqsGrouped, "sqsGroupedRequestsPerMillionMore"),
     Lambda:
       perMillion(invocations, "lambdaInvocationsPerMillion") +
       (gbSeconds / messages) * 1_000_000 * price("lambdaGbSecond"),
@@ -154,7 +180,7 @@ function dollarsPerMillion(cost: Cost, prices: Prices): Record<string, number> {
 }
 
 interface WholeSystem extends AsyncDisposable {
-  readonly invoked: { count: number; ms: number };
+  readonly invoked: ReadonlyMap<string, Invoked>;
   /** Resolves when all are delivered. */
   send(door: "HTTP" | "SMTP", messages: number, atOnce?: number): Promise<void>;
 }
@@ -178,7 +204,7 @@ async function startWhole(
     ZONEFLEET_PROCESSES: String(processes),
     LOG_LEVEL: "warn",
   };
-  const invoked = { count: 0, ms: 0 };
+  const invoked = new Map<string, Invoked>();
   const door = fork(join(ROOT, "sender/aws-local/front-door-main.ts"), {
     cwd: ROOT,
     env: childEnv,
@@ -247,7 +273,7 @@ function configOf({ smtpPort, httpPort, sinkPort }: Record<"smtpPort" | "httpPor
 
 async function frontDoorReady(
   child: ChildProcess,
-  invoked: { count: number; ms: number },
+  invoked: Map<string, Invoked>,
 ): Promise<Extract<FromFrontDoor, { type: "ready" }>> {
   return await new Promise((resolve, reject) => {
     child.once("exit", () => reject(new Error("the front door ended")));
@@ -255,8 +281,8 @@ async function frontDoorReady(
       if (said.type === "ready") resolve(said);
       if (said.type === "failed") reject(new Error(said.message));
       if (said.type !== "invocation") return;
-      invoked.count++;
-      invoked.ms += said.durationMs;
+      const { count, ms } = invoked.get(said.name) ?? { count: 0, ms: 0 };
+      invoked.set(said.name, { count: count + 1, ms: ms + said.durationMs });
     });
   });
 }
