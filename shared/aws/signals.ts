@@ -151,14 +151,21 @@ export function zoneQueues(deps: ZoneQueuesDeps): ZoneQueues {
   }
 
   const senders = perZone<{ signal: Signal; delayMs: number }>(deps, async (QueueUrl, entries) => {
-    const Entries = entries.map(({ signal, delayMs }, i) => entryOf(signal, delayMs, i, knowsGroups));
-    try {
-      const { Failed } = await sqs.send(new SendMessageBatchCommand({ QueueUrl, Entries }));
-      return Failed;
-    } catch (error) {
-      if (!knowsGroups || !isAboutGroups(error)) throw error;
+    const withGroups = knowsGroups;
+    const Entries = entries.map(({ signal, delayMs }, i) => entryOf(signal, delayMs, i, withGroups));
+    /** To be sent again, without its group this time. */
+    const again = (Id: string | undefined): BatchResultErrorEntry => {
       knowsGroups = false;
-      return entries.map((_, i) => ({ Id: String(i), SenderFault: false, Code: "NoGroups" }));
+      return { Id, SenderFault: false, Code: "NoGroups" };
+    };
+    try {
+      const { Failed = [] } = await sqs.send(new SendMessageBatchCommand({ QueueUrl, Entries }));
+      return Failed.map((failed) =>
+        withGroups && isAboutGroups(failed.Message) ? again(failed.Id) : failed,
+      );
+    } catch (error) {
+      if (!withGroups || !(error instanceof Error) || !isAboutGroups(error.message)) throw error;
+      return Entries.map(({ Id }) => again(Id));
     }
   });
   const removers = perZone<string>(deps, async (QueueUrl, receipts) => {
@@ -299,8 +306,9 @@ function jsonOf(text: string): unknown {
   }
 }
 
-function isAboutGroups(error: unknown): boolean {
-  return error instanceof Error && /MessageGroupId/i.test(error.message);
+/** Of the call or of one of its messages. */
+function isAboutGroups(message = ""): boolean {
+  return /MessageGroupId/i.test(message);
 }
 
 /** Rounded up: a signal that comes early finds a row that is not due, and a wait of no second is asked for again and again. */

@@ -5,6 +5,7 @@ import { describe, test } from "node:test";
 
 import { GetQueueAttributesCommand, GetQueueUrlCommand } from "@aws-sdk/client-sqs";
 
+import type { AwsClients } from "#shared/aws/clients.ts";
 import { queueName } from "#shared/aws/names.ts";
 import { GATHER_MS } from "#shared/aws/queue-take.ts";
 import { readSignal, signalsOf } from "#shared/aws/signals.ts";
@@ -50,6 +51,27 @@ async function settleAll(aws: FaultyAwsQueue, taken: readonly Taken[], settled: 
   await aws.queue.settle(leases.map((lease) => ({ lease, settled, attempt: attempt() })));
 }
 
+/** As servers do that know groups on FIFO queues only and look at each message for itself. */
+function refuseGroups({ sqs }: AwsClients): void {
+  sqs.middlewareStack.add(
+    (next, { commandName }) =>
+      async (args) => {
+        const { Entries = [] } = args.input as { Entries?: { Id?: string; MessageGroupId?: string }[] };
+        const refused = Entries.filter(({ MessageGroupId }) => MessageGroupId !== undefined);
+        if (commandName !== "SendMessageBatchCommand" || refused.length === 0) return await next(args);
+        const Message = "Value for parameter MessageGroupId is invalid for this queue type";
+        const Failed = refused.map(({ Id }) => ({
+          Id,
+          SenderFault: true,
+          Code: "InvalidParameterValue",
+          Message,
+        }));
+        return { output: { $metadata: {}, Successful: [], Failed }, response: {} };
+      },
+    { step: "initialize", name: "refusedGroups" },
+  );
+}
+
 describe("the queue of signals", { skip: noLocalAws() }, () => {
   test("has one signal for the rows of a message and domain, and none when the last of them has ended", async () => {
     const clock = fakeClock();
@@ -64,6 +86,14 @@ describe("the queue of signals", { skip: noLocalAws() }, () => {
     assert.deepEqual(await signalsIn(aws), [0, 1, 0], "it comes again if we die now");
     await settleAll(aws, [{ ...taken, leases: others }], { state: "bounced" });
     assert.deepEqual(await signalsIn(aws), [0, 0, 0]);
+  });
+
+  test("has its signals without a group where a server refuses the group of each", async () => {
+    const clock = fakeClock();
+    await using aws = await faultyAwsQueue(clock);
+    refuseGroups(aws.clients);
+    await acceptOne(aws, clock);
+    assert.deepEqual(await signalsIn(aws), [1, 0, 0]);
   });
 
   test("has a delayed signal for what is due within 15 minutes, and none for what is due later", async () => {
