@@ -61,11 +61,17 @@ async function routed(
   return wholeResult(await handler({ ...event, pathParameters: params }, context));
 }
 
-/** The path without the stage, which API Gateway puts before it unless the stage is the default one. */
-function pathOf({ rawPath, requestContext }: ApiEvent): string {
+/**
+ * The path as the route table has it: without the stage, which API Gateway puts before it unless it is the default one, and without
+ * the part under which the API is mapped to a domain (`/mail/send`). How long that is shows in the key of the route, `ANY /send`.
+ */
+function pathOf({ rawPath, routeKey, requestContext }: ApiEvent): string {
   const prefix = `/${requestContext.stage}`;
   const hasPrefix = requestContext.stage !== "$default" && `${rawPath}/`.startsWith(`${prefix}/`);
-  return hasPrefix ? rawPath.slice(prefix.length) || "/" : rawPath;
+  const path = hasPrefix ? rawPath.slice(prefix.length) || "/" : rawPath;
+  const [, first] = /^\S+ \/([^/{]+)/.exec(routeKey) ?? [];
+  const at = first === undefined ? 0 : `${path}/`.indexOf(`/${first}/`);
+  return at > 0 ? path.slice(at) : path;
 }
 
 function findRoute(method: string, path: string): { name: RouteName; params: Record<string, string> } {

@@ -144,6 +144,19 @@ export async function wholeResult(result: ApiResult): Promise<ApiResult> {
   return { statusCode, headers, body: Buffer.concat(chunks).toString("base64"), isBase64Encoded: true };
 }
 
+/** What API Gateway puts in the place of bytes that are no UTF-8, when it hands a body over as text. */
+const LOST_BYTE = "\ufffd";
+
 async function* wholeBody(event: ApiEvent): AsyncIterable<Buffer> {
+  if (isDamagedMail(event)) {
+    const text = "the mail lost what is no UTF-8 on its way, for it came as text/plain";
+    throw new DomainError("invalid-body", `${text}; send it with Content-Type: message/rfc822`);
+  }
   if (event.body) yield Buffer.from(event.body, event.isBase64Encoded ? "base64" : "utf8");
+}
+
+/** Mail may be of any bytes. In JSON such a character is the client's own. */
+function isDamagedMail({ body, headers, isBase64Encoded }: ApiEvent): boolean {
+  if (!body || isBase64Encoded || headers["content-type"]?.startsWith("text/plain") !== true) return false;
+  return body.includes(LOST_BYTE);
 }

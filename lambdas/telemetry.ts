@@ -22,6 +22,7 @@ const NAMESPACE = "ZoneFleet";
  * - `RowsFed` `LeasesLapsed` `MessagesPurged` of the sweep. Alert: LeasesLapsed stays high, senders die.
  * - `SignalsNotSent` rows whose signal is tried again, or waits for the sweep. Alert: any for minutes, mail is late by as much.
  * - `DeadLetters` signals that nobody could use. Alert: above 0.
+ * - `ColdStarts` invocations that were the first of their process.
  */
 export type CountName =
   | "Requests"
@@ -41,11 +42,14 @@ export type CountName =
   | "LeasesLapsed"
   | "MessagesPurged"
   | "SignalsNotSent"
-  | "DeadLetters";
+  | "DeadLetters"
+  | "ColdStarts";
 export type TimeName = "RequestTime" | "AcceptTime";
 
 /** What is counted is written when the invocation ends. */
 export interface Telemetry {
+  /** Call first in each invocation: its id, by which AWS names it in its own lines, is in every line of the log from then on. */
+  readonly begin: (awsRequestId: string) => void;
   readonly log: Log;
   readonly count: (name: CountName, by?: number) => void;
   readonly time: (name: TimeName, ms: number) => void;
@@ -56,7 +60,13 @@ export interface Telemetry {
 export function telemetry(service: string): Telemetry {
   const logger = new Logger({ serviceName: service });
   const metrics = new Metrics({ namespace: NAMESPACE, serviceName: service });
+  let isCold = true;
   return {
+    begin(awsRequestId) {
+      logger.appendKeys({ awsRequestId });
+      if (isCold) metrics.addMetric("ColdStarts", MetricUnit.Count, 1);
+      isCold = false;
+    },
     log: {
       debug: (fields, message) => logger.debug(message, { ...fields }),
       info: (fields, message) => logger.info(message, { ...fields }),

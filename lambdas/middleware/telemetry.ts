@@ -20,6 +20,7 @@ export function requestTelemetry({ telemetry, clock }: { telemetry: Telemetry; c
   return {
     before: (request: Request<ApiEvent, ApiResult>): void => {
       startedAt.set(request, clock.now());
+      telemetry.begin(request.context.awsRequestId);
     },
     after: ended,
     onError: ended,

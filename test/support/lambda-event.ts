@@ -10,16 +10,21 @@ export interface LambdaRequest {
   /** Goes in base64, as all but text does. */
   readonly body?: Buffer | string;
   readonly stage?: string;
+  /** Of API Gateway's route, such as `ANY /send`. */
+  readonly routeKey?: string;
+  /** Under which the API is mapped to a domain. */
+  readonly basePath?: string;
   readonly sourceIp?: string;
 }
 
 export function lambdaEvent(request: LambdaRequest): ApiEvent {
   const { method, headers = {}, body, stage = "$default", sourceIp = "192.0.2.7" } = request;
+  const { routeKey = "$default", basePath = "" } = request;
   const [path = "", query = ""] = request.path.split("?", 2);
   return {
     version: "2.0",
-    routeKey: "$default",
-    rawPath: stage === "$default" ? path : `/${stage}${path}`,
+    routeKey,
+    rawPath: `${stage === "$default" ? "" : `/${stage}`}${basePath}${path}`,
     rawQueryString: query,
     headers: { ...headers },
     isBase64Encoded: body !== undefined,
@@ -31,7 +36,7 @@ export function lambdaEvent(request: LambdaRequest): ApiEvent {
       domainPrefix: "api",
       http: { method, path, protocol: "HTTP/1.1", sourceIp, userAgent: "" },
       requestId: "request-1",
-      routeKey: "$default",
+      routeKey,
       stage,
       time: "",
       timeEpoch: 0,

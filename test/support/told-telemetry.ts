@@ -19,6 +19,7 @@ export function toldTelemetry(): ToldTelemetry {
     counts,
     lines,
     published,
+    begin: () => undefined,
     log: { debug: line("debug"), info: line("info"), warn: line("warn"), error: line("error") },
     count: (name, by = 1) => {
       counts[name] = (counts[name] ?? 0) + by;

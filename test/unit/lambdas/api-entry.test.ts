@@ -65,6 +65,21 @@ describe("a Lambda of the API", () => {
     }
   });
 
+  test("finds the route under the path by which the API is mapped to a domain", async () => {
+    for (const [basePath, path, routeKey] of [
+      ["/mail", "/queued/active", "ANY /queued/{rest+}"],
+      ["/mail/v1", "/queued/active/default/", "ANY /queued/{rest+}"],
+      ["/mail", "/healthz", "ANY /healthz"],
+      ["", "/queued/active", "ANY /queued/{rest+}"],
+      ["", "/counter/zone/queued", "ANY /counter/{rest+}"],
+    ] as const) {
+      const { status } = await ask({ method: "GET", path, basePath, routeKey });
+      assert.equal(status, 200, `${basePath} ${path}`);
+    }
+    const { status } = await ask({ method: "GET", path: "/queued/active", basePath: "/mail" });
+    assert.equal(status, 404, "by the default route nothing says how long that path is");
+  });
+
   test("answers what is not there as the local server does", async () => {
     const cases: [method: string, path: string][] = [
       ["GET", "/nothing"],
@@ -120,6 +135,36 @@ describe("a Lambda of the API", () => {
     const answer = await entry(lambdaEvent({ method: "POST", path: "/send", body }), context);
     assert.deepEqual([answer.statusCode, JSON.parse(answer.body ?? "").code], [503, "timeout"]);
     assert.equal(answer.headers["retry-after"], "5");
+  });
+
+  test("takes a body as text and in base64, and refuses text that has lost bytes on its way", async () => {
+    const mail = (subject: string) =>
+      `From: a@b.example\r\nTo: c@d.example\r\nSubject: ${subject}\r\n\r\nhi\r\n`;
+    const entry = apiEntry(handlers, { telemetry: toldTelemetry(), clock: systemClock });
+    const headers = { "content-type": "text/plain" };
+    const sendText = async (body: string) => {
+      const event = {
+        ...lambdaEvent({ method: "POST", path: "/send-raw", headers }),
+        body,
+        isBase64Encoded: false,
+      };
+      const { statusCode, body: answer = "" } = await entry(event, {} as Context);
+      return { status: statusCode, json: JSON.parse(answer) };
+    };
+    const good = await sendText(mail("grüße"));
+    assert.equal(good.status, 200);
+    assert.match(await api.stored(good.json.id), /Subject: grüße/);
+    const lost = await sendText(mail("gr\ufffd\ufffde"));
+    assert.deepEqual([lost.status, lost.json.code], [400, "invalid-body"]);
+    assert.match(lost.json.error, /message\/rfc822/);
+    const body = Buffer.from(mail("grüße"), "latin1");
+    const raw = await ask({
+      method: "POST",
+      path: "/send-raw",
+      headers: { "content-type": "message/rfc822" },
+      body,
+    });
+    assert.equal(raw.status, 200, "as it is");
   });
 
   for (const [path, type] of [

@@ -36,6 +36,24 @@ describe("what a Lambda tells", () => {
     );
   });
 
+  test("every line names the invocation, and the first of a process is counted as a cold start", async () => {
+    const lines = await linesOf(`
+      told.begin("one"); told.log.error({}, "first"); told.publish();
+      told.begin("two"); told.log.error({}, "second"); told.publish();`);
+    const errors = lines.filter(({ level }) => level === "ERROR");
+    assert.deepEqual(
+      errors.map(({ message, awsRequestId }) => [message, awsRequestId]),
+      [
+        ["first", "one"],
+        ["second", "two"],
+      ],
+    );
+    assert.deepEqual(
+      lines.filter((line) => "_aws" in line).map((line) => line["ColdStarts"]),
+      [1],
+    );
+  });
+
   test("a log line has its fields, and an error whole", async () => {
     const [line] = await linesOf(
       `told.log.error({ component: "api", err: new Error("why") }, "request failed");`,
