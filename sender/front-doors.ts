@@ -28,8 +28,8 @@ export interface DoorDeps {
   /** Null: there are none. */
   readonly plugins: Plugins | null;
   readonly newMessageId: () => MessageId;
-  /** Told of rows that an operator took out of the queue. */
-  readonly onDeleted: (rows: readonly RowId[]) => void;
+  /** Told of rows that an operator took out of the queue; left out: nobody is. */
+  readonly onDeleted?: (rows: readonly RowId[]) => void;
   readonly reusePort: boolean;
   /** From the worker whose place this one takes; left out: there was none. */
   readonly sockets?: ListeningSockets;
@@ -98,7 +98,7 @@ function watchedQueue({ backend: { queue }, onDeleted }: DoorDeps): QueueStore {
     ...queue,
     async operate(operation, rows) {
       const changed = await queue.operate(operation, rows);
-      if (operation === "drop") onDeleted(changed);
+      if (operation === "drop") onDeleted?.(changed);
       return changed;
     },
   };

@@ -11,12 +11,12 @@ import type { Config } from "#shared/domain/config.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import type { Settings } from "#shared/runtime/config.ts";
 import { loadConfig } from "#shared/runtime/config.ts";
-import { createLog } from "#shared/runtime/log.ts";
 import type { Logger } from "#shared/runtime/log.ts";
 import { checkPorts } from "./check-ports.ts";
 import { claimDataFolder, makeFolderFor } from "./data-folder.ts";
 import { holdSockets } from "./held-sockets.ts";
 import { ROOT_WARNING, asUser, becomeUser, checkAccess, identityOf, isRoot } from "./run-as.ts";
+import { openLog } from "./remote-log/open.ts";
 import { supervise } from "./supervisor.ts";
 import type { Listening } from "./worker-protocol.ts";
 
@@ -71,7 +71,7 @@ async function run(options: StartOptions): Promise<number> {
     say("Stopping: what is being sent is finished first. Once more ends at once.");
   stop.addEventListener("abort", sayStopping, { once: true });
   const read = withFrontDoor(await whole(await loadConfig({ env, cwd }), options), frontDoor);
-  const log = createLog({ level: read.logLevel });
+  const log = await openLog(read, { clock });
   const identity = read.config.runAs && identityOf(read.config.runAs);
   if (isRoot() && identity === null) say(ROOT_WARNING);
   if (identity) await makeFolderFor(identity, read.dataDir);

@@ -1,8 +1,8 @@
 /** A worker process: what wire.ts joins, run by worker.ts, under the supervisor that forked it. */
 
 import type { Logger } from "#shared/runtime/log.ts";
-import { createLog } from "#shared/runtime/log.ts";
 import type { ListeningSockets } from "./listening-socket.ts";
+import { openLog } from "./remote-log/open.ts";
 import { assertNotRoot } from "./run-as.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 import { wireWorker } from "./wire.ts";
@@ -18,7 +18,7 @@ await runUnderSupervisor(startLinkedWorker, systemClock);
 async function startLinkedWorker(start: WorkerStart): Promise<LinkedWorker> {
   const { settings, worker, recovery } = start.assignment;
   assertNotRoot(settings.config);
-  const log = createLog({ level: settings.logLevel, fields: { worker } });
+  const log = await openLog(settings, { clock: systemClock, fields: { worker } });
   const wired = await wireWorker({
     settings,
     worker,

@@ -106,6 +106,7 @@ export function openZone(
         leases: job.leases,
         outcomes,
         otherEgress: other,
+        message: job.message,
       });
     });
   const endWithout = (settlements: readonly Settlement[]): Promise<void> =>

@@ -194,7 +194,7 @@ async function submitReport(
     notBefore: null,
     dsn: { id, zone },
   });
-  observer.bounceSent(submitted.message);
+  observer.bounceSent(submitted.message, message.id);
 }
 
 /** Whoever was reached, or has failed, since he was late is not waited for any more. */

@@ -17,6 +17,7 @@ import { later } from "../domain/units.ts";
 import type { Zone, ZoneName } from "../domain/zone.ts";
 import type { LimitStore } from "../ports/limit-store.ts";
 import type { QueueStore, Settlement } from "../ports/queue-store.ts";
+import type { Message } from "../domain/message.ts";
 import type { Observer } from "./observer.ts";
 
 export interface SettleDeps {
@@ -50,6 +51,8 @@ export interface Attempt {
   readonly outcomes: readonly Outcome[];
   /** True: another egress address of the pool may still try this site, so a refusal of this one is retried at once. */
   readonly otherEgress: boolean;
+  /** Whose rows they are, for those who watch. */
+  readonly message?: Message;
 }
 
 export type Settle = (attempt: Attempt) => Promise<void>;
@@ -59,7 +62,7 @@ export function settler(deps: SettleDeps): Settle {
     const verdicts = verdictsOn(deps, attempt);
     await blockRefusedEgress(deps, attempt, verdicts);
     await slowDownSite(deps, attempt);
-    await write(deps, verdicts);
+    await write(deps, verdicts, attempt.message);
   };
 }
 
@@ -82,10 +85,11 @@ export async function settleWithout(
 async function write(
   { queue, observer }: Pick<SettleDeps, "queue" | "observer">,
   settlements: readonly Settlement[],
+  message?: Message,
 ) {
   const written = await queue.settle(settlements);
   settlements.forEach(({ lease, attempt, settled }, i) => {
-    if (written[i] === true) observer.settled(lease.row, attempt, settled);
+    if (written[i] === true) observer.settled(lease.row, attempt, settled, message);
     else observer.settledLate(lease.row, attempt);
   });
 }

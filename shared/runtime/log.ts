@@ -4,7 +4,7 @@
  */
 
 import { pino } from "pino";
-import type { DestinationStream, Logger } from "pino";
+import type { DestinationStream, Level, Logger } from "pino";
 
 export type { Logger } from "pino";
 
@@ -22,11 +22,15 @@ const SECRET_FIELDS = [
 ];
 const DEPTH = 3;
 
+export interface LogOptions {
+  readonly level: string;
+  readonly fields?: Readonly<Record<string, unknown>>;
+  /** Gets the lines from its level on, too. */
+  readonly also?: { readonly stream: DestinationStream; readonly level: Level } | null;
+}
+
 /** `destination` is stdout unless a test gives another. */
-export function createLog(
-  { level, fields }: { level: string; fields?: Readonly<Record<string, unknown>> },
-  destination?: DestinationStream,
-): Logger {
+export function createLog({ level, fields, also }: LogOptions, destination?: DestinationStream): Logger {
   const options = {
     level,
     base: { pid: process.pid, ...fields },
@@ -34,6 +38,10 @@ export function createLog(
     formatters: { level: (label: string) => ({ level: label }) },
     redact: { paths: SECRET_FIELDS.flatMap(pathsOf), censor: "[redacted]" },
   };
+  if (also) {
+    const first = { stream: destination ?? pino.destination(1), level: "trace" as const }; // `options.level` is before both
+    return pino(options, pino.multistream([first, also]));
+  }
   return destination ? pino(options, destination) : pino(options);
 }
 
