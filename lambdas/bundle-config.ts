@@ -2,7 +2,7 @@
  * The checked configuration as text beside a bundle: build.ts writes it, wire.ts reads it. So a Lambda needs neither the file that
  * people write nor the code that checks it, and starts with what was checked when it was built.
  *
- * What a Lambda has no use for stays behind: it takes mail in and answers questions, it does not sign and does not connect to relays.
+ * What a Lambda has no use for stays behind: it takes mail in and answers questions, it does not sign, connect to relays or run plugins.
  * Of the secrets that it needs there are names only (shared/domain/config-secrets.ts): the URL of `core/http-config`, and for Lambdas
  * that tell receivers of events, their URLs and keys.
  */
@@ -25,6 +25,7 @@ function forLambdas(config: Config): Config {
     smtpInterfaces: [],
     httpAuth: null,
     srs: null,
+    plugins: [],
     zones: new Map([...config.zones].map(([name, zone]) => [name, withoutCredentials(zone)])),
   };
 }

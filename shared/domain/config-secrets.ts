@@ -2,12 +2,12 @@
  * What is secret in a configuration, so that the rest of it can lie where others may read it: `splitSecrets` leaves in the place of
  * each secret its name, `joinSecrets` puts the secrets back. A name says whose the secret is and not where it stands, so that it
  * stays the same when a list gets another order. URLs of the operator's own servers are secrets: they may have a password or a
- * token in them.
+ * token in them. Of the options of plugins every text is one, for nobody here knows which are.
  */
 
 import { hash } from "node:crypto";
 
-import type { Config, EventReceiver, HttpServiceConfig, SmtpInterface } from "./config.ts";
+import type { Config, EventReceiver, HttpServiceConfig, PluginConfig, SmtpInterface } from "./config.ts";
 import { digestOf } from "./config-digest.ts";
 import type { Zone } from "./zone.ts";
 
@@ -58,6 +58,7 @@ function changeSecrets(config: Config, change: Change): Config {
     receivers: config.receivers.map((receiver) => changeReceiver(receiver, change)),
     httpAuth: changeService("core/http-auth", config.httpAuth, change),
     httpConfig: changeService("core/http-config", config.httpConfig, change),
+    plugins: config.plugins.map((plugin) => changePlugin(plugin, change)),
     srs: config.srs && { ...config.srs, secret: change("plugins.core/srs.secret", config.srs.secret) },
   };
 }
@@ -109,4 +110,23 @@ function changeService(
   change: Change,
 ): HttpServiceConfig | null {
   return service && { ...service, url: change(`plugins.${plugin}.url`, service.url) };
+}
+
+function changePlugin(plugin: PluginConfig, change: Change): PluginConfig {
+  const options = Object.entries(plugin.options).map(([name, value]) => [
+    name,
+    changeTexts(value, `plugins.${plugin.key}.${name}`, change),
+  ]);
+  return { ...plugin, options: Object.fromEntries(options) as PluginConfig["options"] };
+}
+
+/** Of a value as JSON has it. */
+function changeTexts(value: unknown, path: string, change: Change): unknown {
+  if (typeof value === "string") return change(path, value);
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map((one, i) => changeTexts(one, `${path}.${i}`, change));
+  const entries = Object.entries(value);
+  return Object.fromEntries(
+    entries.map(([name, one]) => [name, changeTexts(one, `${path}.${name}`, change)]),
+  );
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import type { Config } from "#shared/domain/config.ts";
+import { digestOf } from "#shared/domain/config-digest.ts";
 import { joinSecrets, splitSecrets } from "#shared/domain/config-secrets.ts";
 import { parseConfig } from "#shared/runtime/config.ts";
 import type { ConfigInput } from "#shared/runtime/config-schema.ts";
@@ -30,14 +31,23 @@ const everySecret: ConfigInput = {
   },
 };
 
-function withDkim(config: Config): Config {
+/** With what a file on disk would be needed for. */
+function withFiles(config: Config): Config {
   const keys = [{ domain: "a.example", selector: "s1", privateKey: "secret-11" }];
-  return { ...config, dkim: { ...config.dkim, keys } };
+  const plugin = {
+    key: "modules/filter",
+    source: { kind: "package", name: "filter", baseDir: "/" } as const,
+    contexts: ["main"] as const,
+    optional: false,
+    hookTimeoutMs: null,
+    options: { enabled: true, token: "secret-12", servers: [{ port: 3_310, pass: "secret-13" }] },
+  };
+  return { ...config, dkim: { ...config.dkim, keys }, plugins: [plugin] };
 }
 
 describe("the secrets of a configuration", () => {
   test("are all taken out, and are named by whose they are", () => {
-    const { config, secrets } = splitSecrets(withDkim(parse(everySecret)));
+    const { config, secrets } = splitSecrets(withFiles(parse(everySecret)));
     const text = JSON.stringify(config, (_, value) => (value instanceof Map ? [...value] : value));
     assert.doesNotMatch(text, /secret-\d|PRIVATE KEY/);
     assert.equal(config.digest, "", "the secrets went into it");
@@ -55,14 +65,17 @@ describe("the secrets of a configuration", () => {
       "plugins.core/http-bounce.url",
       "plugins.core/http-auth.url",
       "plugins.core/http-config.url",
+      "plugins.modules/filter.token",
+      "plugins.modules/filter.servers.0.pass",
       "plugins.core/srs.secret",
     ]);
     const values = [...secrets.values()].join(" ");
-    for (let n = 1; n <= 11; n++) assert.match(values, new RegExp(`secret-${n}\\b`));
+    for (let n = 1; n <= 13; n++) assert.match(values, new RegExp(`secret-${n}\\b`));
   });
 
   test("are put back where they were, with the digest", () => {
-    const config = parse(everySecret);
+    const { digest: _, ...whole } = withFiles(parse(everySecret));
+    const config = { ...whole, digest: digestOf(whole) };
     const { config: split, secrets } = splitSecrets(config);
     assert.deepEqual(joinSecrets(split, secrets), { kind: "joined", config });
   });
