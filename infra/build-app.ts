@@ -1,0 +1,77 @@
+/** The stacks of one deployment, from its record and its mail configuration. */
+
+import type { App } from "aws-cdk-lib";
+import { Tags } from "aws-cdk-lib";
+import type { ITable } from "aws-cdk-lib/aws-dynamodb";
+
+import { isLoopbackHost } from "#shared/app/api-access.ts";
+import type { Config } from "#shared/domain/config.ts";
+
+import type { LambdaName } from "../lambdas/build.ts";
+import type { Deployment } from "./deployment.ts";
+import { installation } from "./installation.ts";
+import { ApiStack } from "./stacks/api.ts";
+import { SenderStack } from "./stacks/sender.ts";
+import { StorageStack } from "./stacks/storage.ts";
+
+export interface AppInput {
+  readonly deployment: Deployment;
+  readonly config: Config;
+  /** Folder of each Lambda's bundle. */
+  readonly bundles: ReadonlyMap<LambdaName, string>;
+  /** Folder of the bundled sender and its boot script. */
+  readonly senderFolder: string;
+  /** True: for LocalStack, and only what it can do: storage, and Lambdas with URLs. */
+  readonly isLocal: boolean;
+}
+
+export interface Stacks {
+  readonly storage: StorageStack;
+  readonly api: ApiStack;
+  /** Null: LocalStack has no hosts. */
+  readonly sender: SenderStack | null;
+}
+
+export function buildApp(app: App, { deployment, config, bundles, senderFolder, isLocal }: AppInput): Stacks {
+  const { environment, region, account } = deployment;
+  const names = installation(environment, config.zones.keys());
+  const env = { region, ...(account === undefined ? {} : { account }) };
+  const guardFolder = bundles.get("zone-guard");
+  if (guardFolder === undefined) throw new Error("there is no bundle of the zone guard");
+  const storage = new StorageStack(app, `${names.prefix}-storage`, {
+    env,
+    description: "ZoneFleet: table, bucket, queues and secret",
+    terminationProtection: true,
+    names,
+    guardFolder,
+  });
+  const api = new ApiStack(app, `${names.prefix}-api`, {
+    env,
+    description: "ZoneFleet: HTTP API and the Lambdas behind it",
+    names,
+    deployment,
+    bundles,
+    table: storage.table as ITable,
+    hasReceivers: config.receivers.length > 0,
+    isLocal,
+  });
+  const sender = isLocal
+    ? null
+    : new SenderStack(app, `${names.prefix}-sender`, {
+        env,
+        description: "ZoneFleet: hosts that send, their addresses, and the way in for SMTP",
+        names,
+        deployment,
+        addressNames: [],
+        smtpPorts: smtpPorts(config),
+        folder: senderFolder,
+      });
+  sender?.addStackDependency(storage);
+  Tags.of(app).add("zonefleet", environment);
+  return { storage, api, sender };
+}
+
+/** Of the interfaces that others than their own host can reach. */
+function smtpPorts(config: Config): number[] {
+  return config.smtpInterfaces.filter(({ host }) => !isLoopbackHost(host)).map(({ port }) => port);
+}

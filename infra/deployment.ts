@@ -1,0 +1,84 @@
+/**
+ * The deployment record: what the stacks need to know beyond the mail configuration. People write it as `zonefleet.deployment.ts`
+ * (`export default defineDeployment({ … })`); it holds no secret, so it belongs beside the configuration in version control.
+ */
+
+import { dirname, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+
+import * as z from "zod";
+
+const DOMAIN = /^(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/;
+const domain = z.string().regex(DOMAIN, "expected a domain name in lower case");
+const arn = z.string().regex(/^arn:aws[a-z-]*:/, "expected an ARN");
+
+/** A network that is there already. Its first subnets are used, one in each availability zone; all are public. */
+const ExistingVpc = z.strictObject({
+  id: z.string().regex(/^vpc-[0-9a-f]+$/),
+  cidr: z.string(),
+  availabilityZones: z.array(z.string()).min(1),
+  publicSubnetIds: z.array(z.string().regex(/^subnet-[0-9a-f]+$/)).min(1),
+  /** Route tables of those subnets, which get the gateway endpoints of S3 and DynamoDB. */
+  publicRouteTableIds: z.array(z.string().regex(/^rtb-[0-9a-f]+$/)).min(1),
+});
+
+const DeploymentSchema = z.strictObject({
+  /** In the name of everything: `zonefleet-<environment>`. It cannot be changed later. */
+  environment: z.string().regex(/^[a-z][a-z0-9]{0,11}$/, "expected 1 to 12 lower-case letters and digits"),
+  region: z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, "expected a region such as eu-central-1"),
+  /** Left out: the account of the credentials that deploy. */
+  account: z
+    .string()
+    .regex(/^\d{12}$/, "expected the 12 digits of an account")
+    .optional(),
+  /** The domain that the hosts are named in: `api.<domain>` and `smtp.<domain>`. */
+  domain,
+  /** The mail configuration, from the folder of the record. */
+  config: z.string().default("zonefleet.config.ts"),
+  api: z
+    .strictObject({
+      /** A certificate for `api.<domain>` in the region: then that name is the API's. Left out: the name AWS gives it. */
+      certificateArn: arn.optional(),
+      /** Requests a second that are let in on average, and at once. */
+      rateLimit: z.int().min(1).default(200),
+      burstLimit: z.int().min(1).default(400),
+    })
+    .prefault({}),
+  vpc: z.union([z.literal("new"), ExistingVpc]).default("new"),
+  senders: z
+    .strictObject({
+      instanceType: z.string().default("c7g.medium"),
+      min: z.int().min(1).default(2),
+      max: z.int().min(1).default(4),
+      /** How many Elastic IPs one host can hold: private addresses of its network interface, without the first. */
+      addressesPerHost: z.int().min(1).max(29).default(3),
+    })
+    .prefault({})
+    .refine(({ min, max }) => min <= max, "min is more than max"),
+  /** Who may connect to the load balancer for SMTP. Left out: everybody; nobody sends without a login. */
+  smtpClients: z.array(z.string()).default(["0.0.0.0/0"]),
+  /** Who is written to when an alarm goes off. */
+  alarmEmail: z.email(),
+});
+
+export type DeploymentInput = z.input<typeof DeploymentSchema>;
+export type Deployment = z.output<typeof DeploymentSchema>;
+
+/** Types what is written in `zonefleet.deployment.ts`. */
+export function defineDeployment(deployment: DeploymentInput): DeploymentInput {
+  return deployment;
+}
+
+/** The record, and the configuration file that it names. */
+export async function loadDeployment(file: string): Promise<{ deployment: Deployment; configFile: string }> {
+  const { default: written } = (await import(pathToFileURL(file).href)) as { default: unknown };
+  const deployment = parseDeployment(written, file);
+  return { deployment, configFile: resolve(dirname(file), deployment.config) };
+}
+
+/** Throws an error that names each field that is wrong; `source` is where it was written. */
+export function parseDeployment(written: unknown, source: string): Deployment {
+  const parsed = DeploymentSchema.safeParse(written);
+  if (!parsed.success) throw new Error(`${source} is not right:\n${z.prettifyError(parsed.error)}`);
+  return parsed.data;
+}

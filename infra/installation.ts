@@ -1,0 +1,27 @@
+/** What an installation is called on AWS, and its zones. The names are fixed, so that senders and stacks find all by them. */
+
+import { Aws } from "aws-cdk-lib";
+
+import type { AwsNames } from "#shared/aws/names.ts";
+import type { ZoneName } from "#shared/domain/zone.ts";
+
+export interface Installation extends AwsNames {
+  /** Before the name of everything: `zonefleet-<environment>`. */
+  readonly prefix: string;
+  /** The secret with the seal key, and with what is secret in the configuration. */
+  readonly secret: string;
+  readonly zones: readonly ZoneName[];
+}
+
+export function installation(environment: string, zones: Iterable<ZoneName>): Installation {
+  const prefix = `zonefleet-${environment}`;
+  return {
+    prefix,
+    table: prefix,
+    // Bucket names are one name space for all of AWS.
+    bucket: `${prefix}-${Aws.ACCOUNT_ID}-${Aws.REGION}`,
+    queuePrefix: `${prefix}-`,
+    secret: prefix,
+    zones: [...zones].toSorted(),
+  };
+}
