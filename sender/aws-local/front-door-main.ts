@@ -14,15 +14,14 @@ import { loadConfig } from "#shared/runtime/config.ts";
 import { createLog } from "#shared/runtime/log.ts";
 
 import type { LambdaName } from "../../lambdas/build.ts";
-import { isForReader, STREAM_READERS } from "../../lambdas/stream-readers.ts";
-import type { StreamReader } from "../../lambdas/stream-readers.ts";
 import { startApiServer } from "../api-server.ts";
 import { repeat } from "../repeat.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { FromFrontDoor } from "./front-door-protocol.ts";
 import { loadLambdas, MAX_GATEWAY_BYTES } from "./lambdas.ts";
 import { readTableStream } from "./table-stream.ts";
-import { makeInstallation } from "./wire.ts";
+import { isForReader, makeInstallation, STREAM_READERS } from "./wire.ts";
+import type { StreamReader } from "./wire.ts";
 
 /** As the stacks schedule them. */
 const SWEEP_MS = MINUTE;
@@ -73,6 +72,7 @@ async function run(): Promise<void> {
         batchSize: STREAM_READERS[name].batchSize,
         isWanted: (record) => isForReader(STREAM_READERS[name], record),
         endpoint: dynamoUrl,
+        env: process.env,
         table: aws.table,
         clock,
         stop: stop.signal,

@@ -16,6 +16,8 @@ export interface TableStreamOptions {
   /** Of the local DynamoDB. */
   readonly endpoint: string;
   readonly table: string;
+  /** `AWS_REGION` and `AWS_ACCESS_KEY_ID` of those who use the table: local servers keep apart what is of others. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   readonly clock: Clock;
   readonly stop: AbortSignal;
   /** Records in one batch, at most. */
@@ -34,9 +36,6 @@ const RETRY_MS = SECOND;
 const MAX_RECORDS = 1_000;
 /** New shards are looked for as often. */
 const SHARDS_EVERY_MS = 10 * SECOND;
-/** A local server routes by what a signature says of the service, and believes it. */
-const UNSIGNED =
-  "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=none";
 
 const TableSchema = z.looseObject({ Table: z.looseObject({ LatestStreamArn: z.string() }) });
 const StreamSchema = z.looseObject({
@@ -139,13 +138,26 @@ async function recordsOf(
   };
 }
 
-async function call({ endpoint, stop }: TableStreamOptions, target: string, input: object): Promise<unknown> {
+/** A local server routes by what a signature says of service, region and key, and believes it. */
+function unsigned({
+  AWS_REGION = "us-east-1",
+  AWS_ACCESS_KEY_ID = "test",
+}: TableStreamOptions["env"]): string {
+  const scope = `${AWS_ACCESS_KEY_ID}/20260101/${AWS_REGION}/dynamodb/aws4_request`;
+  return `AWS4-HMAC-SHA256 Credential=${scope}, SignedHeaders=host, Signature=none`;
+}
+
+async function call(
+  { endpoint, env, stop }: TableStreamOptions,
+  target: string,
+  input: object,
+): Promise<unknown> {
   const response = await fetch(endpoint, {
     method: "POST",
     headers: {
       "content-type": "application/x-amz-json-1.0",
       "x-amz-target": target,
-      authorization: UNSIGNED,
+      authorization: unsigned(env),
       "x-amz-date": "20260101T000000Z",
     },
     body: JSON.stringify(input),

@@ -18,6 +18,10 @@ import type { Config } from "#shared/domain/config.ts";
 import { splitSecrets } from "#shared/domain/config-secrets.ts";
 import type { AwsSettings } from "#shared/runtime/aws-settings.ts";
 
+// What the front door has to know of AWS besides, so that only this file names it.
+export { isForReader, STREAM_READERS } from "#shared/aws/stream-readers.ts";
+export type { StreamReader } from "#shared/aws/stream-readers.ts";
+
 export interface InstallationOptions {
   readonly aws: AwsSettings;
   readonly config: Config;

@@ -24,7 +24,7 @@ import type { Item } from "./row-item.ts";
 
 /**
  * What the first letter of a mark says. A drop by a worker is of an attempt, one by an operator is not. Each reader of the stream
- * is given the letters that it has a use for and no others (lambdas/stream-readers.ts).
+ * is given the letters that it has a use for and no others (stream-readers.ts).
  */
 export const TELLS = {
   reception: "r",

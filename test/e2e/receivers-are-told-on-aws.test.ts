@@ -17,8 +17,8 @@ import { smtpReply } from "#shared/domain/smtp-reply.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import type { Zone, ZoneName } from "#shared/domain/zone.ts";
 import { parseConfig } from "#shared/runtime/config.ts";
-import { isForReader, STREAM_READERS } from "../../lambdas/stream-readers.ts";
-import type { StreamReader } from "../../lambdas/stream-readers.ts";
+import { isForReader, STREAM_READERS } from "#shared/aws/stream-readers.ts";
+import type { StreamReader } from "#shared/aws/stream-readers.ts";
 import { readTableStream } from "../../sender/aws-local/table-stream.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 import { sharedLocalAws, stopLocalAwsAtEnd } from "../support/aws-backend.ts";
@@ -44,7 +44,7 @@ const refused = outcomeOfReply(smtpReply(550, ["5.1.1 no such user"]), NO_ROUTE)
 
 stopLocalAwsAtEnd();
 
-describe("receivers of events on AWS", { skip: noLocalAws() }, () => {
+describe("receivers of events on AWS", { skip: noLocalAws(), timeout: 6 * PATIENCE_MS }, () => {
   const cleanup = new AsyncDisposableStack();
   const stop = new AbortController();
   const readers: Promise<void>[] = [];
@@ -107,6 +107,7 @@ describe("receivers of events on AWS", { skip: noLocalAws() }, () => {
       batchSize: STREAM_READERS[name].batchSize,
       isWanted: (record) => isForReader(STREAM_READERS[name], record),
       endpoint: endpointsOf(lambdas.env).dynamo ?? "",
+      env: lambdas.env,
       table: lambdas.names.table,
       clock: systemClock,
       stop: stop.signal,

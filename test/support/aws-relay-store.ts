@@ -18,7 +18,7 @@ import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
 import type { ZoneName } from "#shared/domain/zone.ts";
 import type { Backend } from "#shared/ports/backend.ts";
-import { isForReader, STREAM_READERS } from "../../lambdas/stream-readers.ts";
+import { isForReader, STREAM_READERS } from "#shared/aws/stream-readers.ts";
 import { readTableStream } from "../../sender/aws-local/table-stream.ts";
 import { AWS_TERMS } from "../../sender/store-terms.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
@@ -118,6 +118,7 @@ function bounceReporter({ installation, config, backend, submit }: ReporterOptio
   };
   const reading = readTableStream({
     endpoint: endpointsOf(installation.env).dynamo ?? "",
+    env: installation.env,
     table: installation.names.table,
     clock: systemClock,
     stop: stop.signal,

@@ -5,15 +5,12 @@
  * A record that a reader has no use for, such as that of a lease, is left out by AWS before the Lambda is called, at no price.
  */
 
-import type { DynamoDBRecord } from "aws-lambda";
+import { MARK } from "./batch-statement.ts";
+import { TELLS } from "./event-stream.ts";
+import { KINDS, PARTITION_KEY } from "./keys.ts";
 
-import { MARK } from "#shared/aws/batch-statement.ts";
-import { TELLS } from "#shared/aws/event-stream.ts";
-import { KINDS, PARTITION_KEY } from "#shared/aws/keys.ts";
-
-import type { LambdaName } from "./build.ts";
-
-export type StreamReader = Extract<LambdaName, "events" | "notify">;
+/** Names of Lambdas. */
+export type StreamReader = "events" | "notify";
 
 export interface StreamTerms {
   /** First letters of the marks of the writes that it is given. */
@@ -48,8 +45,16 @@ export function filterPattern({ marks }: StreamTerms) {
   return { dynamodb: { Keys: isMail, NewImage: tells } };
 }
 
+type Texts = Readonly<Record<string, { readonly S?: string | undefined }>>;
+
+/** The part of a record of the stream that is looked at; Lambda's `DynamoDBRecord` fits. */
+interface ChangeRecord {
+  readonly dynamodb?:
+    { readonly Keys?: Texts | undefined; readonly NewImage?: Texts | undefined } | undefined;
+}
+
 /** What the filter lets through. */
-export function isForReader({ marks }: StreamTerms, { dynamodb }: DynamoDBRecord): boolean {
+export function isForReader({ marks }: StreamTerms, { dynamodb }: ChangeRecord): boolean {
   const mark = dynamodb?.NewImage?.[MARK]?.S ?? "";
   const partition = dynamodb?.Keys?.[PARTITION_KEY]?.S ?? "";
   return partition.startsWith(KINDS.message) && marks.some((letter) => mark.startsWith(letter));
