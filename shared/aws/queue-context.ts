@@ -126,6 +126,8 @@ export interface HeldLease {
   until: EpochMs;
   /** True: its outcome is written, in a call that failed for other rows. */
   settled?: boolean;
+  /** We are at it to write under the lease, and count on a next try until then (queue-lapse.ts); null or left out: we are not. */
+  writingUntil?: EpochMs | null;
 }
 
 export function ticketBook(): QueueContext["tickets"] {
@@ -189,18 +191,4 @@ export function setAsideWithMessage({ setAside }: Pick<QueueContext, "setAside">
   if (isAside(item)) return;
   const { PK, SK } = keyOf(item);
   setAside(item, new StoredItemError(`cannot read the message of row ${PK} ${SK}`));
-}
-
-/** When a lease is over as this process sees it; null: the row is not leased. */
-export function leaseEnd({ leases }: Pick<QueueContext, "leases">, row: QueueRow): EpochMs | null {
-  if (row.leasedUntil === null) return null;
-  const margin = leases.find(row.id, row.leaseToken) ? 0 : CLOCK_SKEW_MS;
-  return (row.leasedUntil + margin) as EpochMs;
-}
-
-/** True: a worker may lease it now. */
-export function isTakeable(context: Pick<QueueContext, "leases">, row: QueueRow, now: EpochMs): boolean {
-  const end = leaseEnd(context, row);
-  if (end !== null) return end <= now;
-  return (row.state === "queued" || row.state === "deferred") && row.dueAt <= now;
 }

@@ -10,15 +10,10 @@ import { later, SECOND } from "../domain/units.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { Taken, TakeRequest } from "../ports/queue-store.ts";
 import { messageKey, rowKey } from "./keys.ts";
-import {
-  CLOCK_SKEW_MS,
-  isTakeable,
-  leaseEnd,
-  messageOf,
-  rowOf,
-  setAsideWithMessage,
-} from "./queue-context.ts";
+import { CLOCK_SKEW_MS, messageOf, rowOf, setAsideWithMessage } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
+import { giveLastCalls, isTakeable, viewLease } from "./queue-lapse.ts";
+import type { SeenRow } from "./queue-lapse.ts";
 import { asSeen, bodyRefOfItem, inZoneIndex } from "./row-item.ts";
 import { MAX_DELAY_MS } from "./signals.ts";
 import type { Parcel, Ticket } from "./stock.ts";
@@ -26,10 +21,15 @@ import type { Parcel, Ticket } from "./stock.ts";
 /** A signal stays hidden for longer than its leases last, so that it comes again when they have lapsed for everybody. */
 export const HIDDEN_MARGIN_MS = CLOCK_SKEW_MS + 10 * SECOND;
 
+/** How long a parcel of the index lies in the stock after the last call of its leases is over. */
+const KEPT_AFTER_CALL_MS = 20 * SECOND;
+
 export type LeaseTerms = Pick<TakeRequest, "worker" | "leaseMs">;
 
 export interface LeasedParcels {
   readonly taken: readonly Taken[];
+  /** Found in the index, and to be tried again when they are due: their leases have been given a last call. */
+  readonly called: readonly Parcel[];
   /** Whose rows could not be read or leased because DynamoDB failed, with the first reason. */
   readonly failed: { readonly parcels: readonly Parcel[]; readonly error: unknown } | null;
 }
@@ -43,12 +43,12 @@ export async function leaseParcels(
   const results = await Promise.allSettled(
     parcels.map((parcel) => leaseParcel(context, withoutClaimed(parcel, claimed), terms)),
   );
-  const taken = results.flatMap((result) =>
-    result.status === "fulfilled" && result.value ? [result.value] : [],
-  );
+  const done = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  const taken = done.flatMap((result) => (result.kind === "taken" ? [result.taken] : []));
+  const called = done.flatMap((result) => (result.kind === "called" ? [result.parcel] : []));
   const failed = parcels.filter((_, i) => results[i]?.status === "rejected");
   const reason = results.find((result) => result.status === "rejected")?.reason as unknown;
-  return { taken, failed: failed.length > 0 ? { parcels: failed, error: reason } : null };
+  return { taken, called, failed: failed.length > 0 ? { parcels: failed, error: reason } : null };
 }
 
 /** Two signals of one row must not race each other. */
@@ -58,26 +58,35 @@ function withoutClaimed(parcel: Parcel, claimed: Set<string>): Parcel {
   return { ...parcel, seqs };
 }
 
-/** Null: none of its rows could be leased. */
-async function leaseParcel(context: QueueContext, parcel: Parcel, terms: LeaseTerms): Promise<Taken | null> {
+type LeasedParcel =
+  | { readonly kind: "taken"; readonly taken: Taken }
+  | { readonly kind: "called"; readonly parcel: Parcel }
+  | { readonly kind: "none" };
+
+const NONE: LeasedParcel = { kind: "none" };
+
+async function leaseParcel(context: QueueContext, parcel: Parcel, terms: LeaseTerms): Promise<LeasedParcel> {
   if (parcel.seqs.length === 0) {
     await letGo(context, parcel.ticket, later(context.clock.now(), terms.leaseMs));
-    return null;
+    return NONE;
   }
-  const { message, rows } = await readParcel(context, parcel);
+  const { message, seen } = await readParcel(context, parcel);
   if (!message) {
     await letGo(context, parcel.ticket, null); // never accepted, or its history is over
-    return null;
+    return NONE;
   }
   const now = context.clock.now();
-  const leased = await leaseRows(
-    context,
-    rows.filter((row) => isTakeable(context, row, now)),
-    terms,
-  );
+  const takeable = seen.filter((one) => isTakeable(context, one, now)).map(({ row }) => row);
+  const [leased, calledUntil] = await Promise.all([
+    leaseRows(context, takeable, terms),
+    giveLastCalls(context, seen),
+  ]);
   if (leased.length === 0) {
-    await letGo(context, parcel.ticket, nextUse(context, rows, { now, leaseMs: terms.leaseMs }));
-    return null;
+    const until = calledUntil ?? nextUse(context, seen, { now, leaseMs: terms.leaseMs });
+    await letGo(context, parcel.ticket, until);
+    return calledUntil === null || parcel.ticket
+      ? NONE
+      : { kind: "called", parcel: dueAgain(parcel, calledUntil) };
   }
   const { ticket } = parcel;
   if (ticket) ticket.open = leased.length;
@@ -85,13 +94,17 @@ async function leaseParcel(context: QueueContext, parcel: Parcel, terms: LeaseTe
     context.leases.add(lease, { recipientCount: message.recipientCount, ticket });
   }
   if (ticket) void keepHidden(context, ticket, later(now, terms.leaseMs));
-  return { message, domain: parcel.domain, leases: leased };
+  return { kind: "taken", taken: { message, domain: parcel.domain, leases: leased } };
+}
+
+function dueAgain(parcel: Parcel, dueAt: EpochMs): Parcel {
+  return { ...parcel, dueAt, keepUntil: later(dueAt, KEPT_AFTER_CALL_MS) };
 }
 
 async function readParcel(
   context: QueueContext,
   { messageId, seqs }: Parcel,
-): Promise<{ message: Message | null; rows: QueueRow[] }> {
+): Promise<{ message: Message | null; seen: SeenRow[] }> {
   const [messageItem, ...items] = await Promise.all([
     context.read(messageKey(messageId)),
     ...seqs.map((seq) => context.read(rowKey(messageId, seq))),
@@ -102,8 +115,11 @@ async function readParcel(
   if (messageItem && !message && messageItem["g"] !== true) {
     for (const item of items) if (item) setAsideWithMessage(context, item);
   }
-  const rows = items.map((item) => rowOf(context, item)).filter((row) => row !== null);
-  return { message, rows };
+  const seen = items.flatMap((item) => {
+    const row = rowOf(context, item);
+    return item && row ? [{ row, item }] : [];
+  });
+  return { message, seen };
 }
 
 async function leaseRows(
@@ -151,12 +167,14 @@ async function leaseRow(
 /** When the signal of rows that cannot be leased now is of use again; null: never. */
 function nextUse(
   context: QueueContext,
-  rows: readonly QueueRow[],
+  seen: readonly SeenRow[],
   { now, leaseMs }: { now: EpochMs; leaseMs: number },
 ): EpochMs | null {
-  const times = rows.flatMap((row) => {
-    const end = leaseEnd(context, row);
-    if (end !== null) return [end <= now ? later(now, leaseMs) : end]; // over, and another leased it before us
+  const times = seen.flatMap((one) => {
+    const { row } = one;
+    const lease = viewLease(context, one, now);
+    if (lease.kind === "lives") return [lease.end];
+    if (lease.kind !== "none") return [later(now, leaseMs)]; // over, and another leased it before us
     if (row.state === "queued" || row.state === "deferred")
       return [row.dueAt <= now ? later(now, leaseMs) : row.dueAt];
     return [];

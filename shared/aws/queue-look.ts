@@ -28,8 +28,10 @@ import {
   zoneSort,
 } from "./keys.ts";
 import type { IndexShape } from "./keys.ts";
-import { isTakeable, leaseEnd, rowOf } from "./queue-context.ts";
+import { rowOf } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
+import { viewLease } from "./queue-lapse.ts";
+import type { SeenRow } from "./queue-lapse.ts";
 import { keyOf, StoredItemError, textOf } from "./row-item.ts";
 import type { Item } from "./row-item.ts";
 import { signalsOf } from "./signals.ts";
@@ -72,11 +74,19 @@ export function indexLook(context: QueueContext): Look {
     return sorts.map((sort) => readDueSort(sort).id);
   }
 
-  function isOfInterest(row: QueueRow, now: EpochMs): boolean {
-    const end = leaseEnd(context, row);
-    if (end !== null && end > now) leasedElsewhere.set(row.id, end);
-    if (isTakeable(context, row, now)) return row.state !== "queued" || row.dueAt <= now - SIGNAL_GRACE_MS;
-    return row.state === "deferred" || (row.state === "queued" && row.dueAt <= later(now, LOOK_AHEAD_MS));
+  /** The row, with when it can be leased; null: it is none of our business yet. */
+  function worthKeeping(seen: SeenRow, now: EpochMs): QueueRow | null {
+    const { row } = seen;
+    const lease = viewLease(context, seen, now);
+    if (lease.kind === "lives") {
+      if (lease.end <= later(now, LOOK_AHEAD_MS)) return { ...row, dueAt: lease.end }; // found dead, if it is, when it is over
+      leasedElsewhere.set(row.id, lease.end);
+      return null;
+    }
+    if (lease.kind !== "none") return { ...row, dueAt: now };
+    const isLeftToSignal = row.dueAt <= now && row.dueAt > now - SIGNAL_GRACE_MS;
+    if (row.state === "queued") return isLeftToSignal || row.dueAt > later(now, LOOK_AHEAD_MS) ? null : row;
+    return row.state === "deferred" ? row : null;
   }
 
   return async (zone, isKnown) => {
@@ -90,10 +100,10 @@ export function indexLook(context: QueueContext): Look {
     );
     const unknown = found.flat().filter((id) => !isKnown(id) && (leasedElsewhere.get(id) ?? 0) <= now);
     const items = await Promise.all([...new Set(unknown)].map((id) => context.read(keyOfRow(id))));
-    const rows = items
-      .map((item) => rowOf(context, item))
-      .filter((row) => row !== null)
-      .filter((row) => isOfInterest(row, context.clock.now()));
+    const rows = items.flatMap((item) => {
+      const row = rowOf(context, item);
+      return (item && row && worthKeeping({ row, item }, context.clock.now())) || [];
+    });
     return parcelsOf(rows, later(now, 2 * LOOK_AHEAD_MS));
   };
 }

@@ -16,6 +16,7 @@ import { messageOf } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
 import { deleteSpentBodies, endAttributes } from "./queue-finish.ts";
 import type { EndedRows } from "./queue-finish.ts";
+import { writingUnder } from "./queue-lapse.ts";
 import { keepHidden, letGo } from "./queue-lease.ts";
 import { attributeOfAttempt, inDueIndex, inZoneIndex, LETTER_OF_STATE, NO_LEASE } from "./row-item.ts";
 import { MAX_DELAY_MS } from "./signals.ts";
@@ -129,16 +130,16 @@ async function releaseRow(context: QueueContext, lease: Lease, dueAt: EpochMs): 
 
 /** False: the row is no longer under the lease. The name of the worker refuses a lease that has ended. */
 async function writeUnder(
-  { write }: QueueContext,
-  { row, token, worker }: Lease,
+  context: QueueContext,
+  lease: Lease,
   change: { set: Values; remove: readonly string[]; tells?: string },
 ): Promise<boolean> {
-  const answer = await write({
-    kind: "update",
-    key: rowKey(row.messageId, row.seq),
-    ...change,
-    when: { t: token, lb: worker },
-  });
+  const { row, token, worker } = lease;
+  const key = rowKey(row.messageId, row.seq);
+  const when = { t: token, lb: worker };
+  const answer = await writingUnder(context, lease, () =>
+    context.write({ kind: "update", key, ...change, when }),
+  );
   return answer.kind === "written";
 }
 

@@ -31,9 +31,11 @@ import {
   zoneSort,
 } from "./keys.ts";
 import { sendSignals } from "./queue-accept.ts";
-import { leaseEnd, messageOf, rowOf, setAsideWithMessage } from "./queue-context.ts";
+import { messageOf, rowOf, setAsideWithMessage } from "./queue-context.ts";
 import type { QueueContext } from "./queue-context.ts";
 import { historyEnd, readMessage } from "./queue-finish.ts";
+import { giveLastCalls, viewLease } from "./queue-lapse.ts";
+import type { SeenRow } from "./queue-lapse.ts";
 import { sortsBetween } from "./queue-look.ts";
 import { asSeen, inZoneIndex, keyOf, NO_LEASE } from "./row-item.ts";
 import type { Item } from "./row-item.ts";
@@ -117,13 +119,18 @@ async function feedDue(context: QueueContext, partition: string): Promise<number
 async function audit(context: QueueContext, ids: readonly RowId[]): Promise<{ fed: number; lapsed: number }> {
   const now = context.clock.now();
   const { accepted, orphans } = await readRows(context, ids);
-  const lapsed = accepted.map(({ row }) => row).filter((row) => (leaseEnd(context, row) ?? Infinity) <= now);
+  const over = accepted.filter((seen) => viewLease(context, seen, now).kind === "over");
+  await giveLastCalls(context, accepted);
   const forgotten = accepted
     .filter(({ row, item }) => row.state === "queued" && isForgotten(row, item, now))
     .map(({ row }) => row);
   await giveUpOrphans(context, orphans, now);
   return {
-    lapsed: await signalAndMark(context, lapsed, () => ({ set: NO_LEASE, remove: [] })),
+    lapsed: await signalAndMark(
+      context,
+      over.map(({ row }) => row),
+      () => ({ set: NO_LEASE, remove: [] }),
+    ),
     fed: await signalAndMark(context, forgotten, () => ({ set: { fd: now }, remove: [] })),
   };
 }
@@ -148,16 +155,11 @@ async function signalAndMark(
   return answers.filter(({ kind }) => kind === "written").length;
 }
 
-interface ReadRow {
-  readonly row: QueueRow;
-  readonly item: Item;
-}
-
 /** Rows with a message, and rows without. */
 async function readRows(
   context: QueueContext,
   ids: readonly RowId[],
-): Promise<{ accepted: ReadRow[]; orphans: QueueRow[] }> {
+): Promise<{ accepted: SeenRow[]; orphans: QueueRow[] }> {
   const items = await Promise.all(ids.map((id) => context.read(keyOfRow(id))));
   const found = items.flatMap((item) => {
     const row = rowOf(context, item);

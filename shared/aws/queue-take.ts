@@ -103,8 +103,8 @@ export function queueTaker(context: QueueContext): Taker {
       for (const { ticket } of state.stock.expire(now)) if (ticket) context.tickets.delete(ticket.sqsId);
       const parcels = state.stock.choose(request, now);
       if (parcels.length === 0) return [];
-      const { taken, failed } = await leaseParcels(context, parcels, request);
-      for (const parcel of failed?.parcels ?? []) putInStock(state, parcel);
+      const { taken, called, failed } = await leaseParcels(context, parcels, request);
+      for (const parcel of [...called, ...(failed?.parcels ?? [])]) putInStock(state, parcel);
       if (taken.length > 0) return [...taken];
       if (failed) throw failed.error;
     }

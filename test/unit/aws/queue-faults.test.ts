@@ -6,6 +6,8 @@ import { describe, test } from "node:test";
 import { GetQueueUrlCommand, SendMessageCommand } from "@aws-sdk/client-sqs";
 
 import { queueName } from "#shared/aws/names.ts";
+import { CLOCK_SKEW_MS } from "#shared/aws/queue-context.ts";
+import { LAST_CALL_MS } from "#shared/aws/queue-lapse.ts";
 import { zoneQueues } from "#shared/aws/signals.ts";
 import type { Domain } from "#shared/domain/address.ts";
 import type { QueueRow } from "#shared/domain/queue-row.ts";
@@ -413,6 +415,8 @@ describe("several processes", { skip }, () => {
       "over by its clock, not by ours",
     );
     await passed(1);
+    assert.deepEqual(await other.queue.take(takeRequest({ worker: ben })), [], "it has its last call now");
+    await passed(LAST_CALL_MS + CLOCK_SKEW_MS);
     assert.deepEqual(idsOf(await other.queue.take(takeRequest({ worker: ben }))), rowIdsOf(mails));
   });
 
