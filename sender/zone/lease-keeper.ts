@@ -27,6 +27,16 @@ export interface LeaseKeeper {
 const START_MARGIN_MS = 10 * SECOND;
 const START_MARGIN_SHARE = 1 / 4;
 const RENEW_BATCH = 500;
+/** After a renewal that failed: within the last call of a lapsed lease, when the store answers again (aws/queue-lapse.ts). */
+const RENEW_RETRY_MS = SECOND;
+/** A lease with more than this part of its time left is renewed in the next round. */
+const FRESH_SHARE = 5 / 6;
+
+interface HeldLease {
+  readonly lease: Lease;
+  /** 0: it was lost to another worker. */
+  until: EpochMs;
+}
 
 export function leaseKeeper(deps: {
   queue: QueueStore;
@@ -34,23 +44,39 @@ export function leaseKeeper(deps: {
   leaseMs: number;
   onError: (error: unknown) => void;
 }): LeaseKeeper {
-  const held = new Map<RowId, { lease: Lease; until: EpochMs }>();
+  const held = new Map<RowId, HeldLease>();
   const { queue, clock, leaseMs } = deps;
   const startMarginMs = Math.min(START_MARGIN_MS, leaseMs * START_MARGIN_SHARE);
 
-  async function renewAll(): Promise<void> {
-    const entries = [...held.values()];
+  /** False: some could not be renewed, for the store did not answer. One part of it that is down keeps no others from theirs. */
+  async function renewAll(): Promise<boolean> {
+    const freshUntil = later(clock.now(), leaseMs * FRESH_SHARE);
+    const entries = [...held.values()].filter(({ until }) => until > 0 && until <= freshUntil);
+    let isDone = true;
     for (let at = 0; at < entries.length; at += RENEW_BATCH) {
-      const batch = entries.slice(at, at + RENEW_BATCH);
-      const until = later(clock.now(), leaseMs);
-      const renewed = await queue.renew(
-        batch.map((entry) => entry.lease),
-        until,
-      );
-      batch.forEach((entry, i) => {
-        entry.until = renewed[i] === true ? until : (0 as EpochMs);
-      });
+      try {
+        await renew(entries.slice(at, at + RENEW_BATCH).filter(({ lease }) => isHeld(lease)));
+      } catch (error) {
+        isDone = false;
+        deps.onError(error);
+      }
     }
+    return isDone;
+  }
+
+  async function renew(entries: readonly HeldLease[]): Promise<void> {
+    const until = later(clock.now(), leaseMs);
+    const renewed = await queue.renew(
+      entries.map(({ lease }) => lease),
+      until,
+    );
+    entries.forEach((entry, i) => {
+      entry.until = renewed[i] === true ? until : (0 as EpochMs);
+    });
+  }
+
+  function isHeld(lease: Lease): boolean {
+    return held.get(lease.row.id)?.lease === lease;
   }
 
   return {
@@ -61,16 +87,17 @@ export function leaseKeeper(deps: {
       for (const lease of leases) held.set(lease.row.id, { lease, until: lease.until });
     },
     letGo(leases) {
-      for (const lease of leases) if (held.get(lease.row.id)?.lease === lease) held.delete(lease.row.id);
+      for (const lease of leases) if (isHeld(lease)) held.delete(lease.row.id);
     },
     mayStart(lease) {
       const entry = held.get(lease.row.id);
       return entry?.lease === lease && entry.until > later(clock.now(), startMarginMs);
     },
     async run(stop) {
-      while (!stop.aborted) {
-        await clock.sleep(leaseMs / 3, stop);
-        if (held.size > 0) await renewAll().catch(deps.onError); // a store that is down now may be back before the leases end
+      const roundMs = leaseMs / 3;
+      for (let waitMs = roundMs; !stop.aborted;) {
+        await clock.sleep(waitMs, stop);
+        waitMs = (await renewAll()) ? roundMs : Math.min(RENEW_RETRY_MS, roundMs);
       }
     },
   };
