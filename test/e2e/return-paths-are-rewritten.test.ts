@@ -45,3 +45,36 @@ test(
     assert.equal(second?.returnPath, "ben@ours.example");
   },
 );
+
+test(
+  "a bounce to such a return path goes on to the sender, and nobody else gets mail by an address that looks like one",
+  { timeout: 30_000 },
+  async () => {
+    await using mx = await startFakeMx();
+    await using relay = await startRelay({
+      dns: fakeDns({
+        "one.example": { mx: [[10, "mx.one.example"]] },
+        "sender.example": { mx: [[10, "mx.one.example"]] },
+        "mx.one.example": { a: ["127.0.0.1"] },
+      }),
+      config: { zones: { default: { port: mx.port } }, plugins: { "core/srs": { enabled: true, ...srs } } },
+    });
+    const send = (from: string, to: string): Promise<Response> =>
+      fetch(`${relay.httpUrl}/send`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ envelope: { from, to }, from: "a@sender.example", to, text: "It works.\n" }),
+      });
+    assert.equal((await send("anna@sender.example", "you@one.example")).status, 200);
+    const [out] = await mx.waitFor(1);
+    const returnPath = out?.returnPath ?? "";
+    assert.match(returnPath, /^SRS0=/);
+    assert.equal((await send("", returnPath)).status, 200);
+    const [, back] = await mx.waitFor(2);
+    assert.deepEqual(back?.recipients, ["anna@sender.example"]);
+    const forged = await send("", returnPath.replace("=anna@", "=eve@"));
+    assert.equal(forged.status, 400);
+    assert.match(await forged.text(), /was not made by this server/);
+    assert.equal(mx.mails.length, 2);
+  },
+);
