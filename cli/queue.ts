@@ -146,6 +146,7 @@ interface MessageView {
     status: string;
     attempts: number;
     next: number | null;
+    way?: string;
     lastAttempt: { response: string; detail: string; mx: string | null } | null;
   }[];
 }
@@ -159,8 +160,9 @@ async function show(api: ApiClient, id: string, values: Values, { print }: Termi
   if (meta.user !== null) print(`user      ${oneLine(meta.user)}`);
   print(`subject   ${oneLine(meta.subject ?? "")}`);
   print(`bytes     ${meta.size}`);
-  for (const { seq, recipient, status, zone, attempts, next, lastAttempt } of view.messages) {
+  for (const { seq, recipient, status, zone, attempts, next, way, lastAttempt } of view.messages) {
     print(`${seq}  ${recipient}  ${status}  zone ${zone}  attempts ${attempts}`);
+    if (way !== undefined) print(`     by ${oneLine(way)}`);
     if (lastAttempt)
       print(`     ${lastAttempt.mx ?? "-"}: ${oneLine(lastAttempt.response || lastAttempt.detail)}`);
     if (next !== null) print(`     next try ${new Date(next).toISOString()}`);

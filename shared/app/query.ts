@@ -14,6 +14,7 @@ import type { BodyStore } from "../ports/body-store.ts";
 import type { EventLog } from "../ports/event-log.ts";
 import type { BlockedEgress, LimitStore } from "../ports/limit-store.ts";
 import type { QueueStore, ZoneCounts } from "../ports/queue-store.ts";
+import { describeWay } from "./ways.ts";
 
 export interface QueryDeps {
   readonly queue: QueueStore;
@@ -89,7 +90,10 @@ export async function viewMessage({ queue }: QueryDeps, idText: string, seqText:
   if (!found) return null;
   const rows = found.rows.filter(({ seq }) => wanted.seq === null || seq === wanted.seq);
   if (rows.length === 0) return null;
-  return { meta: metaOf(found.message, found.rows), messages: rows.map(rowView) };
+  return {
+    meta: metaOf(found.message, found.rows),
+    messages: rows.map((row) => rowView(row, found.message)),
+  };
 }
 
 /**
@@ -221,7 +225,8 @@ function metaOf(message: Message, rows: readonly QueueRow[]) {
   };
 }
 
-function rowView(row: QueueRow) {
+function rowView(row: QueueRow, { ways }: Message) {
+  const way = ways?.find(({ id }) => id === row.way);
   const { lastAttempt, firstDeferredAt } = row;
   return {
     id: row.messageId,
@@ -246,6 +251,7 @@ function rowView(row: QueueRow) {
           },
         }
       : {}),
+    ...(way ? { way: describeWay(way) } : {}),
     lastAttempt: lastAttempt && attemptView(lastAttempt),
     finished: row.finishedAt,
   };

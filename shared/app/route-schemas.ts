@@ -281,6 +281,7 @@ const RowView = z.object({
   deferred: z
     .object({ first: epochMs, last: epochMs, next: epochMs, count: z.int(), response: z.string() })
     .optional(),
+  way: z.string().optional().describe("how the mail goes, where that is not as its zone's does"),
   lastAttempt: Attempt.nullable(),
   finished: epochMs.nullable(),
 });

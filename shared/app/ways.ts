@@ -99,6 +99,16 @@ export async function sealWays(
   };
 }
 
+/** For people: `relay.example:587 as anna, LMTP`. */
+export function describeWay({ hosts, port, user, secure, lmtp, http, skipSrs, skipSts }: StoredWay): string {
+  const to = hosts?.map((host) => (port === null ? host : `${host}:${port}`)).join(" or ") ?? null;
+  const hop = http === null ? to : `HTTP POST to ${http}`;
+  const login = user === null ? "" : ` as ${user}`;
+  const terms = { "TLS from the first byte": secure, LMTP: lmtp, "no SRS": skipSrs, "no MTA-STS": skipSts };
+  const said = Object.entries(terms).flatMap(([term, holds]) => (holds ? [term] : []));
+  return [`${hop ?? "as its zone"}${login}`, ...said].join(", ");
+}
+
 /** Rejects when the message has no such way, or its secret does not open. */
 export async function openWay(message: Message, id: WayId, sealing: Sealing): Promise<Way> {
   const stored = message.ways?.find((way) => way.id === id);

@@ -127,11 +127,13 @@ test(
         const id = await send(relay, from);
         for (const path of [`/message/${id}`, "/events", `/fetch/${id}`])
           assert.doesNotMatch(await (await fetch(relay.httpUrl + path)).text(), new RegExp(hidden));
+        const shown = await (await fetch(`${relay.httpUrl}/message/${id}`)).text();
+        assert.match(shown, /"way":"(?:127\.0\.0\.1:1 as anna|HTTP POST to http:\/\/127\.0\.0\.1:1\/in)"/);
         const { rows } = await relay.message(id);
         assert.doesNotMatch(JSON.stringify(rows), new RegExp(hidden));
       }
-      const shown = await (await fetch(`${relay.httpUrl}/queued/active/default`)).text();
-      assert.doesNotMatch(shown, new RegExp(hidden));
+      const list = await (await fetch(`${relay.httpUrl}/queued/active/default`)).text();
+      assert.doesNotMatch(list, new RegExp(hidden));
       const files = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((file) =>
         file.isFile(),
       );

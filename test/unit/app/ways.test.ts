@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
 
 import { aesSealer, SEAL_KEY_BYTES, sealingBy } from "#shared/app/sealer.ts";
-import { openWay, readWay, sealWays } from "#shared/app/ways.ts";
+import { describeWay, openWay, readWay, sealWays } from "#shared/app/ways.ts";
 import type { Message } from "#shared/domain/message.ts";
 import { MAX_WAYS, PLAIN_WAY } from "#shared/domain/way.ts";
 import type { Way, WayId } from "#shared/domain/way.ts";
@@ -122,6 +122,20 @@ describe("ways of a message", () => {
     const idFor = async (way: Way) => (await sealWays([way], newMessageId(), sealing)).idOf(way);
     assert.equal(await idFor(relayOf("secret")), await idFor(relayOf("secret")));
     assert.notEqual(await idFor(relayOf("secret")), await idFor(relayOf("secret", { port: 2525 })));
+  });
+
+  test("are told to people without what is secret", async () => {
+    const wanted: Way[] = [
+      relayOf("hidden", { hosts: ["a.example", "b.example"], secure: true, lmtp: true }),
+      { ...PLAIN_WAY, http: "https://u:hidden@in.example/mail?token=hidden", skipSrs: true },
+      { ...PLAIN_WAY, skipSts: true },
+    ];
+    const { ways } = await sealWays(wanted, newMessageId(), sealing);
+    assert.deepEqual(ways?.map(describeWay), [
+      "a.example:587 or b.example:587 as anna, TLS from the first byte, LMTP",
+      "HTTP POST to https://in.example/mail, no SRS",
+      "as its zone, no MTA-STS",
+    ]);
   });
 
   test("open for no other message", async () => {
