@@ -4,7 +4,7 @@
  *
  * TLS policy:
  * - `opportunistic` STARTTLS when offered, whatever the certificate (RFC 7435). Refused: go on in clear. A handshake that
- *   fails: connect once more and stay in clear, and remember that for a while.
+ *   fails: connect once more with a small ClientHello, then in clear, and remember for a while what worked.
  * - `required` no mail without TLS. Nothing is said of the certificate.
  * - `verified` no mail without TLS 1.2 or later and a valid certificate in the host's name (MTA-STS, RFC 8461 §4.2).
  * - `never` in clear.
@@ -50,6 +50,8 @@ export interface Target {
   /** Egress address; null: the system chooses. */
   readonly localAddress: string | null;
   readonly ehloName: string;
+  /** A connection that somebody has made already; left out: one is made. */
+  readonly socket?: Socket;
 }
 
 export interface ConnectOptions {
@@ -60,6 +62,8 @@ export interface ConnectOptions {
   /** One per process; without it nothing is resumed or remembered. */
   readonly tlsMemory?: TlsMemory;
   readonly log?: Logger;
+  /** Told of each handshake that fails. */
+  readonly onTlsTrouble?: (target: Target, detail: string) => void;
 }
 
 export type Connected = { ok: true; session: SmtpSession } | ({ ok: false } & Verdict);
@@ -195,7 +199,10 @@ class Attempt {
       secured = done.secured;
       return done.socket;
     });
-    if (failure?.kind === "tls") this.tlsTrouble = failure.detail;
+    if (failure?.kind === "tls") {
+      this.tlsTrouble = failure.detail;
+      this.#options.onTlsTrouble?.(target, failure.detail);
+    }
     session.secured = secured;
     return failure ?? (target.tls === "verified" ? unverified(secured) : null);
   }
@@ -215,6 +222,7 @@ function dial(target: Target, deps: SessionDeps & { signal: AbortSignal }): Prom
   if (signal.aborted) {
     return Promise.resolve({ kind: "given-up", place: "connect", reason: signal.reason as unknown });
   }
+  if (target.socket) return Promise.resolve(usable(target.socket));
   return new Promise((resolve) => {
     const socket = tcpConnect({
       host: target.ip,
@@ -239,6 +247,11 @@ function dial(target: Target, deps: SessionDeps & { signal: AbortSignal }): Prom
     signal.addEventListener("abort", onAbort, { once: true });
     socket.once("error", onError).once("connect", () => settle(socket));
   });
+}
+
+function usable(socket: Socket): Socket | Failure {
+  if (!socket.destroyed) return socket.on("error", () => undefined);
+  return { kind: "no-connection", code: "", detail: "the connection that a plugin has made is closed" };
 }
 
 function isClass(reply: RawReply, first: number): boolean {
