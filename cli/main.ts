@@ -32,7 +32,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 };
 
 const HINTS = `queue, suppress, zones and status ask the HTTP API at --url <url> (or ZONEFLEET_URL; http://127.0.0.1:12080)
-with the key of --key <key> (or ZONEFLEET_API_KEY). secrets works on the configuration and on AWS, the others on the data folder: ./data, or ZONEFLEET_DATA.`;
+with the key of --key <key> (or ZONEFLEET_API_KEY). secrets works on the configuration and on AWS, the others on the data folder: ./data, or ZONEFLEET_DATA;
+account and api-key with ZONEFLEET_BACKEND=aws on the table ZONEFLEET_TABLE.`;
 
 const USAGE = `Usage: zonefleet <command> ...
 

@@ -1,4 +1,4 @@
-/** The terminal of this process, the secrets of its data folder, and what the configuration says. */
+/** The terminal of this process, the accounts and API keys of its data folder or its table, and what the configuration says. */
 
 import { createReadStream } from "node:fs";
 import { join, resolve } from "node:path";
@@ -8,16 +8,17 @@ import { text } from "node:stream/consumers";
 
 import { DomainError } from "#shared/domain/errors.ts";
 import { embeddedSecretStore } from "#shared/embedded/secret-store.ts";
+import type { SecretStore } from "#shared/ports/secret-store.ts";
 import { awsSettingsOf } from "#shared/runtime/aws-settings.ts";
 import { readBounceRules } from "#shared/runtime/bounce-rules-file.ts";
 import { loadConfig } from "#shared/runtime/config.ts";
+import { systemClock } from "#shared/runtime/system-clock.ts";
 
 import type { Terminal } from "./command.ts";
 
 export function systemTerminal(): Terminal {
-  const dataDir = resolve(process.env["ZONEFLEET_DATA"] ?? "data");
   return {
-    secrets: embeddedSecretStore({ folder: join(dataDir, "secrets") }),
+    secrets: secretsOf(process.env),
     print: (line) => process.stdout.write(`${line}\n`),
     complain: (line) => process.stderr.write(`${line}\n`),
     readSecret: (prompt) => (process.stdin.isTTY ? ask(prompt) : firstLine()),
@@ -35,6 +36,30 @@ export function systemTerminal(): Terminal {
       return (await loadConfig({ env: process.env, cwd: process.cwd() })).config.bounces.rules;
     },
   };
+}
+
+/** In the table of a deployment with ZONEFLEET_BACKEND=aws, else in the data folder. Nothing is opened before it is used. */
+function secretsOf(env: NodeJS.ProcessEnv): SecretStore {
+  if (env["ZONEFLEET_BACKEND"] !== "aws")
+    return embeddedSecretStore({ folder: join(resolve(env["ZONEFLEET_DATA"] ?? "data"), "secrets") });
+  let opened: Promise<SecretStore> | null = null;
+  const inTable = (): Promise<SecretStore> => (opened ??= openTable(env));
+  return {
+    get: async (kind, name) => (await inTable()).get(kind, name),
+    list: async (kind) => (await inTable()).list(kind),
+    put: async (kind, name, value) => (await inTable()).put(kind, name, value),
+    remove: async (kind, name) => (await inTable()).remove(kind, name),
+  };
+}
+
+async function openTable(env: NodeJS.ProcessEnv): Promise<SecretStore> {
+  const { table } = awsSettingsOf(env);
+  const { awsClients, endpointsOf } = await import("#shared/aws/clients.ts"); // one machine does without the SDK
+  const { dynamoSecretStore } = await import("#shared/aws/secret-store.ts");
+  const { noDeploymentSecret } = await import("#shared/aws/deployment-secret.ts");
+  const { dynamo } = awsClients({ endpoints: endpointsOf(env) });
+  const { sealing } = noDeploymentSecret; // accounts and API keys are hashes
+  return dynamoSecretStore({ dynamo, table, clock: systemClock, sealing });
 }
 
 /** Asks AWS for nothing yet. */
