@@ -19,6 +19,7 @@ export const statusCommand: Command = {
     const { status } = await api.json<{ status: string }>("GET", "/healthz");
     const { active, deferred, held } = await api.json<Counts>("GET", "/counter/zone");
     const blacklist = (await api.json<{ list: unknown[] }>("GET", "/blacklist")).list.length;
+    const slowed = (await api.json<{ list: { id: string }[] }>("GET", "/slowed")).list.map(({ id }) => id);
     const { skipDomains } = await api.json<{ skipDomains: false | string[] }>("GET", "/skipdomains");
     const facts = {
       status,
@@ -26,6 +27,7 @@ export const statusCommand: Command = {
       deferred: deferred.rows,
       held: held.rows,
       blacklist,
+      slowed,
       skipDomains: skipDomains === false ? [] : skipDomains,
     };
     if (values.json === true) return terminal.print(JSON.stringify(facts));
@@ -34,6 +36,7 @@ export const statusCommand: Command = {
     terminal.print(`deferred   ${facts.deferred}`);
     terminal.print(`held       ${facts.held}`);
     terminal.print(`blacklist  ${blacklist} (addresses of ours that a site refuses)`);
+    terminal.print(`slowed     ${slowed.join(", ") || "-"} (zones and sites that asked them for less mail)`);
     terminal.print(
       `full       ${facts.skipDomains.join(" ") || "-"} (domains whose connections are all in use)`,
     );

@@ -54,6 +54,8 @@ export const LAMBDA_OF: Readonly<Record<RouteName, (typeof API_LAMBDAS)[number]>
   blacklist: "zones",
   unblock: "zones",
   skipDomains: "zones",
+  slowed: "zones",
+  endSlowing: "zones",
   internals: "zones",
   healthz: "health",
   metrics: "health",

@@ -1,4 +1,4 @@
-/** `/zones`, `/blacklist`, `/skipdomains` and `/internals`. */
+/** `/zones`, `/blacklist`, `/slowed`, `/skipdomains` and `/internals`. */
 
 import { apiEntry } from "../api-entry.ts";
 import { wireLambda } from "../wire.ts";

@@ -43,6 +43,6 @@ export async function readStore({
     queued: counts.reduce((sum, { queued, leased }) => sum + queued + leased, 0),
     deferred: counts.reduce((sum, { deferred }) => sum + deferred, 0),
     blacklisted: (await limits.blocked()).length,
-    slowed: (await limits.slowed()).length,
+    slowed: (await limits.slowed()).filter(({ step }) => step > 0).length, // 0: an operator has ended it
   };
 }

@@ -169,6 +169,11 @@ export const UnblockQuery = z.strictObject({
   domain: z.string().max(1_024).optional().describe("site, as `domain` in the list; left out: any"),
 });
 
+export const EndSlowingQuery = z.strictObject({
+  zone: z.string().max(64).optional().describe("sending zone; left out: any"),
+  domain: z.string().max(1_024).optional().describe("site, as `domain` in the list; left out: any"),
+});
+
 export const ZonesQuery = z.strictObject({
   includeDisabled: z.enum(["true", "yes", "1", "false", "no", "0"]).default("no"),
 });
@@ -334,6 +339,21 @@ export const BlacklistAnswer = z.object({
 export const UnblockedAnswer = z.object({
   success: z.literal(true),
   deleted: z.array(z.string()).describe("ids as in the list"),
+});
+
+export const SlowedAnswer = z.object({
+  list: z.array(
+    z.object({
+      id: z.string(),
+      zone: z.string(),
+      domain: z.string().describe("site that asked for less mail"),
+      step: z.number().describe("1 or more: how often it asked, less one for each five minutes since"),
+      rate: z.number().describe("mails a minute, over all processes"),
+      response: z.string(),
+      complained: isoTime,
+      until: isoTime,
+    }),
+  ),
 });
 
 export const SkipDomainsAnswer = z.object({

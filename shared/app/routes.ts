@@ -254,6 +254,19 @@ export const routes = {
     summary: "List our addresses that a site refuses mail from now",
     answer: schemas.BlacklistAnswer,
   }),
+  slowed: route("GET", "/slowed", {
+    scope: "read",
+    useCase: "listSlowed",
+    summary: "List the sites that asked for less mail, and how much slower each zone sends to them now",
+    answer: schemas.SlowedAnswer,
+  }),
+  endSlowing: route("DELETE", "/slowed", {
+    scope: "admin",
+    useCase: "endSlowing",
+    summary: "Send as fast as ever to sites that asked for less mail; without a query to all of them",
+    query: schemas.EndSlowingQuery,
+    answer: schemas.UnblockedAnswer,
+  }),
   zones: route("GET", "/zones", {
     scope: "read",
     useCase: "listZones",

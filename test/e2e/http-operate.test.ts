@@ -127,6 +127,32 @@ describe("what mail cannot go out by", () => {
     assert.deepEqual((await api.ask("GET", "/blacklist")).json, { list: [] });
   });
 
+  test("GET /slowed lists the sites that asked for less mail, and DELETE ends it for those it names", async () => {
+    const now = Date.now() as EpochMs;
+    for (const [name, site] of [
+      ["default", "one"],
+      ["bulk", "one"],
+      ["bulk", "two"],
+    ] as const) {
+      const pace = { step: 2, raisedAt: now, complainedAt: now, until: (now + HOUR) as EpochMs };
+      await api.backend.limits.slow({ zone: name as ZoneName, site, response: "421 slow down", ...pace });
+    }
+    const slowed = async () => (await api.ask("GET", "/slowed")).json.list;
+    const [entry] = (await slowed()).filter(({ id }: { id: string }) => id === "default one");
+    assert.deepEqual(
+      [entry.zone, entry.domain, entry.step, entry.response],
+      ["default", "one", 2, "421 slow down"],
+    );
+    assert.ok(entry.rate > 0 && Date.parse(entry.until) > now);
+    const end = async (query: string) => (await api.ask("DELETE", `/slowed${query}`)).json.deleted.toSorted();
+    assert.deepEqual(await end("?zone=Bulk&domain=one"), ["bulk one"]);
+    assert.deepEqual(await end("?domain=none"), []);
+    assert.equal((await slowed()).length, 2);
+    assert.deepEqual(await end(""), ["bulk two", "default one"]);
+    assert.deepEqual(await slowed(), []);
+    assert.deepEqual(await end(""), [], "what has ended is not ended again");
+  });
+
   test("/skipdomains tells what living workers take no mail for, and /internals shows them", async () => {
     const skipped = async (path: string) => (await api.ask("GET", path)).json;
     assert.deepEqual(await skipped("/skipdomains/default"), { skipDomains: false });

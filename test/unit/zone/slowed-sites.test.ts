@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { MAX_STEP, STEP_DOWN_MS, STEP_UP_MS } from "#shared/domain/pace.ts";
+import { endSlowing, listSlowed } from "#shared/app/slowed.ts";
 import { MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { LimitStore, SlowedSite } from "#shared/ports/limit-store.ts";
 import { slowedSites } from "../../../sender/zone/slowed-sites.ts";
@@ -69,6 +70,25 @@ describe("slowed sites", () => {
     }
     assert.deepEqual(steps, [2, 1, 0]);
     assert.deepEqual(await opened.backend.limits.slowed(), []);
+  });
+
+  test("are as fast as ever in every process when an operator ends it, until the next complaint", async () => {
+    const clock = fakeClock();
+    await using opened = await embeddedBackend(clock);
+    const { limits } = opened.backend;
+    const here = viewOn(limits, clock);
+    const there = viewOn(limits, clock);
+    await here.view.slowDown(complaint);
+    await there.view.refresh();
+    await clock.advance(SECOND);
+    assert.deepEqual((await endSlowing({ limits, clock }, {})).deleted, [`${zoneA} ${site}`]);
+    assert.deepEqual((await listSlowed({ limits, clock })).list, []);
+    await clock.advance(3 * SECOND);
+    for (const { view } of [here, there]) await view.refresh();
+    assert.deepEqual([here.step(), there.step()], [0, 0]);
+    await here.view.slowDown(complaint);
+    assert.equal(here.step(), 1);
+    assert.equal((await listSlowed({ limits, clock })).list[0]?.step, 1);
   });
 
   test("are known after a restart", async () => {
