@@ -5,6 +5,7 @@ import type { Message } from "#shared/domain/message.ts";
 import type { StsPolicy } from "#shared/domain/mta-sts.ts";
 import type { WayId } from "#shared/domain/way.ts";
 import type { HttpTarget, Relay, Zone } from "#shared/domain/zone.ts";
+import type { DeliveryView } from "#shared/plugins/views.ts";
 import type { Host } from "./resolve-mx.ts";
 
 export interface Job {
@@ -26,6 +27,8 @@ export interface Job {
   readonly skipSrs: boolean;
   /** MTA-STS policy of the recipients' domain; null: none is in force, or the next hop is the operator's own word. */
   readonly sts: StsPolicy | null;
+  /** What plugins see of its one recipient, and have said of it; left out: none looks at it before it is sent. */
+  readonly view?: DeliveryView;
   /** What a connection must have to carry this job too (open-session.ts), and what jobs of one transaction share. */
   readonly egressKey: string;
 }

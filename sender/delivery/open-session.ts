@@ -12,6 +12,7 @@ import { deferred } from "#shared/domain/outcome.ts";
 import { bindAddress, egressFor } from "./choose-egress.ts";
 import { connect } from "./connect.ts";
 import type { ConnectOptions, Target } from "./connect.ts";
+import type { DeliveryHooks } from "./delivery-hooks.ts";
 import type { Job } from "./job.ts";
 import type { Host } from "./resolve-mx.ts";
 import type { SmtpSession } from "./smtp-client.ts";
@@ -19,7 +20,9 @@ import type { SmtpSession } from "./smtp-client.ts";
 export interface OpenDeps {
   readonly connectOptions: Omit<ConnectOptions, "signal">;
   /** True: this egress address may not be used for the job's site. */
-  readonly isForbidden: (address: string, job: Pick<Job, "site" | "leases">) => boolean;
+  readonly isForbidden: (address: string, job: Pick<Job, "site" | "leases" | "view">) => boolean;
+  /** Null: there are no plugins. */
+  readonly hooks: DeliveryHooks | null;
 }
 
 export type Opened =
@@ -45,7 +48,13 @@ export async function openSession(
   let down = 0;
   for (const candidate of candidates.slice(0, MAX_ADDRESSES_TRIED)) {
     tried.add(candidate.ip);
-    const connected = await connect(targetOf(job, candidate), { ...deps.connectOptions, signal });
+    const target = await withPlugins(job, targetOf(job, candidate), deps.hooks);
+    if ("kind" in target) return { ok: false, outcome: target, siteDown: false };
+    const connected = await connect(target, {
+      ...deps.connectOptions,
+      ...tlsTrouble(job, deps.hooks),
+      signal,
+    });
     if (connected.ok) {
       tellWhatWouldFail(job, connected.session, deps.connectOptions.log);
       return connected;
@@ -149,6 +158,28 @@ function targetOf(job: Job, { host, ip, egress }: Candidate): Target {
           : "opportunistic",
     localAddress: bindAddress(egress),
     ehloName: egress.name,
+  };
+}
+
+/** The target with the socket that a plugin has for it, or what a plugin ends the delivery with. */
+async function withPlugins(
+  { view }: Job,
+  target: Target,
+  hooks: DeliveryHooks | null,
+): Promise<Target | Outcome> {
+  if (!hooks || !view) return target;
+  hooks.tell("sender:connecting", view);
+  const { ip: host, port, localAddress } = target;
+  const answer = await hooks.connect(view, { host, port, localAddress });
+  if ("kind" in answer) return answer;
+  return answer.socket === null ? target : { ...target, socket: answer.socket };
+}
+
+function tlsTrouble({ view }: Job, hooks: DeliveryHooks | null): Pick<ConnectOptions, "onTlsTrouble"> {
+  if (!hooks || !view) return {};
+  return {
+    onTlsTrouble: ({ host, port }, detail) =>
+      hooks.tell("sender:tlserror", view, { host, port }, new Error(detail)),
   };
 }
 

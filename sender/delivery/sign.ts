@@ -8,15 +8,24 @@ import { LRUCache } from "lru-cache";
 import type { Address } from "#shared/domain/address.ts";
 import { domainOf } from "#shared/domain/address.ts";
 import type { DkimKey } from "#shared/domain/dkim.ts";
-import { keysFor, signatures } from "#shared/domain/dkim.ts";
+import { keysFor, parseDkimKey, signatures } from "#shared/domain/dkim.ts";
 import type { MessageId, RowId } from "#shared/domain/ids.ts";
 import type { Message } from "#shared/domain/message.ts";
 import { receivedHeader } from "#shared/domain/received.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
+import type { DkimKeyView } from "#shared/plugins/views.ts";
 
 export interface Signer {
-  /** `headerBlock` is read only when there is a key for the message. */
-  sign(message: Message, headerBlock: () => Promise<Buffer>, to: ReceivedFor): Promise<Buffer>;
+  /**
+   * `headerBlock` is read only when there is a key for the message. `own`: this delivery has a header block or keys of its own, and
+   * so signatures too.
+   */
+  sign(
+    message: Message,
+    headerBlock: () => Promise<Buffer>,
+    to: ReceivedFor,
+    own?: { readonly keys: readonly DkimKeyView[] } | null,
+  ): Promise<Buffer>;
 }
 
 /** The transaction the Received line tells of; `recipient` null: there is more than one, and naming one would tell the others. */
@@ -39,15 +48,21 @@ export function signer(options: {
   const cache = new LRUCache<MessageId, string>({ max: SIGNATURES_CACHED });
   const { keys, hostname, name } = options;
 
-  async function signaturesOf(message: Message, headerBlock: () => Promise<Buffer>): Promise<string> {
+  async function signaturesOf(
+    message: Message,
+    headerBlock: () => Promise<Buffer>,
+    own: { readonly keys: readonly DkimKeyView[] } | null,
+  ): Promise<string> {
     const bodyHash = message.body.dkimBodyHash;
     const author = message.from ?? message.returnPath;
     const { dkimKeys } = message;
-    if (bodyHash === null || (keys.length === 0 && dkimKeys === null)) return "";
-    const cached = cache.get(message.id);
+    const given = own?.keys.map(keyOfView) ?? [];
+    if (bodyHash === null || (keys.length === 0 && dkimKeys === null && given.length === 0)) return "";
+    const cached = own ? undefined : cache.get(message.id);
     if (cached !== undefined) return cached;
     const ours = author === null ? [] : keysFor(keys, domainOf(author));
-    const usable = dkimKeys === null ? ours : withoutDoubles([...(await keysOf(dkimKeys)), ...ours]);
+    const brought = dkimKeys === null ? [] : await keysOf(dkimKeys);
+    const usable = withoutDoubles([...given, ...brought, ...ours]);
     if (usable.length === 0) return "";
     const signed = signatures({
       headerBlock: await headerBlock(),
@@ -55,7 +70,7 @@ export function signer(options: {
       keys: usable,
       now: options.now(),
     });
-    cache.set(message.id, signed);
+    if (!own) cache.set(message.id, signed);
     return signed;
   }
 
@@ -64,11 +79,15 @@ export function signer(options: {
   }
 
   return {
-    async sign(message, headerBlock, to) {
-      const dkim = await signaturesOf(message, headerBlock);
+    async sign(message, headerBlock, to, own = null) {
+      const dkim = await signaturesOf(message, headerBlock, own);
       return Buffer.from(dkim + receivedHeader({ message, hostname, name, ...to }));
     },
   };
+}
+
+function keyOfView({ domainName, keySelector, privateKey }: DkimKeyView): DkimKey {
+  return parseDkimKey({ domain: domainName, selector: keySelector, privateKey });
 }
 
 /** The first of those that stand for one record in the DNS. */

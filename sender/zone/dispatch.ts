@@ -7,14 +7,17 @@ import type { Clock } from "#shared/domain/clock.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
 import { deferred } from "#shared/domain/outcome.ts";
 import type { Message } from "#shared/domain/message.ts";
-import type { Lease } from "#shared/domain/queue-row.ts";
+import type { AttemptRecord, Lease } from "#shared/domain/queue-row.ts";
+import { droppedByPlugin } from "#shared/domain/queue-row.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import { later, SECOND } from "#shared/domain/units.ts";
-import type { Way } from "#shared/domain/way.ts";
+import type { Way, WayId } from "#shared/domain/way.ts";
 import type { Relay, Zone } from "#shared/domain/zone.ts";
 import { suppressedRecord } from "#shared/app/submit.ts";
 import type { Settlement, Taken } from "#shared/ports/queue-store.ts";
 import type { SuppressionStore } from "#shared/ports/suppression-store.ts";
+import type { DeliveryHooks } from "../delivery/delivery-hooks.ts";
+import { deliveryView } from "../delivery/delivery-hooks.ts";
 import type { Job } from "../delivery/job.ts";
 import type { StsOf } from "../delivery/mta-sts.ts";
 import type { ResolveMx } from "../delivery/resolve-mx.ts";
@@ -45,6 +48,8 @@ export interface DispatchDeps {
   readonly settleWithout: (settlements: readonly Settlement[]) => Promise<void>;
   readonly giveBack: (leases: readonly Lease[], dueAt: EpochMs) => Promise<void>;
   readonly onError: (error: unknown) => void;
+  /** Null: no plugin looks at deliveries before they are sent. */
+  readonly hooks: DeliveryHooks | null;
 }
 
 export type Dispatch = (taken: Taken) => Promise<void>;
@@ -56,7 +61,8 @@ export function dispatcher(deps: DispatchDeps): Dispatch {
   return async (taken) => {
     try {
       const leases = await withoutSuppressed(deps, taken);
-      if (leases.length > 0) await toLane(deps, taken.message, leases);
+      const jobs = deps.hooks ? leases.map((lease) => [lease]) : [leases];
+      for (const job of jobs) if (job.length > 0) await toLane(deps, taken.message, job);
     } catch (error) {
       deps.onError(error);
       await deps.giveBack(taken.leases, later(deps.clock.now(), GIVE_BACK_MS));
@@ -91,7 +97,7 @@ async function toLane(deps: DispatchDeps, message: Message, leases: readonly Lea
   const { zone } = deps;
   const startedAt = deps.clock.now();
   const { row } = leases[0] as Lease;
-  const way = await deps.openWay(message, leases[0] as Lease).catch((error: unknown) => {
+  const stored = await deps.openWay(message, leases[0] as Lease).catch((error: unknown) => {
     deps.onError(error);
     return "unreadable" as const;
   });
@@ -106,7 +112,7 @@ async function toLane(deps: DispatchDeps, message: Message, leases: readonly Lea
     http: null,
     sts: null,
     way: row.way,
-    skipSrs: way !== "unreadable" && way?.skipSrs === true,
+    skipSrs: false,
   } satisfies Omit<Job, "egressKey">;
   const end = (at: Omit<Job, "egressKey">, outcome: Outcome): Promise<void> =>
     deps.settle(
@@ -114,8 +120,40 @@ async function toLane(deps: DispatchDeps, message: Message, leases: readonly Lea
       startedAt,
       leases.map(() => outcome),
     );
-  if (way === "unreadable")
+  if (stored === "unreadable")
     return end(job, deferred("internal", "the way of this mail cannot be read; see the log"));
+  if (deps.hooks === null) return onItsWay(deps, { ...job, end }, stored);
+  const view = deliveryView(message, leases[0] as Lease);
+  const fetched = await deps.hooks.fetch(view, stored);
+  switch (fetched.kind) {
+    case "ended":
+      return end({ ...job, view }, fetched.outcome);
+    case "suppressed":
+      return deps.settleWithout(
+        leases.map((lease) => endedByPlugin(lease, "suppressed", deps.clock.now(), "")),
+      );
+    case "dropped":
+      return deps.settleWithout(
+        leases.map((lease) => endedByPlugin(lease, "dropped", deps.clock.now(), fetched.reason)),
+      );
+    case "go": {
+      const way = fetched.way === stored ? row.way : PLUGINS_WAY;
+      return onItsWay(deps, { ...job, view, way, end }, fetched.way);
+    }
+  }
+}
+
+/** The name of a way that a plugin has given to a delivery: it is in no message. */
+const PLUGINS_WAY = "~plugin" as WayId;
+
+interface Begun extends Omit<Job, "egressKey"> {
+  readonly end: (at: Omit<Job, "egressKey">, outcome: Outcome) => Promise<void>;
+}
+
+async function onItsWay(deps: DispatchDeps, { end, ...begun }: Begun, way: Way | null): Promise<void> {
+  const { zone } = deps;
+  const { domain } = (begun.leases[0] as Lease).row;
+  const job = { ...begun, skipSrs: way?.skipSrs === true };
   const hop = nextHop({ ...deps, way, domain });
   if (hop.kind === "none") return end(job, deferred("internal", hop.detail));
   if (hop.kind === "http") return add(deps, { ...job, http: hop.target, site: new URL(hop.target.url).host });
@@ -126,6 +164,24 @@ async function toLane(deps: DispatchDeps, message: Message, leases: readonly Lea
   const relay = hop.kind === "relays" ? hop.relays[0] : null;
   const found = { ...job, site: resolved.site, relay, sts };
   return resolved.ok ? add(deps, { ...found, hosts: resolved.hosts }) : end(found, resolved.outcome);
+}
+
+function endedByPlugin(
+  lease: Lease,
+  state: "suppressed" | "dropped",
+  now: EpochMs,
+  reason: string,
+): Settlement {
+  const attempt: AttemptRecord =
+    state === "dropped"
+      ? droppedByPlugin(now, reason)
+      : {
+          ...droppedByPlugin(now, ""),
+          cause: "suppressed",
+          status: "5.7.1",
+          detail: "suppressed by a plugin",
+        };
+  return { lease, settled: { state, untried: true }, attempt };
 }
 
 function add({ lanes, egressKeyOf }: DispatchDeps, job: Omit<Job, "egressKey">): void {

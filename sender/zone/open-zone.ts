@@ -15,9 +15,11 @@ import type { Observer } from "#shared/app/observer.ts";
 import type { Settle } from "#shared/app/settle.ts";
 import { putOff, settleWithout } from "#shared/app/settle.ts";
 import { openWay } from "#shared/app/ways.ts";
+import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import type { Settlement } from "#shared/ports/queue-store.ts";
 import { egressFor } from "../delivery/choose-egress.ts";
+import { DeliveryHooks, deferTimesOf, forbiddenByPlugin } from "../delivery/delivery-hooks.ts";
 import { deliver } from "../delivery/deliver.ts";
 import type { DeliverDeps } from "../delivery/deliver.ts";
 import type { Job } from "../delivery/job.ts";
@@ -50,6 +52,8 @@ export interface SenderDeps {
   readonly blocked: BlockedEgressView;
   readonly slowed: SlowedSites;
   readonly observer: Observer;
+  /** Null: there are none. */
+  readonly plugins: Plugins | null;
   readonly connectOptions: Omit<ConnectOptions, "signal">;
   readonly sandbox: Relay | null;
   /** Told again and again of which domains no mail is taken. */
@@ -63,8 +67,8 @@ const SETTLE_FOR_MS = HOUR;
 const FIRST_WAIT_MS = SECOND / 10;
 /** When the grace is over, nothing is tried for longer than this in all. */
 const AFTER_GRACE_MS = 5 * SECOND;
-/** Short: when the store is back, the outcome should be there before the lease is found to have lapsed. */
-const MAX_WAIT_MS = 2 * SECOND;
+/** Short: when the store is back, the outcome must be there within the last call of a lapsed lease (aws/queue-lapse.ts). */
+const MAX_WAIT_MS = SECOND;
 
 /** Run a zone until `stop`; `grace` cuts short what is still in flight. */
 export function openZone(
@@ -75,8 +79,11 @@ export function openZone(
   const { backend, clock, config, worker } = deps;
   const onError = (error: unknown): void => deps.onError("zone", error, { zone: zone.name });
   const keeper = leaseKeeper({ queue: backend.queue, clock, leaseMs: config.queue.leaseMs, onError });
-  const isForbidden = (address: string, job: Pick<Job, "site" | "leases">): boolean =>
-    deps.blocked.isBlocked(address, job.site) || limitOf(config, job).disabledAddresses.includes(address);
+  const isForbidden = (address: string, job: Pick<Job, "site" | "leases" | "view">): boolean =>
+    forbiddenByPlugin(job.view, address) ||
+    deps.blocked.isBlocked(address, job.site) ||
+    limitOf(config, job).disabledAddresses.includes(address);
+  const hooks = deps.plugins && new DeliveryHooks(deps.plugins);
   let onRoom = (): void => undefined;
 
   const giveBack = async (leases: readonly Lease[], dueAt: EpochMs): Promise<void> => {
@@ -99,8 +106,9 @@ export function openZone(
   ): Promise<void> =>
     persist(job.leases, async () => {
       const other = otherEgress(job, outcomes, isForbidden);
+      const deferTimesMs = deferTimesOf(job.view);
       await deps.settle({
-        zone,
+        zone: deferTimesMs === null ? zone : { ...zone, deferTimesMs },
         site: job.site,
         startedAt,
         leases: job.leases,
@@ -124,6 +132,7 @@ export function openZone(
         : srsForward(returnPath, config.srs, clock.now()),
     connectOptions: deps.connectOptions,
     isForbidden,
+    hooks,
     onInternalError: (job, error) =>
       deps.onError("delivery", error, { zone: zone.name, messageId: job.message.id }),
   };
@@ -140,7 +149,7 @@ export function openZone(
         throttles: rates(throttlesOf(config, zone, first)),
         clock,
         random: deps.random,
-        deliver: (job, reused, beforeDot) => deliver(job, reused, delivery, { signal: grace, beforeDot }),
+        deliver: (job, reused, gates) => deliver(job, reused, delivery, { signal: grace, ...gates }),
         settle,
         putOff: (job, dueAt, detail) =>
           endWithout(job.leases.map((lease) => putOff(config, lease, { now: clock.now(), dueAt, detail }))),
@@ -168,6 +177,7 @@ export function openZone(
     settleWithout: endWithout,
     giveBack,
     onError,
+    hooks: hooks?.oneByOne === true ? hooks : null,
   });
   const queue = backend.queue;
   const listen = (listener: () => void): void => {
@@ -231,7 +241,7 @@ function limitOf(config: Config, job: Pick<Job, "site" | "leases">): DomainLimit
 function otherEgress(
   job: Omit<Job, "egressKey">,
   outcomes: readonly Outcome[],
-  isForbidden: (address: string, job: Pick<Job, "site" | "leases">) => boolean,
+  isForbidden: (address: string, job: Pick<Job, "site" | "leases" | "view">) => boolean,
 ): boolean {
   const used = outcomes.find((outcome) => outcome.kind !== "delivered")?.route ?? NO_ROUTE;
   if (used.egress === null || used.peer === null) return false;

@@ -4,9 +4,10 @@
  */
 
 import type { BounceAction, BounceCategory } from "../domain/bounce-rule.ts";
+import { BOUNCE_CATEGORIES } from "../domain/bounce-rule.ts";
 import type { Clock } from "../domain/clock.ts";
 import type { Config } from "../domain/config.ts";
-import type { DeferCause, Outcome } from "../domain/outcome.ts";
+import type { DeferCause, Outcome, Ruling } from "../domain/outcome.ts";
 import { NO_ROUTE } from "../domain/outcome.ts";
 import { printReply } from "../domain/smtp-reply.ts";
 import type { AttemptRecord, Lease } from "../domain/queue-row.ts";
@@ -105,6 +106,7 @@ function meaning(
 } {
   if (outcome.kind === "delivered")
     return { action: "defer", category: null, status: outcome.reply.enhanced ?? "2.0.0" };
+  if (outcome.ruling) return ruled(outcome, outcome.ruling);
   if (outcome.cause === "reply" && outcome.reply) return classify(outcome.reply);
   if (outcome.kind === "bounced")
     return { action: "reject", category: CATEGORY[outcome.cause] ?? null, status: outcome.status };
@@ -113,6 +115,12 @@ function meaning(
     category: CATEGORY[outcome.cause] ?? null,
     status: STATUS[outcome.cause] ?? "4.0.0",
   };
+}
+
+/** A plugin has decided. Categories are ours; of another, none is kept. */
+function ruled({ reply }: Outcome, { action, category }: Ruling): ReturnType<typeof meaning> {
+  const status = reply?.enhanced ?? (action === "reject" ? "5.0.0" : "4.0.0");
+  return { action, category: BOUNCE_CATEGORIES.find((known) => known === category) ?? null, status };
 }
 
 const CATEGORY: Readonly<Record<string, BounceCategory>> = {

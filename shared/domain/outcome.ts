@@ -52,6 +52,7 @@ export type Outcome =
       /** Why, in words for the operator. */
       detail: string;
       route: Route;
+      ruling?: Ruling;
     }
   | {
       kind: "bounced";
@@ -61,7 +62,15 @@ export type Outcome =
       /** Status for the DSN (RFC 3463), such as `5.1.2`. */
       status: string;
       route: Route;
+      ruling?: Ruling;
     };
+
+/** What an operator's plugin says that an outcome means, in place of the rules. */
+export interface Ruling {
+  readonly action: "defer" | "reject";
+  /** Null: none is given. */
+  readonly category: string | null;
+}
 
 export const NO_ROUTE: Route = { mx: null, peer: null, egress: null };
 

@@ -120,6 +120,7 @@ async function send(url: string, sending: Sending = {}) {
     returnPathOf: ({ returnPath }) => returnPath,
     connectOptions: { timeouts: { ...DEFAULT_TIMEOUTS, ...timeouts } },
     isForbidden: () => false,
+    hooks: null,
     onInternalError: (_, error) => errors.push(error),
   };
   const job: Job = {

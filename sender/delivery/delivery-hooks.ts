@@ -1,0 +1,240 @@
+/**
+ * Deliveries as plugins see and change them. A delivery that a plugin looks at before it is sent is of one recipient alone, and
+ * `Job.view` is what is seen of it; what a plugin has said of the next hop, the egress address and the waits is read from there.
+ *
+ * A hook that fails defers the recipient, and one that says so refuses him: both are outcomes like any other.
+ */
+
+import type { Socket } from "node:net";
+
+import type { Address } from "#shared/domain/address.ts";
+import { parseAddress } from "#shared/domain/address.ts";
+import { RefusedError } from "#shared/domain/errors.ts";
+import { parseHeaders } from "#shared/domain/headers.ts";
+import type { Message } from "#shared/domain/message.ts";
+import type { Outcome } from "#shared/domain/outcome.ts";
+import { deferred, NO_ROUTE, outcomeOfReply } from "#shared/domain/outcome.ts";
+import type { Lease } from "#shared/domain/queue-row.ts";
+import { printReply, smtpReply } from "#shared/domain/smtp-reply.ts";
+import type { Way } from "#shared/domain/way.ts";
+import type { ConnectView, HookArguments, HookName } from "#shared/plugins/hooks.ts";
+import type { Plugins } from "#shared/plugins/plugins.ts";
+import { DroppedError, PluginError } from "#shared/plugins/verdict.ts";
+import type { DeliveryView, ResponseError } from "#shared/plugins/views.ts";
+import { readWay } from "#shared/app/ways.ts";
+
+export type Fetched =
+  /** `way` is the recipient's own; null: that of the zone. */
+  | { readonly kind: "go"; readonly way: Way | null }
+  | { readonly kind: "suppressed" }
+  | { readonly kind: "dropped"; readonly reason: string }
+  | { readonly kind: "ended"; readonly outcome: Outcome };
+
+/** What is sent in place of what is stored. */
+export interface ChangedContent {
+  /** Null: the stored one. */
+  readonly block: Buffer | null;
+  /** Null: as without plugins. */
+  readonly returnPath: { readonly address: Address | null } | null;
+  readonly recipient: Address;
+}
+
+export class DeliveryHooks {
+  readonly #plugins: Plugins;
+
+  constructor(plugins: Plugins) {
+    this.#plugins = plugins;
+  }
+
+  /** True: deliveries are looked at before they are sent, so each is of one recipient. */
+  get oneByOne(): boolean {
+    return this.#plugins.oneByOne;
+  }
+
+  get seesResults(): boolean {
+    return this.#plugins.has("sender:delivered", "sender:responseerror");
+  }
+
+  get seesHeaders(): boolean {
+    return this.#plugins.has("sender:headers");
+  }
+
+  /** `sender:fetch`. */
+  async fetch(view: DeliveryView, way: Way | null): Promise<Fetched> {
+    Object.assign(view, wayFields(way));
+    const before = JSON.stringify(wayFieldsOf(view));
+    try {
+      await this.#plugins.run("sender:fetch", view);
+      if (view.isSuppressed === true) return { kind: "suppressed" };
+      const fields = wayFieldsOf(view);
+      return { kind: "go", way: JSON.stringify(fields) === before ? way : readWay(fields) };
+    } catch (error) {
+      if (error instanceof DroppedError) return { kind: "dropped", reason: error.description };
+      return { kind: "ended", outcome: this.#outcomeOf(error, "sender:fetch") };
+    }
+  }
+
+  /** `sender:connect`: null goes on, with the socket that a plugin has given if it has. */
+  async connect(view: DeliveryView, options: ConnectView): Promise<{ socket: Socket | null } | Outcome> {
+    try {
+      await this.#plugins.run("sender:connect", view, options);
+      return { socket: options.socket ?? null };
+    } catch (error) {
+      return this.#outcomeOf(error, "sender:connect");
+    }
+  }
+
+  /** `sender:headers`. */
+  async headers(
+    view: DeliveryView,
+    block: Buffer,
+    message: Message,
+    connection: object,
+  ): Promise<ChangedContent | Outcome> {
+    const { mime } = this.#plugins;
+    const stored = parseHeaders(block);
+    view.headers = mime.headersView(stored);
+    try {
+      await this.#plugins.run("sender:headers", view, connection);
+      const headers = mime.headersFrom(view.headers, stored);
+      return {
+        block:
+          headers === stored
+            ? null
+            : Buffer.from(`${headers.map(({ line }) => line).join("")}\r\n`, "latin1"),
+        returnPath: returnPathIn(view, message),
+        recipient: addressIn(view.envelope.to, "to"),
+      };
+    } catch (error) {
+      return this.#outcomeOf(error, "sender:headers");
+    }
+  }
+
+  /** Hooks whose errors change nothing. */
+  tell<N extends HookName>(name: N, ...args: HookArguments[N]): void {
+    void this.#plugins.tell(name, ...args);
+  }
+
+  /** `sender:delivered`, or `sender:responseError`, which may change what an outcome means. */
+  async result(view: DeliveryView, outcome: Outcome, connection: object): Promise<Outcome> {
+    if (outcome.kind === "delivered") {
+      await this.#plugins.tell("sender:delivered", view, {
+        response: printReply(outcome.reply),
+        mx: outcome.route.mx,
+        host: outcome.route.peer,
+        localAddress: outcome.route.egress,
+      });
+      return outcome;
+    }
+    const error: ResponseError = Object.assign(new Error(outcome.detail), {
+      response: outcome.reply ? printReply(outcome.reply) : outcome.detail,
+      ...(outcome.reply && { responseCode: outcome.reply.code }),
+    });
+    await this.#plugins.tell("sender:responseerror", view, connection, error);
+    const { action, category } = error;
+    if (action !== "defer" && action !== "reject") return outcome;
+    return { ...outcome, ruling: { action, category: typeof category === "string" ? category : null } };
+  }
+
+  #outcomeOf(error: unknown, hook: HookName): Outcome {
+    if (error instanceof RefusedError) {
+      const { code, text } = error.reply;
+      return outcomeOfReply(smtpReply(code, [text]), NO_ROUTE);
+    }
+    this.#plugins.log.error({ component: "plugin", hook, err: error }, "hook failed");
+    const detail = error instanceof Error ? error.message : String(error);
+    return deferred("internal", error instanceof PluginError ? detail : `${hook}: ${detail}`);
+  }
+}
+
+/** One recipient as plugins see him. */
+export function deliveryView(message: Message, { row }: Lease): DeliveryView {
+  const { origin, extra } = message;
+  const returnPath = message.returnPath ?? "";
+  return {
+    ...extra,
+    id: message.id,
+    seq: row.seq.toString(16).padStart(3, "0"),
+    interface: origin.interface,
+    origin: origin.ip,
+    originhost: origin.host,
+    transhost: origin.helo,
+    transtype: origin.protocol,
+    user: origin.user,
+    sessionId: null,
+    sendingZone: row.zone,
+    from: returnPath,
+    recipient: row.recipient,
+    domain: row.domain,
+    messageId: message.messageIdHeader,
+    fbl: message.fbl,
+    time: new Date(message.acceptedAt),
+    queued: new Date(row.dueAt),
+    bodySize: message.body.bytes - message.body.headerBytes,
+    _deferred:
+      row.firstDeferredAt === null ? null : { first: new Date(row.firstDeferredAt), count: row.attempts },
+    envelope: { from: returnPath, to: row.recipient },
+    dkim: { keys: [] },
+  };
+}
+
+/** True: a plugin has said that this egress address is not to be used, or that another one is. */
+export function forbiddenByPlugin(view: DeliveryView | undefined, address: string): boolean {
+  if (!view) return false;
+  const { disabledAddresses = [], zoneAddress } = view;
+  return (
+    disabledAddresses.includes(address) || (zoneAddress !== undefined && zoneAddress.address !== address)
+  );
+}
+
+/** Waits between attempts that a plugin has given; null: it has not. */
+export function deferTimesOf(view: DeliveryView | undefined): readonly number[] | null {
+  const times = view?.deferTimes;
+  if (!Array.isArray(times) || times.length === 0) return null;
+  return times.every((ms) => Number.isFinite(ms) && ms > 0) ? times : null;
+}
+
+const WAY_FIELDS = [
+  "mx",
+  "mxPort",
+  "mxAuth",
+  "mxSecure",
+  "skipSRS",
+  "skipSTS",
+  "useLMTP",
+  "http",
+  "targetUrl",
+] as const;
+
+function wayFieldsOf(view: DeliveryView): Record<string, unknown> {
+  return Object.fromEntries(
+    WAY_FIELDS.flatMap((name) => (view[name] === undefined ? [] : [[name, view[name]]])),
+  );
+}
+
+/** A way in ZoneMTA's words. */
+function wayFields(way: Way | null): Partial<DeliveryView> {
+  if (way === null) return {};
+  return {
+    ...(way.hosts && { mx: way.hosts.map((exchange, priority) => ({ exchange, priority })) }),
+    ...(way.port !== null && { mxPort: way.port }),
+    ...(way.auth && { mxAuth: way.auth }),
+    ...(way.secure && { mxSecure: true }),
+    ...(way.skipSrs && { skipSRS: true }),
+    ...(way.skipSts && { skipSTS: true }),
+    ...(way.lmtp && { useLMTP: true }),
+    ...(way.http !== null && { http: true, targetUrl: way.http }),
+  };
+}
+
+function returnPathIn(view: DeliveryView, message: Message): ChangedContent["returnPath"] {
+  const { from } = view.envelope;
+  if (from === (message.returnPath ?? "")) return null;
+  return { address: from === "" ? null : addressIn(from, "from") };
+}
+
+function addressIn(text: string, field: string): Address {
+  const address = typeof text === "string" ? parseAddress(text) : null;
+  if (address !== null) return address;
+  throw new PluginError("sender:headers", `envelope.${field} was set to what is no address`);
+}

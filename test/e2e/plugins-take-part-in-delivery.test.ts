@@ -1,0 +1,141 @@
+/** Plugins on the way out, through a whole relay. */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import type { MessageId } from "#shared/domain/ids.ts";
+import type { ConfigInput } from "#shared/runtime/config-schema.ts";
+import { fakeDns } from "../support/fake-dns.ts";
+import { startFakeMx } from "../support/fake-mx.ts";
+import type { FakeMx } from "../support/fake-mx.ts";
+import { pluginFiles } from "../support/plugin-files.ts";
+import { startRelay } from "../support/relay.ts";
+import type { Relay } from "../support/relay.ts";
+
+const DNS = {
+  "one.example": { mx: [[10, "mx.one.example"]] as const },
+  "mx.one.example": { a: ["127.0.0.1"] },
+};
+
+interface Running extends AsyncDisposable {
+  readonly relay: Relay;
+  readonly mx: FakeMx;
+}
+
+async function relayWith(source: string, config: ConfigInput = {}): Promise<Running> {
+  const stack = new AsyncDisposableStack();
+  const files = stack.use(await pluginFiles({ "it.js": source }));
+  const mx = stack.use(await startFakeMx());
+  const relay = stack.use(
+    await startRelay({
+      dns: fakeDns(DNS),
+      config: {
+        zones: { default: { port: mx.port } },
+        pluginsPath: files.folder,
+        plugins: { it: { enabled: true, port: mx.port } },
+        ...config,
+      },
+    }),
+  );
+  return { relay, mx, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+async function send(relay: Relay, fields: object = {}): Promise<MessageId> {
+  const mail = { from: "me@sender.example", to: "you@one.example", subject: "Hello", text: "It works.\n" };
+  const response = await fetch(`${relay.httpUrl}/send`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ ...mail, ...fields }),
+  });
+  assert.equal(response.status, 200);
+  return ((await response.json()) as { id: MessageId }).id;
+}
+
+describe("a plugin that looks at deliveries", { timeout: 60_000 }, () => {
+  test("changes headers and envelope of each recipient's mail, and sees what was kept with it", async () => {
+    await using it = await relayWith(`
+      export function init(app, done) {
+        app.addHook("message:queue", async (envelope) => { envelope.tag = "from-accept"; });
+        app.addHook("sender:headers", (delivery, connection, next) => {
+          delivery.headers.add("X-Tag", delivery.tag + " for " + delivery.recipient);
+          delivery.envelope.from = "bounces+" + delivery.seq + "@sender.example";
+          next();
+        });
+        done();
+      }`);
+    const id = await send(it.relay, { to: ["a@one.example", "b@one.example"] });
+    await it.relay.finished(id);
+    const mails = await it.mx.waitFor(2);
+    const seen = mails.map(({ returnPath, recipients, body }) => [
+      returnPath,
+      recipients.join(),
+      /^X-Tag: (.*)\r\n/m.exec(body.toString())?.[1],
+      /\r\n\r\n(.*)\r\n$/.exec(body.toString())?.[1],
+    ]);
+    assert.deepEqual(seen.toSorted(), [
+      ["bounces+001@sender.example", "a@one.example", "from-accept for a@one.example", "It works."],
+      ["bounces+002@sender.example", "b@one.example", "from-accept for b@one.example", "It works."],
+    ]);
+  });
+
+  test("sends a recipient's mail another way, refuses one, drops one and suppresses one", async () => {
+    await using it = await relayWith(
+      `
+      export function init(app, done) {
+        app.addHook("sender:fetch", async (delivery) => {
+          switch (delivery.recipient.split("@")[0]) {
+            case "relayed": delivery.mx = "127.0.0.1"; delivery.mxPort = app.config.port; break;
+            case "refused": throw app.reject(delivery, "no", undefined, "550 5.1.1 Not him");
+            case "dropped": throw app.drop(delivery, "seen before");
+            case "suppressed": delivery.isSuppressed = true; break;
+            case "broken": throw new TypeError("oops");
+          }
+        });
+        done();
+      }`,
+      { zones: { default: {} } },
+    );
+    const id = await send(it.relay, {
+      to: ["relayed", "refused", "dropped", "suppressed"].map((name) => `${name}@nowhere.example`),
+    });
+    const { rows } = await it.relay.finished(id);
+    assert.deepEqual(
+      rows.map(({ state, lastAttempt }) => [state, lastAttempt?.detail]),
+      [
+        ["delivered", rows[0]?.lastAttempt?.detail],
+        ["bounced", "550 5.1.1 Not him"],
+        ["dropped", "dropped by a plugin: seen before"],
+        ["suppressed", "suppressed by a plugin"],
+      ],
+    );
+    const broken = await send(it.relay, { to: "broken@one.example" });
+    await untilTried(it.relay, broken);
+    const { rows: waiting } = await it.relay.message(broken);
+    assert.equal(waiting[0]?.state, "deferred");
+    assert.match(waiting[0]?.lastAttempt?.detail ?? "", /plugin it: oops/);
+  });
+
+  test("says what a reply means", async () => {
+    await using it = await relayWith(`
+      export function init(app, done) {
+        app.addHook("sender:responseError", (delivery, connection, err, next) => {
+          if (err.responseCode === 550) err.action = "defer";
+          delivery.deferTimes = [3600000];
+          next();
+        });
+        done();
+      }`);
+    const id = await send(it.relay, { to: "550-rcpt@one.example" });
+    await untilTried(it.relay, id);
+    const { rows } = await it.relay.message(id);
+    assert.equal(rows[0]?.state, "deferred");
+  });
+});
+
+async function untilTried(relay: Relay, id: MessageId): Promise<void> {
+  for (;;) {
+    const { rows } = await relay.message(id);
+    if (rows.every(({ attempts }) => attempts > 0)) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
