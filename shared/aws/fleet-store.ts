@@ -1,4 +1,7 @@
-/** The workers of all hosts in DynamoDB: `f#workers`, `<worker>` says until when it is alive. Its TTL takes away those long gone. */
+/**
+ * The workers of all hosts, and the addresses that hosts hold, in DynamoDB. `f#workers`, `<worker>` says until when a worker is alive;
+ * `f#addresses`, `<EHLO name>` which host sends from it, and until when. Its TTL takes away those long gone.
+ */
 
 import { DeleteItemCommand, PutItemCommand } from "@aws-sdk/client-dynamodb";
 import * as z from "zod";
@@ -7,12 +10,15 @@ import type { WorkerId } from "../domain/ids.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { DAY } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
-import type { FleetMember, FleetStore } from "../ports/fleet-store.ts";
+import type { AddressLease, FleetMember, FleetStore } from "../ports/fleet-store.ts";
+import { written } from "./conditions.ts";
 import type { TableDeps, Value } from "./items.ts";
 import { expiresAt, itemsOf, marshal } from "./items.ts";
 import { KINDS } from "./keys.ts";
+import { CLOCK_SKEW_MS } from "./queue-context.ts";
 
 const WORKERS = `${KINDS.fleet}workers`;
+const ADDRESSES = `${KINDS.fleet}addresses`;
 /** For an operator who looks for a host that died in the night. */
 const KEPT_MS = DAY;
 
@@ -25,6 +31,8 @@ const MemberSchema = z.object({
   addresses: z.array(z.string()),
   full: z.array(z.object({ zone: z.string(), domains: z.array(z.string()) })).default([]),
 });
+
+const LeaseSchema = z.object({ SK: z.string(), host: z.string(), until: z.number() });
 
 export function dynamoFleetStore(deps: TableDeps): FleetStore {
   const { dynamo, table, clock } = deps;
@@ -58,7 +66,41 @@ export function dynamoFleetStore(deps: TableDeps): FleetStore {
       const members = (await Array.fromAsync(itemsOf(deps, WORKERS))).map(memberOf);
       return members.filter(({ until }) => until > now);
     },
+
+    /** 1 write unit, also when it is refused. */
+    async holdAddress({ address, host, until }) {
+      const put = new PutItemCommand({
+        TableName: table,
+        Item: marshal({ PK: ADDRESSES, SK: address, host, until, ...expiresAt(until, KEPT_MS) }),
+        ConditionExpression: "attribute_not_exists(PK) OR #host = :host OR #until < :over",
+        ExpressionAttributeNames: { "#host": "host", "#until": "until" },
+        ExpressionAttributeValues: marshal({ ":host": host, ":over": clock.now() - CLOCK_SKEW_MS }),
+      });
+      return (await written(dynamo.send(put))).kind === "written";
+    },
+
+    /** 1 write unit. */
+    async releaseAddress(address, host) {
+      const remove = new DeleteItemCommand({
+        TableName: table,
+        Key: marshal({ PK: ADDRESSES, SK: address }),
+        ConditionExpression: "#host = :host",
+        ExpressionAttributeNames: { "#host": "host" },
+        ExpressionAttributeValues: marshal({ ":host": host }),
+      });
+      await written(dynamo.send(remove));
+    },
+
+    /** 1 read unit for about 40 addresses. */
+    async addressLeases() {
+      return (await Array.fromAsync(itemsOf(deps, ADDRESSES))).map(leaseOf);
+    },
   };
+}
+
+function leaseOf(item: Readonly<Record<string, Value>>): AddressLease {
+  const { SK: address, host, until } = LeaseSchema.parse(item);
+  return { address, host, until: until as EpochMs };
 }
 
 function memberOf(item: Readonly<Record<string, Value>>): FleetMember {

@@ -6,7 +6,7 @@ import type { Clock } from "../domain/clock.ts";
 import type { WorkerId } from "../domain/ids.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
-import type { FleetMember, FleetStore } from "../ports/fleet-store.ts";
+import type { AddressLease, FleetMember, FleetStore } from "../ports/fleet-store.ts";
 import type { EmbeddedDatabase } from "./database.ts";
 
 const MemberSchema = z.object({
@@ -19,6 +19,8 @@ const MemberSchema = z.object({
   full: z.array(z.object({ zone: z.string(), domains: z.array(z.string()) })).default([]),
 });
 
+const AddressLeaseSchema = z.object({ address: z.string(), host: z.string(), until: z.number() });
+
 export function embeddedFleetStore({
   database,
   clock,
@@ -27,6 +29,12 @@ export function embeddedFleetStore({
   clock: Clock;
 }): FleetStore {
   const members = database.table("fleet");
+  const addresses = database.table("addresses");
+
+  function leaseOf(address: string): AddressLease | null {
+    const stored = addresses.get(address);
+    return stored === undefined ? null : addressLeaseOf(stored);
+  }
 
   function all(): FleetMember[] {
     return [...members.entries({})].map(({ value }) => memberOf(value));
@@ -52,7 +60,31 @@ export function embeddedFleetStore({
       const now = clock.now();
       return all().filter((member) => member.until > now);
     },
+
+    async holdAddress({ address, host, until }) {
+      return database.write(() => {
+        const lease = leaseOf(address);
+        if (lease && lease.host !== host && lease.until > clock.now()) return false;
+        addresses.put(address, { address, host, until });
+        return true;
+      });
+    },
+
+    async releaseAddress(address, host) {
+      await database.write(() => {
+        if (leaseOf(address)?.host === host) addresses.remove(address);
+      });
+    },
+
+    async addressLeases() {
+      return [...addresses.entries({})].map(({ value }) => addressLeaseOf(value));
+    },
   };
+}
+
+function addressLeaseOf(stored: unknown): AddressLease {
+  const { address, host, until } = AddressLeaseSchema.parse(stored);
+  return { address, host, until: until as EpochMs };
 }
 
 function memberOf(stored: unknown): FleetMember {

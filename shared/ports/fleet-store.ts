@@ -24,10 +24,28 @@ export interface FleetMember {
   readonly full?: readonly FullDomains[];
 }
 
+/** A host's right to send from an address that any host could have. */
+export interface AddressLease {
+  /** EHLO name of the egress address. */
+  readonly address: string;
+  readonly host: string;
+  /** Over then unless it is held for longer; the host itself has stopped by that time. */
+  readonly until: EpochMs;
+}
+
 export interface FleetStore {
   /** Enter or stay. */
   beat(member: FleetMember): Promise<void>;
   leave(worker: WorkerId): Promise<void>;
   /** Those whose time is not over. */
   living(): Promise<FleetMember[]>;
+  /**
+   * Take an address that no host holds, or hold it for longer. False: another host holds it. Another's is free some seconds after its
+   * time at the latest, for clocks differ.
+   */
+  holdAddress(lease: AddressLease): Promise<boolean>;
+  /** Free at once. Nothing happens when another host has it by now. */
+  releaseAddress(address: string, host: string): Promise<void>;
+  /** All that are held, and some whose time is over. */
+  addressLeases(): Promise<AddressLease[]>;
 }

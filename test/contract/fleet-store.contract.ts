@@ -64,5 +64,62 @@ export function fleetStoreContract(backend: string, open: OpenFleetStore): void 
       await store.beat(member(clock, { until: clock.in(SECOND) }));
       assert.deepEqual(await names(store), [anna]);
     });
+
+    test("an address is one host's until its time, and longer when it says so again", async () => {
+      const clock = fakeClock();
+      await using opened = await open(clock);
+      const { store } = opened;
+      const hold = (host: string) =>
+        store.holdAddress({ address: "m1.example", host, until: clock.in(30 * SECOND) });
+      assert.deepEqual([await hold("one"), await hold("two")], [true, false]);
+      await clock.advance(20 * SECOND);
+      assert.equal(await hold("one"), true);
+      await clock.advance(29 * SECOND);
+      assert.equal(await hold("two"), false);
+      assert.deepEqual(
+        (await store.addressLeases()).map(({ address, host }) => [address, host]),
+        [["m1.example", "one"]],
+      );
+    });
+
+    test("an address of a host that has died is another's some seconds after its time", async () => {
+      const clock = fakeClock();
+      await using opened = await open(clock);
+      const { store } = opened;
+      const hold = (host: string) =>
+        store.holdAddress({ address: "m1.example", host, until: clock.in(30 * SECOND) });
+      await hold("dead");
+      await clock.advance(36 * SECOND);
+      assert.deepEqual([await hold("two"), await hold("dead")], [true, false]);
+    });
+
+    test("an address that is given back is free at once, and nobody gives back another's", async () => {
+      const clock = fakeClock();
+      await using opened = await open(clock);
+      const { store } = opened;
+      const hold = (address: string, host: string) =>
+        store.holdAddress({ address, host, until: clock.in(30 * SECOND) });
+      await hold("m1.example", "one");
+      await hold("m2.example", "one");
+      await store.releaseAddress("m1.example", "two");
+      await store.releaseAddress("m3.example", "one");
+      assert.equal(await hold("m1.example", "two"), false);
+      await store.releaseAddress("m1.example", "one");
+      assert.equal(await hold("m1.example", "two"), true);
+      assert.equal(await hold("m2.example", "two"), false);
+    });
+
+    test("of hosts that want an address at the same time one gets it", async () => {
+      const clock = fakeClock();
+      await using opened = await open(clock);
+      const { store } = opened;
+      const until = clock.in(30 * SECOND);
+      const got = await Promise.all(
+        Array.from({ length: 8 }, (_, i) =>
+          store.holdAddress({ address: "m1.example", host: `h${i}`, until }),
+        ),
+      );
+      assert.equal(got.filter(Boolean).length, 1);
+    });
   });
 }
