@@ -17,15 +17,17 @@ import { allDelivered, deliveriesIn, submitMails } from "../support/fault-load.t
 import type { SentMail } from "../support/fault-load.ts";
 import { noLocalAws } from "../support/local-aws.ts";
 import { startLoad } from "../support/mail-load.ts";
+import { fewer, patient, TOGETHER } from "../support/patience.ts";
 import type { RelayProcess } from "../support/relay-process.ts";
 import { eventually, scratchFolder, startRelayProcess } from "../support/relay-process.ts";
 import { startRelay } from "../support/relay.ts";
 
 const SEED = Number(process.env["FAULT_SEED"] ?? Math.floor(Math.random() * 1_000_000));
-const MAILS = Number(process.env["FAULT_MAILS"] ?? 150);
+const MAILS = Number(process.env["FAULT_MAILS"] ?? fewer(150));
 /** A lease, what clocks may differ by, a look at the index and its grace. */
-const PATIENCE_MS = 60 * SECOND;
-const LEASE_MS = 4 * SECOND;
+const PATIENCE_MS = patient(60 * SECOND);
+/** A server that is slow must not be taken for a sender that is dead. */
+const LEASE_MS = patient(4 * SECOND);
 
 stopLocalAwsAtEnd();
 
@@ -36,7 +38,7 @@ function clockAhead(byMs: number): Clock {
   };
 }
 
-const options = { skip: noLocalAws(), timeout: 3 * PATIENCE_MS, concurrency: true };
+const options = { skip: noLocalAws(), timeout: 3 * PATIENCE_MS, concurrency: TOGETHER };
 
 describe("senders on AWS", options, () => {
   test("lose no acknowledged mail when one is killed in mid-delivery", async (t) => {

@@ -21,6 +21,7 @@ import type { FakeMx } from "../support/fake-mx.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
 import { allDelivered, submitMails } from "../support/fault-load.ts";
 import { noLocalAws } from "../support/local-aws.ts";
+import { fewer, patient, TOGETHER } from "../support/patience.ts";
 import type { Relay } from "../support/relay.ts";
 import { startRelay } from "../support/relay.ts";
 
@@ -29,9 +30,9 @@ const SEED = Number(process.env["FAULT_SEED"] ?? Math.floor(Math.random() * 1_00
 /** Outlasts the fault, as one of two minutes does a minute: what is sent in a fault and cannot be written comes twice when it lapses. */
 const LEASE_MS = 2 * FAULT_MS + 10 * SECOND;
 /** After a fault: a lease of which nobody knows lapses, what waits between tries, a look at the index and its grace. */
-const PATIENCE_MS = LEASE_MS + 60 * SECOND;
-const TIMEOUT_MS = FAULT_MS + PATIENCE_MS + 60 * SECOND;
-const MAILS = 60;
+const PATIENCE_MS = LEASE_MS + patient(60 * SECOND);
+const TIMEOUT_MS = FAULT_MS + PATIENCE_MS + patient(60 * SECOND);
+const MAILS = fewer(60);
 
 stopLocalAwsAtEnd();
 
@@ -81,7 +82,7 @@ async function during(
   await Promise.all([work(), over]);
 }
 
-describe("two senders on AWS", { skip: noLocalAws(), timeout: TIMEOUT_MS, concurrency: true }, () => {
+describe("two senders on AWS", { skip: noLocalAws(), timeout: TIMEOUT_MS, concurrency: TOGETHER }, () => {
   const seconds = FAULT_MS / SECOND;
   for (const [what, rule] of [
     ["DynamoDB throttles everything", always("dynamo", { do: "refuse" })],

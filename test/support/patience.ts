@@ -15,3 +15,6 @@ export function patient(ms: number): number {
 export function fewer(count: number): number {
   return Math.ceil(count / ELSEWHERE);
 }
+
+/** For the `concurrency` of a suite whose tests only wait most of the time: all at once, or two where the server is slow. */
+export const TOGETHER = ELSEWHERE === 1 ? true : 2;
