@@ -11,28 +11,31 @@
  *    that is killed leaves one mail for each open connection that may come twice, however fast the peer takes them.
  * L6 A site that asked for less mail gets it (domain/pace.ts): what this process has of its slots goes back, so that all processes
  *    together come down to fewer connections, and each job needs a permit of the rate that they share.
- * L7 Where there are throttles each recipient needs a permit of each (throttles.ts). A job begins with as many as there are, and
- *    nothing asks or turns while there are none: the lane fills up, and no more of its rows are taken.
+ * L7 Where there are throttles each recipient needs a permit of each (throttles.ts), which a job waits for with its connection
+ *    ready. It goes on with as many recipients as there are permits. While its turn is far, nothing begins or asks: the lane fills
+ *    up, and no more of its rows are taken.
  */
 
 import type { Domain } from "#shared/domain/address.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
-import { lineOf } from "#shared/domain/queue-row.ts";
 import type { Lease } from "#shared/domain/queue-row.ts";
 import { connectionsAt } from "#shared/domain/pace.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
-import { later, MINUTE, SECOND } from "#shared/domain/units.ts";
+import { later, SECOND } from "#shared/domain/units.ts";
 import type { Zone } from "#shared/domain/zone.ts";
-import { MAX_ROWS_TOGETHER } from "#shared/ports/queue-store.ts";
-import type { Delivered } from "../delivery/deliver.ts";
+import type { Delivered, DeliverOptions } from "../delivery/deliver.ts";
 import type { Job } from "../delivery/job.ts";
 import type { SmtpSession } from "../delivery/smtp-client.ts";
 import type { ConnectionSlots, SlotKey } from "./connection-slots.ts";
 import { permitsOf } from "./permits.ts";
 import type { RateSource } from "./rate-source.ts";
+import { siteHealth } from "./site-health.ts";
+import type { Outage } from "./site-health.ts";
 import type { SitePace } from "./slowed-sites.ts";
 import { throttlePermits } from "./throttles.ts";
+import type { ThrottledMail } from "./throttles.ts";
+import { waitingJobs } from "./waiting-jobs.ts";
 
 export interface LaneDeps {
   readonly zone: Zone;
@@ -49,7 +52,7 @@ export interface LaneDeps {
   readonly deliver: (
     job: Job,
     reused: SmtpSession | null,
-    beforeDot: () => Promise<void> | null,
+    gates: Pick<DeliverOptions, "mayBegin"> & { readonly beforeDot: () => Promise<void> | null },
   ) => Promise<Delivered>;
   /** Write the outcomes. It keeps trying while the store is down; it does not throw. */
   readonly settle: (job: Job, startedAt: EpochMs, outcomes: readonly Outcome[]) => Promise<void>;
@@ -96,20 +99,11 @@ const JOBS_PER_CONNECTION = 4;
 const JOBS_ANYWAY = 10;
 /** Between two tries to get a slot from a store that does not answer; up to twice as long. */
 const NO_ANSWER_RETRY_MS = 250;
-/** How long a site that cannot be reached is left alone, doubled with each failed probe. */
-const DOWN_FIRST_MS = MINUTE;
-const DOWN_MAX_MS = 15 * MINUTE;
-/** So long after that its rows may still come back, and the first of them is the probe. */
-const DOWN_MEMORY_MS = 5 * MINUTE;
-/** Domains a lane knows to be its own; the oldest is forgotten, and costs a look-up when it comes again. */
-const MAX_DOMAINS = 10_000;
-
 export function openLane(deps: LaneDeps): Lane {
   const { zone, site, siteLimit, clock, pace } = deps;
   const slotKey: SlotKey = { zone: zone.name, zoneLimit: zone.connections, site, siteLimit };
-  const maxJobs = JOBS_ANYWAY + JOBS_PER_CONNECTION * siteLimit;
-  const domains = new Set<Domain>();
-  const waiting: Job[] = [];
+  const waiting = waitingJobs(JOBS_ANYWAY + JOBS_PER_CONNECTION * siteLimit);
+  const health = siteHealth(site, clock);
   const connections = new Set<Connection>();
   let inFlight = 0;
   let acquiring = 0;
@@ -117,41 +111,26 @@ export function openLane(deps: LaneDeps): Lane {
   /** Within the pause: there was no slot, as opposed to no answer from the store. */
   let denied = false;
   let draining = false;
-  let full = false;
-  let down: { failures: number; until: EpochMs; detail: string } | null = null;
   /** L6: as the slots here are held by. */
   let step = 0;
   const permits = permitsOf({ pace, clock, onPermit: pump, onError: deps.onError });
-  const throttle = throttlePermits({ sources: deps.throttles, clock, onPermit: pump, onError: deps.onError });
+  const throttle = throttlePermits({ sources: deps.throttles, onPlace: pump });
 
   function pump(): void {
     notePace();
     if (draining || isStarved()) return void giveBackWaiting().catch(deps.onError);
-    if (down && clock.now() < down.until) return putOffWaiting(down);
+    const { outage } = health;
+    if (outage) return putOffWaiting(outage);
     while (waiting.length > 0 && mayStartMore()) {
-      const pair = pairWithIdle();
-      if (pair) run(waiting.splice(pair.at, 1)[0] as Job, pair.connection);
-      else if (!openAnother()) return;
+      if (!runOnIdle() && !openAnother()) return;
     }
   }
 
   /** L4: while the site is down, and then until a probe has come through, there is one job at most. */
   function mayStartMore(): boolean {
     if (draining) return false;
-    const isUp = !down || (clock.now() >= down.until && inFlight + acquiring === 0);
-    return isUp && permits.has(acquiring) && throttle.has(acquiring, wanted); // one that is being opened will need one
-  }
-
-  /** L7: recipients of the jobs that could begin now, and of all. */
-  function wanted(): { recipients: number; waiting: number } {
-    const idle = [...connections].filter(({ idleSince }) => idleSince !== null).length;
-    const free = connectionsAt(pace.step, siteLimit) - connections.size - acquiring;
-    const jobs = down ? 1 : Math.max(1, idle + (pausing ? 0 : free));
-    const count = (some: readonly Job[]): number => some.reduce((sum, { leases }) => sum + leases.length, 0);
-    return {
-      recipients: count(waiting.slice(acquiring, acquiring + jobs)),
-      waiting: count(waiting.slice(acquiring)),
-    };
+    if (health.isProbed && inFlight + acquiring > 0) return false;
+    return permits.has(acquiring) && throttle.hasPlace(); // one that is being opened will need a permit of the pace
   }
 
   /** L6. */
@@ -167,16 +146,18 @@ export function openLane(deps: LaneDeps): Lane {
   }
 
   /**
-   * An idle connection and the oldest job from its egress address. Older jobs from other addresses are passed over, for no longer
-   * than a connection lasts: whoever takes its place takes the oldest job.
+   * An idle connection carries the oldest job from its egress address. Older jobs from other addresses are passed over, for no
+   * longer than a connection lasts: whoever takes its place takes the oldest job. False: there is none for any job.
    */
-  function pairWithIdle(): { connection: Connection; at: number } | null {
+  function runOnIdle(): boolean {
     for (const connection of connections) {
       if (connection.idleSince === null || connection.session?.usable !== true) continue;
-      const at = waiting.findIndex(({ egressKey }) => egressKey === connection.egressKey);
-      if (at !== -1) return { connection, at };
+      const job = waiting.take(({ egressKey }) => egressKey === connection.egressKey);
+      if (!job) continue;
+      run(job, connection, throttle.begin("open"));
+      return true;
     }
-    return null;
+    return false;
   }
 
   /** False: no more connections can be opened now. */
@@ -186,22 +167,23 @@ export function openLane(deps: LaneDeps): Lane {
       retireIdle();
       return false;
     }
-    void acquireAndRun().catch(deps.onError);
+    void acquireAndRun(throttle.begin("new")).catch(deps.onError);
     return true;
   }
 
-  async function acquireAndRun(): Promise<void> {
+  async function acquireAndRun(mail: ThrottledMail | null): Promise<void> {
     acquiring++;
     const answer = await deps.slots.acquire(slotKeyNow()).catch((error: unknown) => {
       deps.onError(error);
       return null; // the store does not answer: no new connections until it does
     });
     acquiring--;
+    const job = answer?.granted === true ? waiting.take() : undefined;
+    if (!job) mail?.ended(false);
     if (!answer?.granted) return waitForSlot(answer?.retryAt ?? null);
-    const job = waiting.shift();
     const connection: Connection = { session: null, egressKey: "", idleSince: null, unwritten: null };
     connections.add(connection);
-    if (job) run(job, connection);
+    if (job) run(job, connection, mail);
     else retire(connection);
   }
 
@@ -225,50 +207,62 @@ export function openLane(deps: LaneDeps): Lane {
   }
 
   async function giveBackWaiting(): Promise<void> {
-    const leases = waiting.splice(0).flatMap((job) => job.leases);
+    const leases = waiting.takeAll().flatMap((job) => job.leases);
     if (leases.length > 0) await deps.giveBack(leases, clock.now());
     noteRoom();
   }
 
-  function run(whole: Job, connection: Connection): void {
-    const { job, ended } = withPermits(whole);
+  function run(job: Job, connection: Connection, mail: ThrottledMail | null): void {
     if (connection.idleSince !== null) deps.onConnections({ idle: -1 });
     connection.idleSince = null;
     connection.egressKey = job.egressKey;
     inFlight++;
     permits.use();
     noteRoom();
-    void carry(job, connection, ended).catch(deps.onError);
+    void carry(job, connection, mail).catch(deps.onError);
   }
 
-  /** L7: what may not begin yet is the first to begin next. */
-  function withPermits(job: Job): { job: Job; ended: () => void } {
-    const { recipients, ended } = throttle.use(job.leases.length, acquiring);
-    if (recipients === job.leases.length) return { job, ended };
-    waiting.unshift({ ...job, leases: job.leases.slice(recipients) });
-    return { job: { ...job, leases: job.leases.slice(0, recipients) }, ended };
-  }
-
-  async function carry(whole: Job, connection: Connection, ended: () => void): Promise<void> {
+  async function carry(whole: Job, connection: Connection, mail: ThrottledMail | null): Promise<void> {
     const job = { ...whole, leases: whole.leases.filter(deps.mayStart) };
     const lost = whole.leases.filter((lease) => !job.leases.includes(lease));
     if (lost.length > 0) await deps.giveBack(lost, clock.now());
-    const startedAt = clock.now();
     if (connection.session && job.leases.length > 0) deps.onConnections({ reused: 1 });
-    const delivered = job.leases.length > 0 ? await carryBy(connection, job) : null;
-    ended();
-    if (delivered) noteHealth(delivered);
+    const carried = job.leases.length > 0 ? await carryBy(connection, job, mail) : null;
+    mail?.ended(carried?.delivered.outcomes.some(({ kind }) => kind === "delivered") ?? false);
+    if (carried) health.note(carried.delivered);
     inFlight--;
-    const settled = delivered ? write(connection, deps.settle(job, startedAt, delivered.outcomes)) : null;
-    const session = delivered ? delivered.session : connection.session;
+    const settled = carried ? settle(connection, job, carried) : null;
+    const session = carried ? carried.delivered.session : connection.session;
     if (settled && session && isSpent(session)) await settled;
     keep(connection, session);
     pump();
     await settled;
   }
 
-  function carryBy(connection: Connection, job: Job): Promise<Delivered> {
-    return deps.deliver(job, connection.session, () => connection.unwritten);
+  async function carryBy(connection: Connection, job: Job, mail: ThrottledMail | null): Promise<Carried> {
+    const beforeDot = (): Promise<void> | null => connection.unwritten;
+    let startedAt = clock.now();
+    if (!mail) return { startedAt, delivered: await deps.deliver(job, connection.session, { beforeDot }) };
+    let begun = 0;
+    const mayBegin = async (leases: readonly Lease[]): Promise<readonly Lease[]> => {
+      const count = await takeFor(mail, leases.length, { all: begun > 0 });
+      begun = Math.max(begun, count);
+      startedAt = clock.now();
+      return leases.slice(0, count);
+    };
+    const delivered = await deps.deliver(job, connection.session, { beforeDot, mayBegin });
+    const outcomes = begun === 0 ? delivered.outcomes : delivered.outcomes.slice(0, begun);
+    return { startedAt, delivered: { ...delivered, outcomes } };
+  }
+
+  /** L7: what may not begin yet is the first to begin next. Null: nothing was tried. */
+  function settle(connection: Connection, job: Job, { startedAt, delivered }: Carried): Promise<void> | null {
+    const { outcomes } = delivered;
+    const untried = job.leases.slice(outcomes.length);
+    if (untried.length > 0) waiting.putBack({ ...job, leases: untried });
+    if (outcomes.length === 0) return null;
+    const tried = { ...job, leases: job.leases.slice(0, outcomes.length) };
+    return write(connection, deps.settle(tried, startedAt, outcomes));
   }
 
   async function write(connection: Connection, settled: Promise<void>): Promise<void> {
@@ -277,11 +271,8 @@ export function openLane(deps: LaneDeps): Lane {
     if (connection.unwritten === settled) connection.unwritten = null;
   }
 
-  /** Full until half empty, so that rows are taken by the handful and not one for each that ends. */
   function noteRoom(): void {
-    if (!full || isStarved() || waiting.length > maxJobs / 2) return;
-    full = false;
-    deps.onRoom();
+    if (waiting.madeRoom(isStarved())) deps.onRoom();
   }
 
   /** Keep the session for the next job, or be done with it. */
@@ -309,8 +300,8 @@ export function openLane(deps: LaneDeps): Lane {
     connection.idleSince = null;
     connection.session = null;
     const passOn = (): void => {
-      const next = mayStartMore() && !isOver() ? waiting.shift() : undefined;
-      if (next) return run(next, connection);
+      const next = mayStartMore() && !isOver() ? waiting.take() : undefined;
+      if (next) return run(next, connection, throttle.begin("new"));
       connections.delete(connection);
       void deps.slots.release(slotKey).catch(deps.onError);
     };
@@ -330,32 +321,9 @@ export function openLane(deps: LaneDeps): Lane {
     return false;
   }
 
-  function noteHealth({ siteDown, outcomes }: Delivered): void {
-    if (!siteDown) {
-      down = null;
-      return;
-    }
-    const failures = (down?.failures ?? 0) + 1;
-    const ms = Math.min(DOWN_FIRST_MS * 2 ** (failures - 1), DOWN_MAX_MS);
-    const first = outcomes[0];
-    const why = first && first.kind !== "delivered" ? first.detail : "no host answered";
-    down = {
-      failures,
-      until: later(clock.now(), ms),
-      detail: `not tried: ${site} could not be reached: ${why}`,
-    };
-  }
-
-  function remember(domain: Domain): void {
-    domains.delete(domain); // to the end: the first is the oldest
-    domains.add(domain);
-    const [oldest] = domains;
-    if (domains.size > MAX_DOMAINS && oldest !== undefined) domains.delete(oldest);
-  }
-
   /** L4. They come back spread over half a minute, the first of them being the probe. */
-  function putOffWaiting({ until, detail }: { until: EpochMs; detail: string }): void {
-    for (const job of waiting.splice(0)) {
+  function putOffWaiting({ until, detail }: Outage): void {
+    for (const job of waiting.takeAll()) {
       const dueAt = later(until, Math.floor(deps.random() * 30 * SECOND));
       void deps.putOff(job, dueAt, detail).catch(deps.onError);
     }
@@ -364,10 +332,9 @@ export function openLane(deps: LaneDeps): Lane {
 
   return {
     site,
-    domains,
+    domains: waiting.domains,
     get isFull() {
-      if (isStarved() || waiting.length >= maxJobs) full = true;
-      return full;
+      return waiting.isFull(isStarved());
     },
     get isStarved() {
       return isStarved();
@@ -377,21 +344,11 @@ export function openLane(deps: LaneDeps): Lane {
         waiting.length + inFlight + acquiring + connections.size === 0 &&
         !pausing &&
         !permits.isAsking &&
-        !throttle.isAsking &&
-        (!down || clock.now() >= later(down.until, DOWN_MEMORY_MS))
+        health.isForgotten
       );
     },
     add(job) {
-      for (const lease of job.leases) remember(lineOf(lease.row));
-      const same = waiting.findIndex(
-        (other) =>
-          other.message.id === job.message.id &&
-          other.egressKey === job.egressKey &&
-          other.leases.length + job.leases.length <= MAX_ROWS_TOGETHER,
-      );
-      const other = waiting[same];
-      if (other) waiting[same] = { ...other, leases: [...other.leases, ...job.leases] };
-      else waiting.push(job);
+      waiting.add(job);
       pump();
     },
     tidy() {
@@ -411,4 +368,19 @@ export function openLane(deps: LaneDeps): Lane {
       await giveBackWaiting();
     },
   };
+}
+
+interface Carried {
+  readonly startedAt: EpochMs;
+  readonly delivered: Delivered;
+}
+
+/** All: those of a job that has begun, and goes on with another host. */
+async function takeFor(mail: ThrottledMail, wanted: number, { all }: { all: boolean }): Promise<number> {
+  let count = await mail.take(wanted);
+  while (all && count > 0 && count < wanted) {
+    const more = await mail.take(wanted - count);
+    count = more === 0 ? 0 : count + more;
+  }
+  return count;
 }

@@ -1,41 +1,40 @@
 /**
  * The permits of one rate, for all lanes of this process that keep to it; the rate itself is the LimitStore's, for all processes.
  *
- * R1 One question at a time goes to the store, for all that wait. So a rate of thousands costs some hundred calls, and no lane asks
- *    before there can be a permit.
- * R2 Who waits is served in turn.
- * R3 What the peer sees keeps to the rate, as well as what is begun here. A mail that takes longer than others comes nearer to the
- *    one a period later, so the period is made longer by as much as the times from a permit to the end of its mail differed
- *    lately: by thousandths for a peer that is near, and never by more than `SLACK_SHARE` or `SHORT_SLACK_MS`.
- * R4 Permits that nobody uses at once are kept for `KEPT_MS`, and are lost then: a late permit would be a mail too many.
+ * R1 A mail has its permit when its connection is ready to begin it, so that a connection that takes long to open moves no
+ *    mail nearer to others. Who is ready is served in turn.
+ * R2 Permits are reserved a little ahead, and one question at a time goes to the store: nobody waits for an answer at the moment
+ *    when his permit is due, and a rate of thousands costs some calls a second.
+ * R3 The rate that is asked for is lower by `MARGIN_SHARE`. So much of a period mails may differ in the time they take, and the peer
+ *    never sees more than the rate; what differs more puts the permits off (lateness.ts).
+ * R4 A connection is kept ready, or opened, when its permit is near (`LEAD_MS`), and as few as are needed: the others may carry
+ *    mail that does not wait. A lane that may not begin is told when it may.
+ * R5 A permit that nobody uses at its time is lost soon after: a late one would be a mail too many.
  */
 
 import type { Clock } from "#shared/domain/clock.ts";
-import { evenly } from "#shared/domain/throttle.ts";
+import { MAX_AHEAD_MS } from "#shared/domain/rate-schedule.ts";
 import type { Rate } from "#shared/domain/throttle.ts";
 import { later, SECOND } from "#shared/domain/units.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import type { LimitStore } from "#shared/ports/limit-store.ts";
+import { latenessOf } from "./lateness.ts";
 
-/** Permits of one time, the oldest of them. */
+/** Permits, and the time of the first of them. */
 export interface Permits {
   readonly count: number;
   readonly at: EpochMs;
 }
 
 export interface RateSource {
-  /** Nobody gets a permit before; in the past: there may be one. */
-  readonly openAt: EpochMs;
-  /** Permits that may be asked for besides those that are needed: as many as there are in some thousandths of a second. */
-  readonly ahead: number;
-  /** Wait for 1 to `want` permits; 0 after `stop`. */
+  /** May one more mail be made ready? If not, `onPlace` is called once when that may be. */
+  hasPlace(onPlace: () => void): boolean;
+  /** A mail is being made ready, on a connection that is open or on a new one; to be called when it asks for its permit, or will not. */
+  coming(connection: "open" | "new"): () => void;
+  /** Wait for 1 to `want` permits; 0: after `stop`, or because there is none for a while. */
   take(want: number, stop: AbortSignal): Promise<Permits>;
-  /** 0 to `want` permits, without a wait for the next. */
-  tryTake(want: number): Promise<Permits>;
-  /** They were not used. */
-  putBack(permits: Permits): void;
-  /** A mail begins with permits of that time; to be called when it has ended. */
-  begin(at: EpochMs): () => void;
+  /** A mail begins with a permit of that time; to be called when it has ended. */
+  begin(at: EpochMs): (isTaken: boolean) => void;
 }
 
 export interface RateSourceDeps {
@@ -46,189 +45,205 @@ export interface RateSourceDeps {
 
 interface Waiter {
   readonly want: number;
-  readonly patient: boolean;
   readonly resolve: (permits: Permits) => void;
 }
 
-const AHEAD_MS = 10;
-const KEPT_MS = 20;
+const MARGIN_SHARE = 0.012;
+const LEAD_MS = SECOND;
+/** Connections that are ready beyond the next one: what a timer that is late, or a burst of permits, can use at once. */
+const READY_MS = 20;
+const READY_ANYWAY = 2;
+/** Who would have to wait for longer than this with an open connection comes again: no peer keeps an idle one for ever. */
+const PATIENCE_MS = 10 * SECOND;
+/** A permit of the past counts for so long, as far as that is no longer than to the next, and in any case for the second. */
+const USED_LATE_MS = SECOND / 10;
+const USED_LATE_ANYWAY_MS = SECOND / 50;
 /** After a store that did not answer. */
 const NO_ANSWER_RETRY_MS = SECOND;
-/** What mails that take longer than others may add to the period: a fortieth, and where that is little a quarter of a second. */
-const SLACK_SHARE = 1 / 40;
-const SHORT_SLACK_MS = SECOND / 4;
-/** So many mails tell how short one is; after fewer the next may take no time at all. */
-const MAILS_TO_TELL = 10;
+const MAX_RESERVED = 500;
 
 export function rateSource(key: string, rate: Rate, deps: RateSourceDeps): RateSource {
   const { limits, clock, onError } = deps;
-  const part = evenly(rate);
-  const slack = slackOf(rate, clock);
+  const marginMs = rate.perMs * MARGIN_SHARE;
+  const asked: Rate = { count: rate.count, perMs: Math.ceil(rate.perMs + marginMs) };
+  const everyMs = asked.perMs / asked.count;
+  const aheadMs = Math.min(MAX_AHEAD_MS, rate.perMs / 4);
+  const usedLateMs = Math.max(USED_LATE_ANYWAY_MS, Math.min(everyMs, Math.max(marginMs, USED_LATE_MS)));
+  const maxReady = READY_ANYWAY + Math.ceil(READY_MS / everyMs);
+  const lateness = latenessOf(asked, { clock, marginMs });
   const waiters: Waiter[] = [];
-  let stock: Permits = { count: 0, at: 0 as EpochMs };
-  let openAt = 0 as EpochMs;
-  let serving = false;
-  /** Ends the wait for the next permit when nobody waits for it any more. */
-  let wait = new AbortController();
+  const comers = new Set<{ readonly since: EpochMs; readonly connection: "open" | "new" }>();
+  const listeners = new Set<() => void>();
+  /** When permits were used lately, in the time for which they are reserved ahead. */
+  let used: EpochMs[] = [];
+  let reserved: EpochMs[] = [];
+  /** As the store said last: the first permit that nobody has. */
+  let nextAt = 0 as EpochMs;
+  let asking = false;
+  /** The store has not answered. */
+  let silentUntil = 0 as EpochMs;
+  let timer: { readonly at: EpochMs; readonly stop: AbortController } | null = null;
 
-  function fresh(): Permits {
-    if (clock.now() >= later(stock.at, KEPT_MS)) stock = { count: 0, at: clock.now() };
-    return stock;
+  function forgetOld(): void {
+    const now = clock.now();
+    reserved = reserved.filter((at) => at > now - usedLateMs);
+    used = used.filter((at) => at > now - aheadMs).slice(-MAX_RESERVED);
+    for (const comer of comers) if (comer.since <= now - LEAD_MS) comers.delete(comer);
   }
 
-  function add({ count, at }: Permits): void {
-    const { count: there, at: since } = fresh();
-    stock = { count: there + count, at: there > 0 && since < at ? since : at };
+  /** How many permits are due. */
+  function due(): number {
+    const now = clock.now();
+    const first = reserved.findIndex((at) => at > now);
+    return first === -1 ? reserved.length : first;
   }
 
   function handOut(): void {
-    while (waiters.length > 0 && fresh().count > 0) {
+    for (let count = due(); count > 0 && waiters.length > 0; count = due()) {
       const { want, resolve } = waiters.shift() as Waiter;
-      const count = Math.min(want, stock.count);
-      resolve({ count, at: stock.at });
-      stock = { count: stock.count - count, at: stock.at };
+      const permits = reserved.splice(0, Math.min(want, count));
+      for (let i = 0; i < permits.length; i++) used.push(clock.now());
+      resolve({ count: permits.length, at: permits[0] as EpochMs });
     }
-    if (waiters.length === 0) wait.abort();
   }
 
-  function dismiss(isMeant: (waiter: Waiter) => boolean): void {
-    for (const waiter of waiters.filter(isMeant)) {
-      waiters.splice(waiters.indexOf(waiter), 1);
-      waiter.resolve({ count: 0, at: clock.now() });
-    }
-    if (waiters.length === 0) wait.abort();
+  function sendAway(): void {
+    for (const { resolve } of waiters.splice(0)) resolve({ count: 0, at: clock.now() });
+  }
+
+  /** R2: as many as wait, or twice as many as were used in as long a time. */
+  function missing(): number {
+    const wanted = waiters.reduce((sum, { want }) => sum + want, 0);
+    return Math.min(MAX_RESERVED, Math.max(wanted, 2 * used.length)) - reserved.length;
+  }
+
+  /** Not for each single one. */
+  function wantsMore(): boolean {
+    return waiters.length > 0 && missing() > 0 && missing() >= reserved.length;
+  }
+
+  /** Nor before half of the time for which permits are reserved is free. */
+  function askAt(): EpochMs {
+    return later(nextAt, -aheadMs / 2);
   }
 
   async function ask(): Promise<void> {
-    const at = clock.now(); // before the answer: the permits may have been granted at any time since
-    const want = waiters.reduce((sum, waiter) => sum + waiter.want, 0);
-    const perMs = Math.ceil(part.perMs * (1 + slack.ms() / rate.perMs));
+    asking = true;
+    const laterMs = lateness.owedMs;
+    const want = waiters.length > 0 ? Math.max(0, missing()) : 0;
     try {
-      const answer = await limits.takeBudget(`throttle ${key}`, { want, rate: { count: part.count, perMs } });
-      openAt = answer.retryAt;
-      add({ count: answer.granted, at });
+      const request = { want, rate: asked, aheadMs, laterMs };
+      const { permits, retryAt } = await limits.takeBudget(`throttle ${key}`, request);
+      lateness.paid(laterMs);
+      reserved.push(...permits);
+      nextAt = retryAt;
     } catch (error) {
-      openAt = later(clock.now(), NO_ANSWER_RETRY_MS);
+      silentUntil = later(clock.now(), NO_ANSWER_RETRY_MS);
       onError(error);
     }
+    asking = false;
+    turn();
   }
 
-  /** R1. */
-  async function serve(): Promise<void> {
-    serving = true;
-    await Promise.resolve(); // those who ask in this turn are asked for together
-    while (waiters.length > 0) {
-      await ask();
-      handOut();
-      dismiss(({ patient }) => !patient);
-      if (waiters.length === 0) break;
-      wait = new AbortController();
-      await clock.sleep(Math.max(1, openAt - clock.now()), wait.signal);
+  function turn(): void {
+    forgetOld();
+    handOut();
+    const now = clock.now();
+    const mustAsk = lateness.owedMs > 0 || (wantsMore() && now >= askAt());
+    if (!asking && now >= silentUntil && mustAsk) void ask().catch(onError);
+    if (!asking && reserved.length === 0 && nextAt > now + PATIENCE_MS) sendAway();
+    tell();
+    wakeAt(nextTurnAt());
+  }
+
+  function nextTurnAt(): EpochMs {
+    const times: number[] = [];
+    if (waiters.length > 0) times.push(reserved[0] ?? Number.POSITIVE_INFINITY);
+    if (!asking && wantsMore()) times.push(Math.max(askAt(), silentUntil));
+    if (listeners.size > 0) times.push(Math.max(placeAt(), later(clock.now(), everyMs / 2)));
+    return Math.min(...times, Number.POSITIVE_INFINITY) as EpochMs;
+  }
+
+  function wakeAt(at: EpochMs): void {
+    if (timer?.at === at) return;
+    timer?.stop.abort();
+    timer = null;
+    if (at === Number.POSITIVE_INFINITY) return;
+    const mine = { at, stop: new AbortController() };
+    timer = mine;
+    void clock
+      .sleep(Math.max(1, at - clock.now()), mine.stop.signal)
+      .then(() => {
+        if (timer !== mine) return;
+        timer = null;
+        turn();
+      })
+      .catch(onError);
+  }
+
+  /** R4: when one more mail would be made ready in time. */
+  function placeAt(): EpochMs {
+    const now = clock.now();
+    const first = Math.max(now, reserved[0] ?? nextAt);
+    return later(first as EpochMs, (waiters.length + comers.size) * everyMs - LEAD_MS);
+  }
+
+  function mayBeReady(): boolean {
+    const opened = [...comers].filter(({ connection }) => connection === "open").length;
+    return waiters.length + opened < maxReady && placeAt() <= clock.now();
+  }
+
+  /** Those who ask again and are refused come last the next time. */
+  function tell(): void {
+    for (const listener of listeners) {
+      if (!mayBeReady()) return;
+      listeners.delete(listener);
+      listener();
     }
-    serving = false;
-  }
-
-  function enqueue(waiter: Waiter): void {
-    waiters.push(waiter);
-    if (!serving) void serve().catch(onError);
-  }
-
-  function held(want: number): Permits | null {
-    if (waiters.length > 0 || fresh().count === 0) return null;
-    const count = Math.min(want, stock.count);
-    stock = { count: stock.count - count, at: stock.at };
-    return { count, at: stock.at };
   }
 
   return {
-    get openAt() {
-      return openAt;
+    hasPlace(onPlace) {
+      forgetOld();
+      if (mayBeReady()) return true;
+      listeners.add(onPlace);
+      wakeAt(nextTurnAt());
+      return false;
     },
 
-    ahead: Math.floor((rate.count * AHEAD_MS) / rate.perMs),
+    coming(connection) {
+      const comer = { since: clock.now(), connection };
+      comers.add(comer);
+      return () => void comers.delete(comer);
+    },
 
-    async take(want, stop) {
-      const there = held(want);
-      if (there) return there;
-      if (stop.aborted) return { count: 0, at: clock.now() };
+    take(want, stop) {
+      if (stop.aborted) return Promise.resolve({ count: 0, at: clock.now() });
       return new Promise((resolve) => {
-        const leave = (): void => dismiss((other) => other === waiter);
+        const leave = (): void => {
+          const at = waiters.indexOf(waiter);
+          if (at !== -1) waiters.splice(at, 1);
+          waiter.resolve({ count: 0, at: clock.now() });
+        };
         const waiter: Waiter = {
           want,
-          patient: true,
           resolve(permits) {
             stop.removeEventListener("abort", leave);
             resolve(permits);
           },
         };
         stop.addEventListener("abort", leave, { once: true });
-        enqueue(waiter);
+        waiters.push(waiter);
+        turn();
       });
     },
 
-    async tryTake(want) {
-      const there = held(want);
-      if (there) return there;
-      if (clock.now() < openAt) return { count: 0, at: clock.now() };
-      return new Promise((resolve) => enqueue({ want, patient: false, resolve }));
-    },
-
-    putBack(permits) {
-      if (permits.count === 0) return;
-      add(permits);
-      handOut();
-    },
-
-    begin: slack.begin,
-  };
-}
-
-/** R3: how much the times from a permit to the end of its mail differ, in the last period or two. */
-function slackOf({ perMs }: Rate, clock: Clock): { ms: () => number; begin: (at: EpochMs) => () => void } {
-  const maxSlackMs = Math.max(perMs * SLACK_SHARE, SHORT_SLACK_MS);
-  const inFlight = new Set<{ readonly at: EpochMs }>();
-  let since = clock.now();
-  let lately: Spread = NOTHING;
-  let before: Spread = NOTHING;
-
-  function turn(): void {
-    const now = clock.now();
-    if (now < later(since, perMs)) return;
-    before = now < later(since, 2 * perMs) ? lately : NOTHING;
-    lately = NOTHING;
-    since = now;
-  }
-
-  return {
-    ms() {
-      turn();
-      const [oldest] = inFlight;
-      const going = oldest ? clock.now() - oldest.at : 0;
-      const tells = lately.mails + before.mails >= MAILS_TO_TELL;
-      const shortest = tells ? Math.min(lately.shortest, before.shortest) : 0;
-      return Math.min(maxSlackMs, Math.max(lately.longest, before.longest, going) - shortest);
-    },
     begin(at) {
-      const mail = { at };
-      inFlight.add(mail);
-      return () => {
-        turn();
-        inFlight.delete(mail);
-        const ms = clock.now() - at;
-        lately = {
-          mails: lately.mails + 1,
-          shortest: Math.min(lately.shortest, ms),
-          longest: Math.max(lately.longest, ms),
-        };
+      const ended = lateness.begin(at);
+      return (isTaken) => {
+        ended(isTaken);
+        if (lateness.owedMs > 0) turn();
       };
     },
   };
 }
-
-interface Spread {
-  readonly mails: number;
-  readonly shortest: number;
-  readonly longest: number;
-}
-
-const NOTHING: Spread = { mails: 0, shortest: Number.POSITIVE_INFINITY, longest: 0 };

@@ -75,8 +75,8 @@ export function slowedSites({ limits, clock, onSlower }: SlowedSitesDeps): Slowe
       async takePermit() {
         const rate = rateAt(stepOf(zone, site));
         if (!rate) return { granted: true, retryAt: clock.now() };
-        const { granted, retryAt } = await limits.takeBudget(`pace ${zone} ${site}`, { want: 1, rate });
-        return { granted: granted === 1, retryAt };
+        const { permits, retryAt } = await limits.takeBudget(`pace ${zone} ${site}`, { want: 1, rate });
+        return { granted: permits.length === 1, retryAt };
       },
     }),
   };

@@ -6,11 +6,8 @@
  * begins with fewer recipients.
  */
 
-import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
 import type { Rate } from "#shared/domain/throttle.ts";
-import { later, SECOND } from "#shared/domain/units.ts";
-import type { EpochMs } from "#shared/domain/units.ts";
 import type { Zone } from "#shared/domain/zone.ts";
 import type { Job } from "../delivery/job.ts";
 import type { Permits, RateSource, RateSourceDeps } from "./rate-source.ts";
@@ -69,93 +66,70 @@ export function rateSources(deps: RateSourceDeps): RateSources {
   return (throttles) => throttles.map(sourceOf);
 }
 
+/** The permits of a lane: of each of its rates. */
 export interface ThrottlePermits {
-  /**
-   * Is there a permit besides those that `promised` mails will need? If not, some are asked for: for `recipients` that could begin
-   * now, and `waiting` in all.
-   */
-  has(promised: number, wanted: () => { recipients: number; waiting: number }): boolean;
-  /** A mail begins, with as many of the recipients as the answer says. `promised`: mails that will need one besides. */
-  use(recipients: number, promised: number): { readonly recipients: number; readonly ended: () => void };
-  /** True: some are asked for, or waited for. */
-  readonly isAsking: boolean;
-  /** Ask no more. */
+  /** May one more mail begin? If not, `onPlace` tells when it is time to ask again. */
+  hasPlace(): boolean;
+  /** A mail begins, on a connection that is open or on a new one. Null: there is no rate to keep to. */
+  begin(connection: "open" | "new"): ThrottledMail | null;
+  /** Wait no more, and begin nothing. */
   stop(): void;
+}
+
+export interface ThrottledMail {
+  /** Wait for 1 to `recipients` permits, with the connection ready; 0: not now. May be asked again, on another host. */
+  take(recipients: number): Promise<number>;
+  /** To be called in any case, when it has ended. */
+  ended(isTaken: boolean): void;
 }
 
 export interface ThrottlePermitsDeps {
   readonly sources: readonly RateSource[];
-  readonly clock: Clock;
-  /** There are some, or it is time to ask again. */
-  readonly onPermit: () => void;
-  readonly onError: (error: unknown) => void;
+  readonly onPlace: () => void;
 }
 
-/** A lane that could not use a permit for so long has lost it. */
-const KEPT_MS = SECOND / 20;
-/** Others were quicker: they have the permit that was there a moment ago. */
-const RETRY_MS = 5;
-
-export function throttlePermits(deps: ThrottlePermitsDeps): ThrottlePermits {
-  const { sources, clock, onPermit, onError } = deps;
-  const [widest, ...narrower] = sources;
+export function throttlePermits({ sources, onPlace }: ThrottlePermitsDeps): ThrottlePermits {
   const stopped = new AbortController();
-  let held: Permits = { count: 0, at: 0 as EpochMs };
-  let keptUntil = 0 as EpochMs;
-  let asking = false;
+  const narrowestFirst = sources.toReversed();
 
-  /** The widest is waited for, in turn; what the narrower ones do not allow is left to other lanes. */
-  async function takeOnce(first: RateSource, want: number): Promise<Permits> {
-    const openAt = Math.max(...narrower.map((source) => source.openAt), 0);
-    await clock.sleep(Math.max(0, openAt - clock.now()), stopped.signal);
-    let taken = await first.take(want, stopped.signal);
-    const above = [first];
-    for (const source of narrower) {
-      const { count, at } = taken.count > 0 ? await source.tryTake(taken.count) : taken;
-      for (const each of above) each.putBack({ count: taken.count - count, at: taken.at });
-      taken = { count, at: at < taken.at ? at : taken.at };
-      above.push(source);
+  /** The narrowest first: while a lane waits for what only its own mail needs, it takes nothing from others. */
+  async function takeEach(
+    want: number,
+    taken: (source: RateSource, permits: Permits) => void,
+  ): Promise<number> {
+    let count = want;
+    for (const source of narrowestFirst) {
+      const permits = await source.take(count, stopped.signal);
+      if (permits.count === 0) return 0;
+      taken(source, permits);
+      ({ count } = permits);
     }
-    if (taken.count === 0) await clock.sleep(RETRY_MS, stopped.signal);
-    return taken;
-  }
-
-  async function ask(first: RateSource, want: number): Promise<void> {
-    if (asking || stopped.signal.aborted) return;
-    asking = true;
-    const taken = await takeOnce(first, want);
-    held = { count: held.count + taken.count, at: held.count > 0 ? held.at : taken.at };
-    keptUntil = later(clock.now(), KEPT_MS);
-    asking = false;
-    if (!stopped.signal.aborted) onPermit();
+    return count;
   }
 
   return {
-    has(promised, wanted) {
-      if (!widest) return true;
-      if (held.count > promised && clock.now() >= keptUntil) held = { ...held, count: promised };
-      if (held.count > promised) return true;
-      const { recipients, waiting } = wanted();
-      if (waiting === 0) return false;
-      const ahead = Math.min(...sources.map((source) => source.ahead));
-      void ask(widest, Math.max(1, Math.min(waiting, recipients + ahead))).catch(onError);
-      return false;
-    },
-    use(recipients, promised) {
-      if (!widest) return { recipients, ended: () => undefined };
-      const count = Math.max(1, Math.min(recipients, held.count - promised));
-      held = { ...held, count: Math.max(0, held.count - count) };
-      const ends = sources.map((source) => source.begin(held.at));
+    hasPlace: () => narrowestFirst.every((source) => source.hasPlace(onPlace)),
+
+    begin(connection) {
+      if (sources.length === 0) return null;
+      const comers = narrowestFirst.map((source) => source.coming(connection));
+      let ends: ((isTaken: boolean) => void)[] = [];
+      const ready = (): void => {
+        for (const leave of comers.splice(0)) leave();
+      };
       return {
-        recipients: count,
-        ended() {
-          for (const end of ends) end();
+        take(recipients) {
+          ready();
+          ends = [];
+          return takeEach(recipients, (source, { at }) => void ends.push(source.begin(at)));
+        },
+        ended(isTaken) {
+          ready();
+          for (const end of ends) end(isTaken);
         },
       };
     },
-    get isAsking() {
-      return asking;
-    },
+
     stop: () => stopped.abort(),
   };
 }

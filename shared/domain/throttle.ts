@@ -1,4 +1,4 @@
-/** Throttles as an operator writes them, and the even pace at which a rate is handed out. */
+/** Throttles as an operator writes them. At which times a rate lets mail through is in rate-schedule.ts. */
 
 import { HOUR, MINUTE, SECOND } from "./units.ts";
 
@@ -19,30 +19,4 @@ export function parseThrottle(text: string): Rate | null {
   const count = Number(digits);
   const perMs = PERIODS_MS[period.charAt(0).toLowerCase()];
   return perMs !== undefined && count >= 1 && count <= MAX_COUNT ? { count, perMs } : null;
-}
-
-/**
- * A part is so long at least: a store under load is late by some hundredths of a second each time a part is over, and what is late
- * is lost.
- */
-const MIN_PART_MS = 10 * SECOND;
-/** From here on one less makes no difference that anybody allows for, and finds a divisor where the count is prime. */
-const MIN_COUNT_TO_LOWER = 100;
-
-/**
- * The same rate in its smallest equal parts, so that 3600 an hour is ten in ten seconds and not all at once. Its period is a whole
- * number of parts long, so who keeps to the part in any time of its length keeps to the rate in any period.
- */
-export function evenly({ count, perMs }: Rate): Rate {
-  const counts = count < MIN_COUNT_TO_LOWER ? [count] : [count, count - 1];
-  const parts = counts.map((total) => smallestPart({ count: total, perMs }));
-  return parts.reduce((best, part) => (part.perMs < best.perMs ? part : best));
-}
-
-function smallestPart({ count, perMs }: Rate): Rate {
-  if (perMs / count >= MIN_PART_MS) return { count: 1, perMs: Math.ceil(perMs / count) };
-  for (let parts = Math.floor(perMs / MIN_PART_MS); parts > 1; parts--) {
-    if (count % parts === 0) return { count: count / parts, perMs: Math.ceil(perMs / parts) };
-  }
-  return { count, perMs };
 }

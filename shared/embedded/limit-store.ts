@@ -14,9 +14,7 @@ import { createHash } from "node:crypto";
 import * as z from "zod";
 
 import type { Clock } from "../domain/clock.ts";
-import type { Grant, WindowAnswer } from "../domain/rate-window.ts";
-import { takeFromWindow } from "../domain/rate-window.ts";
-import type { Rate } from "../domain/throttle.ts";
+import { scheduleOverAt, takeFromSchedule } from "../domain/rate-schedule.ts";
 import { DAY } from "../domain/units.ts";
 import type { BlockedEgress, LimitStore, SlowedSite } from "../ports/limit-store.ts";
 import type { EmbeddedDatabase, Table, TableKey } from "./database.ts";
@@ -42,11 +40,11 @@ const SlotsSchema = z
   .catch([]);
 const BudgetSchema = z
   .object({
-    /** When the last grant stops to count. */
+    /** When the last permit holds no other back. */
     until: z.number(),
-    grants: z.array(z.object({ at: z.number(), count: z.number() })),
+    last: z.number().nullable(),
   })
-  .catch({ until: 0, grants: [] });
+  .catch({ until: 0, last: null });
 const BlockedSchema = z
   .object({
     address: z.string(),
@@ -171,33 +169,27 @@ function budgetsIn({
   const rows = database.table("limits-budgets");
   const sweep = sweepSome(rows, (row) => BudgetSchema.parse(row).until <= clock.now());
 
-  function take(key: TableKey, want: number, rate: Rate): WindowAnswer & { stored: readonly Grant[] } {
-    const row = rows.get(key);
-    const stored = row === undefined ? [] : (BudgetSchema.parse(row).grants as Grant[]);
-    return { ...takeFromWindow(stored, { want, rate, now: clock.now() }), stored };
-  }
-
   return {
-    async takeBudget(name, { want, rate }) {
+    async takeBudget(name, { want, rate, aheadMs = 0, laterMs = 0 }) {
       const key = keyPart(name);
-      const seen = take(key, want, rate);
-      const { granted, retryAt } = mustKeep(seen)
-        ? await database.write(() => {
-            const answer = take(key, want, rate);
-            const last = answer.grants.at(-1);
-            if (last) rows.put(key, { until: last.at + rate.perMs, grants: answer.grants });
-            sweep();
-            return answer;
-          })
-        : seen;
-      return { granted, retryAt };
+      const take = () => {
+        const row = rows.get(key);
+        const last = row === undefined ? null : BudgetSchema.parse(row).last;
+        return {
+          before: last,
+          ...takeFromSchedule(last, { want, rate, aheadMs, laterMs, now: clock.now() }),
+        };
+      };
+      const seen = take();
+      if (seen.last === seen.before) return { permits: seen.permits, retryAt: seen.retryAt }; // a refusal needs no write lock
+      return database.write(() => {
+        const { permits, retryAt, last } = take();
+        if (last !== null) rows.put(key, { until: scheduleOverAt(last, rate), last });
+        sweep();
+        return { permits, retryAt };
+      });
     },
   };
-}
-
-/** A refusal changes nothing, but for grants that the clock, set back, had left in the future: they were moved to now. */
-function mustKeep({ granted, grants, stored }: WindowAnswer & { stored: readonly Grant[] }): boolean {
-  return granted > 0 || grants.at(-1)?.at !== stored.at(-1)?.at;
 }
 
 type BlockedMethods = Pick<LimitStore, "block" | "unblock" | "blocked">;

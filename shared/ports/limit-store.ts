@@ -46,11 +46,15 @@ export interface LimitStore {
   /** Give back all slots of a holder that is known to be dead or done. */
   dropHolder(holder: WorkerId): Promise<void>;
 
-  /** Permits to send now, 0 to `want`, never more than `rate` in any period; `retryAt`: when the next will be there. */
+  /**
+   * Permits to send, 0 to `want`, as the times from which they may be used: evenly spread, so that no period has more than `rate`,
+   * and of now or at most `aheadMs` (none, when left out) later. `laterMs`: this and all that follow come so much later than they
+   * would have. `retryAt`: when the next will be there. See domain/rate-schedule.ts.
+   */
   takeBudget(
     key: string,
-    request: { want: number; rate: Rate },
-  ): Promise<{ granted: number; retryAt: EpochMs }>;
+    request: { want: number; rate: Rate; aheadMs?: number; laterMs?: number },
+  ): Promise<{ permits: readonly EpochMs[]; retryAt: EpochMs }>;
 
   block(entry: BlockedEgress): Promise<void>;
   unblock(address: string, site: string): Promise<boolean>;

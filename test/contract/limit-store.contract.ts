@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 
 import type { Clock } from "#shared/domain/clock.ts";
+import { MAX_AHEAD_MS } from "#shared/domain/rate-schedule.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
 import { DAY, MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { ZoneName } from "#shared/domain/zone.ts";
@@ -227,47 +228,95 @@ function slotModel(clock: FakeClock, limit: number) {
 }
 
 function budgetContract(open: OpenLimitStore): void {
-  const rate = { count: 10, perMs: MINUTE };
+  const rate = { count: 10, perMs: MINUTE }; // one in six seconds
 
-  test("a budget gives its count in a period and says when the next permit will be there", async () => {
+  test("a rate gives one permit after the other, evenly, and says when the next will be there", async () => {
     const clock = fakeClock();
     await using opened = await open(clock);
     const { store } = opened;
     const start = clock.now();
-    assert.deepEqual(await store.takeBudget(MX, { want: 4, rate }), { granted: 4, retryAt: start });
-    await clock.advance(20 * SECOND);
-    assert.deepEqual(await store.takeBudget(MX, { want: 9, rate }), { granted: 6, retryAt: start + MINUTE });
-    assert.deepEqual(await store.takeBudget(MX, { want: 1, rate }), { granted: 0, retryAt: start + MINUTE });
-    assert.equal((await store.takeBudget("other", { want: 1, rate })).granted, 1, "keys are apart");
-    await clock.advance(40 * SECOND);
-    const next = await store.takeBudget(MX, { want: 9, rate });
-    assert.deepEqual(next, { granted: 4, retryAt: start + 20 * SECOND + MINUTE });
+    const next = start + 6 * SECOND;
+    assert.deepEqual(await store.takeBudget(MX, { want: 4, rate }), { permits: [start], retryAt: next });
+    assert.deepEqual(await store.takeBudget(MX, { want: 1, rate }), { permits: [], retryAt: next });
+    assert.equal((await store.takeBudget("other", { want: 1, rate })).permits.length, 1, "keys are apart");
+    await clock.advance(6 * SECOND);
+    const retryAt = clock.in(6 * SECOND);
+    assert.deepEqual(await store.takeBudget(MX, { want: 1, rate }), { permits: [next], retryAt });
   });
 
-  test("a burst of requests at once does not go over the rate", async () => {
-    const clock = fakeClock();
-    await using opened = await open(clock);
-    const answers = await Promise.all(
-      Array.from({ length: 30 }, () => opened.store.takeBudget(MX, { want: 1, rate })),
-    );
-    assert.equal(answers.filter(({ granted }) => granted === 1).length, 10);
-    for (const answer of answers) if (answer.granted === 0) assert.equal(answer.retryAt, clock.in(MINUTE));
-  });
-
-  test("whoever comes at retryAt gets a permit, whatever was asked in between", async () => {
+  test("permits of a pause are not caught up on", async () => {
     const clock = fakeClock();
     await using opened = await open(clock);
     const { store } = opened;
-    for (const waitMs of [0, 13, 999, 5_000, 17_000]) {
-      await clock.advance(waitMs);
-      await store.takeBudget(MX, { want: 3, rate });
-    }
+    await store.takeBudget(MX, { want: 1, rate });
+    await clock.advance(MINUTE);
+    const { permits } = await store.takeBudget(MX, { want: 9, rate, aheadMs: SECOND });
+    assert.deepEqual(permits, [clock.now()]);
+  });
+
+  test("permits of the near future can be taken, by one asker only", async () => {
+    const clock = fakeClock();
+    await using opened = await open(clock);
+    const { store } = opened;
+    const fast = { count: 10, perMs: SECOND };
+    const first = await store.takeBudget(MX, { want: 2, rate: fast, aheadMs: SECOND / 4 });
+    assert.deepEqual(first.permits, [clock.now(), clock.in(100)]);
+    const second = await store.takeBudget(MX, { want: 9, rate: fast, aheadMs: SECOND / 4 });
+    assert.deepEqual(second, { permits: [clock.in(200)], retryAt: clock.in(300) });
+  });
+
+  test("a rate can be put off, whether it has a permit or not", async () => {
+    const clock = fakeClock();
+    await using opened = await open(clock);
+    const { store } = opened;
+    const start = clock.now();
+    await store.takeBudget(MX, { want: 1, rate });
+    const put = await store.takeBudget(MX, { want: 1, rate, laterMs: 500 });
+    assert.deepEqual(put, { permits: [], retryAt: start + 6_500 });
+    await clock.advance(6_500);
+    assert.equal((await store.takeBudget(MX, { want: 1, rate })).permits.length, 1);
+  });
+
+  test("a rate that was made faster is so at once", async () => {
+    const clock = fakeClock();
+    await using opened = await open(clock);
+    const { store } = opened;
+    await store.takeBudget(MX, { want: 1, rate: { count: 1, perMs: DAY } });
+    await clock.advance(SECOND);
+    assert.equal(
+      (await store.takeBudget(MX, { want: 1, rate: { count: 1, perMs: SECOND } })).permits.length,
+      1,
+    );
+  });
+
+  test("a burst of requests at once gets no permit twice", async () => {
+    const clock = fakeClock();
+    await using opened = await open(clock);
+    const answers = await Promise.all(
+      Array.from({ length: 30 }, () =>
+        opened.store.takeBudget(MX, { want: 2, rate: { count: 20, perMs: SECOND }, aheadMs: MAX_AHEAD_MS }),
+      ),
+    );
+    const permits = answers.flatMap((answer) => answer.permits);
+    assert.equal(permits.length, 11);
+    assert.equal(new Set(permits).size, 11);
+  });
+
+  test("whoever asks at the time he was told gets a permit, and nobody before", async () => {
+    const clock = fakeClock();
+    await using opened = await open(clock);
+    const { store } = opened;
+    await store.takeBudget(MX, { want: 1, rate: { count: 7, perMs: SECOND } });
     for (let i = 0; i < 20; i++) {
-      const refused = await store.takeBudget(MX, { want: 50, rate });
+      const refused = await store.takeBudget(MX, { want: 1, rate: { count: 7, perMs: SECOND } });
       await clock.advance(refused.retryAt - clock.now() - 1);
-      assert.equal((await store.takeBudget(MX, { want: 1, rate })).granted, 0, "a millisecond before");
+      const early = await store.takeBudget(MX, { want: 1, rate: { count: 7, perMs: SECOND } });
+      assert.deepEqual(early.permits, [], "a millisecond before");
       await clock.advance(1);
-      assert.ok((await store.takeBudget(MX, { want: 1, rate })).granted > 0);
+      assert.equal(
+        (await store.takeBudget(MX, { want: 1, rate: { count: 7, perMs: SECOND } })).permits.length,
+        1,
+      );
     }
   });
 }
@@ -346,7 +395,7 @@ function blockContract(open: OpenLimitStore): void {
       const ask = { holder: anna, want: 2, limit: 1, until: clock.in(MINUTE) };
       assert.equal(await store.acquireSlots(key, ask), 1);
       const rate = { count: 1, perMs: MINUTE };
-      assert.equal((await store.takeBudget(key, { want: 2, rate })).granted, 1);
+      assert.equal((await store.takeBudget(key, { want: 2, rate })).permits.length, 1);
       const entry = { address: "::1", site: key, createdAt: clock.now(), until: clock.in(1), response: "" };
       await store.block(entry);
       assert.deepEqual(await store.blocked(), [entry]);

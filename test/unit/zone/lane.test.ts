@@ -9,7 +9,7 @@ import { MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import type { Zone } from "#shared/domain/zone.ts";
 import { parseConfig } from "#shared/runtime/config.ts";
-import type { Delivered } from "../../../sender/delivery/deliver.ts";
+import type { Delivered, DeliverOptions } from "../../../sender/delivery/deliver.ts";
 import type { Job } from "../../../sender/delivery/job.ts";
 import type { SmtpSession } from "../../../sender/delivery/smtp-client.ts";
 import { openLane } from "../../../sender/zone/lane.ts";
@@ -37,6 +37,7 @@ interface Running {
   readonly job: Job;
   readonly reused: SmtpSession | null;
   readonly beforeDot: () => Promise<void> | null;
+  readonly mayBegin: DeliverOptions["mayBegin"];
   end(result?: Partial<Delivered>): Promise<void>;
 }
 
@@ -91,12 +92,13 @@ function harness({ siteLimit = 2, slotsFree = 100, throttles = [] as RateSource[
       },
     },
     throttles,
-    deliver: (job, reused, beforeDot) =>
+    deliver: (job, reused, { beforeDot, mayBegin }) =>
       new Promise((resolve) => {
         running.push({
           job,
           reused,
           beforeDot,
+          mayBegin,
           async end(result = {}) {
             running.splice(
               running.findIndex((one) => one.job === job),
@@ -559,6 +561,100 @@ describe("a lane whose site asked for less mail", () => {
     state.permits = 1;
     await clock.advance(2 * SECOND);
     for (let i = 0; i < 3; i++) await turn();
+    assert.equal(running.length, 1);
+  });
+});
+
+/** A rate whose permits the test hands out. */
+function rateByHand() {
+  const state = { places: 100, permits: [] as number[], ended: [] as boolean[], told: [] as (() => void)[] };
+  const source: RateSource = {
+    hasPlace(onPlace) {
+      if (state.places > 0) return true;
+      state.told.push(onPlace);
+      return false;
+    },
+    coming() {
+      state.places--;
+      return () => undefined;
+    },
+    take: async (want) => ({ count: Math.min(want, state.permits.shift() ?? 0), at: 0 as EpochMs }),
+    begin: () => (isTaken) => void state.ended.push(isTaken),
+  };
+  return { source, state };
+}
+
+describe("a lane with a rate", () => {
+  test("tries as many recipients as there are permits, and the rest first of all the next time", async () => {
+    const { source, state: rate } = rateByHand();
+    const { lane, running, state } = harness({ siteLimit: 1, throttles: [source] });
+    const mail = job({}, ["a@one.example", "b@one.example", "c@one.example"]);
+    lane.add(mail);
+    lane.add(job({}, ["other@one.example"]));
+    await turn();
+    rate.permits = [2];
+    assert.deepEqual(await running[0]?.mayBegin?.(mail.leases), mail.leases.slice(0, 2));
+    await running[0]?.end({ outcomes: [delivered, delivered], session: session() });
+    assert.deepEqual(
+      state.settled.map(({ leases }) => leases),
+      [mail.leases.slice(0, 2)],
+    );
+    assert.deepEqual(running[0]?.job.leases, mail.leases.slice(2));
+    assert.deepEqual(rate.ended, [true]);
+  });
+
+  test("keeps the connection and the mail when there is no permit after all", async () => {
+    const { source, state: rate } = rateByHand();
+    const { lane, running, state } = harness({ siteLimit: 1, throttles: [source] });
+    const mail = job();
+    rate.places = 1;
+    lane.add(mail);
+    await turn();
+    const open = session();
+    assert.deepEqual(await running[0]?.mayBegin?.(mail.leases), []);
+    await running[0]?.end({ outcomes: [], session: open });
+    assert.deepEqual([state.settled.length, running.length, open.closed], [0, 0, false]);
+    rate.places = 1;
+    rate.told.at(-1)?.();
+    await turn();
+    assert.equal(running[0]?.reused, open);
+  });
+
+  test("waits for the permits of all that have begun when they go on with another host", async () => {
+    const { source, state: rate } = rateByHand();
+    const { lane, running } = harness({ siteLimit: 1, throttles: [source] });
+    const mail = job({}, ["a@one.example", "b@one.example", "c@one.example"]);
+    lane.add(mail);
+    await turn();
+    rate.permits = [3, 1, 2];
+    const begun = await running[0]?.mayBegin?.(mail.leases);
+    assert.equal(begun?.length, 3);
+    assert.equal((await running[0]?.mayBegin?.(mail.leases))?.length, 3);
+    assert.deepEqual(rate.permits, []);
+    await running[0]?.end();
+  });
+
+  test("settles all of a job whose connection could not be opened, and tells nobody that it took long", async () => {
+    const { source, state: rate } = rateByHand();
+    const { lane, running, state } = harness({ siteLimit: 1, throttles: [source] });
+    lane.add(job({}, ["a@one.example", "b@one.example"]));
+    await turn();
+    const refused = deferred("connect", "refused");
+    await running[0]?.end({ outcomes: [refused, refused] });
+    assert.equal(state.settled[0]?.leases.length, 2);
+    assert.deepEqual(rate.ended, []);
+  });
+
+  test("opens nothing while its turn is far, and fills up", async () => {
+    const { source, state: rate } = rateByHand();
+    const { lane, running } = harness({ siteLimit: 1, throttles: [source] });
+    rate.places = 0;
+    for (let i = 0; i < 20; i++) lane.add(job());
+    await turn();
+    assert.deepEqual([running.length, lane.isFull], [0, true]);
+    rate.places = 1;
+    rate.told.at(-1)?.();
+    await turn();
     assert.equal(running.length, 1);
   });
 });
