@@ -11,6 +11,8 @@ import type { Message } from "#shared/domain/message.ts";
 import type { Lease } from "#shared/domain/queue-row.ts";
 import type { HttpTarget } from "#shared/domain/zone.ts";
 import type { BodyStore, ByteRange } from "#shared/ports/body-store.ts";
+import type { DeliveryHooks } from "./delivery-hooks.ts";
+import { deliveryView } from "./delivery-hooks.ts";
 import { postMail } from "./deliver-http.ts";
 import type { Job } from "./job.ts";
 import { openSession } from "./open-session.ts";
@@ -57,13 +59,24 @@ export async function deliver(
   options: DeliverOptions,
 ): Promise<Delivered> {
   try {
-    return await (job.http === null
+    const delivered = await (job.http === null
       ? deliverByHosts(job, reused, deps, options)
       : deliverByHttp(job, job.http, deps, options));
+    return deps.hooks?.seesResults === true ? await shownResults(job, delivered, deps.hooks) : delivered;
   } catch (error) {
     deps.onInternalError(job, error);
     return failed(job, deferred("internal", "an error of ours; see the log"), false);
   }
+}
+
+/** Plugins hear what came of it, and may say what it means. */
+async function shownResults(job: Job, delivered: Delivered, hooks: DeliveryHooks): Promise<Delivered> {
+  const outcomes: Outcome[] = [];
+  for (const [i, outcome] of delivered.outcomes.entries()) {
+    const view = job.view ?? deliveryView(job.message, job.leases[i] as Lease);
+    outcomes.push(await hooks.result(view, outcome, outcome.route));
+  }
+  return { ...delivered, outcomes };
 }
 
 async function deliverByHosts(
@@ -81,7 +94,9 @@ async function deliverByHosts(
       const opened = await openSession(job, deps, tried, options.signal);
       if (!opened.ok) return before ?? failed(job, opened.outcome, opened.siteDown);
       session = opened.session;
+      tellOfSession("sender:connected", job, session, deps);
     }
+    tellOfSession("sender:connection", job, session, deps);
     job = await withBegun(job, options);
     if (job.leases.length === 0) return { ...(before ?? UNTRIED), session };
     const carried = await carry(job, session, deps, options);
@@ -90,6 +105,18 @@ async function deliverByHosts(
     session = null;
   }
   return before ?? failed(job, deferred("protocol", "the peer closes its connections at once"), false);
+}
+
+function tellOfSession(
+  hook: "sender:connected" | "sender:connection",
+  { view }: Job,
+  { route, secured }: SmtpSession,
+  { hooks }: DeliverDeps,
+): void {
+  if (!hooks || !view) return;
+  const connection = { ...route, secure: secured !== null };
+  if (hook === "sender:connection") hooks.tell(hook, view, connection);
+  else hooks.tell(hook, view, connection, { host: route.mx }, connection.secure);
 }
 
 const UNTRIED: Delivered = { outcomes: [], session: null, siteDown: false };
@@ -110,11 +137,13 @@ async function deliverByHttp(
   const { timeouts = DEFAULT_TIMEOUTS, timers = systemTimers } = deps.connectOptions;
   const { message, leases } = job;
   await beforeDot?.();
-  const headerBlock = await headerBlockOf(message, deps);
+  const content = await contentOf(job, {}, deps);
+  if ("kind" in content) return failed(job, content, false);
+  const headerBlock = await content.headerBlock();
   const outcomes: Outcome[] = [];
   for (const [index, { row }] of leases.entries()) {
-    const head = await deps.signer.sign(message, async () => headerBlock, receivedFor(job, [index]));
-    const stored = (range?: ByteRange) => bodyOf(message, deps, range);
+    const head = await signed(job, [index], content, deps);
+    const stored = (range?: ByteRange) => content.body(range);
     const posted = await postMail(
       { message, row, head, headerBlock, stored },
       { target, timeouts, timers, signal },
@@ -188,13 +217,95 @@ async function transactOnce(
   options: TransactOptions,
 ): Promise<Transacted> {
   const { message, leases } = job;
-  const { bytes, eightBit } = message.body;
-  const chunks = await bodyOf(message, deps);
-  const head = await deps.signer.sign(message, () => headerBlockOf(message, deps), receivedFor(job, indexes));
-  const recipients = indexes.map((i) => leases[i]?.row.recipient as Address);
-  const returnPath = job.skipSrs ? message.returnPath : deps.returnPathOf(message);
+  const content = await contentOf(job, session.route, deps);
+  if ("kind" in content) return notBegun(indexes, content, session);
+  const chunks = await content.body();
+  const head = await signed(job, indexes, content, deps);
+  const recipients = content.recipients ?? indexes.map((i) => leases[i]?.row.recipient as Address);
+  const usual = job.skipSrs ? message.returnPath : deps.returnPathOf(message);
+  const returnPath = content.returnPath === null ? usual : content.returnPath.address;
+  const { eightBit } = message.body;
+  const { bytes } = content;
   const { smtputf8 } = message;
   return transact(session, { returnPath, recipients, bytes, eightBit, smtputf8 }, { head, chunks }, options);
+}
+
+/** A plugin has ended it before a word was said. */
+function notBegun(indexes: readonly number[], outcome: Outcome, session: SmtpSession): Transacted {
+  return {
+    outcomes: indexes.map(() => ({ ...outcome, route: session.route })),
+    overLimit: [],
+    sessionUsable: session.usable,
+    staleSession: false,
+    tryNextHost: false,
+  };
+}
+
+/** What is sent of a mail: what is stored, or what plugins have made of it. */
+interface SentContent {
+  readonly bytes: number;
+  readonly headerBlock: () => Promise<Buffer>;
+  readonly body: (range?: ByteRange) => Promise<AsyncIterable<Buffer>>;
+  /** True: it is signed by itself. */
+  readonly changed: boolean;
+  /** Null: as without plugins, both. */
+  readonly returnPath: { readonly address: Address | null } | null;
+  readonly recipients: readonly Address[] | null;
+}
+
+async function contentOf(job: Job, connection: object, deps: DeliverDeps): Promise<SentContent | Outcome> {
+  const { message, view } = job;
+  const stored: SentContent = {
+    bytes: message.body.bytes,
+    headerBlock: () => headerBlockOf(message, deps),
+    body: (range) => bodyOf(message, deps, range),
+    changed: false,
+    returnPath: null,
+    recipients: null,
+  };
+  if (!view || deps.hooks?.seesHeaders !== true) return stored;
+  const made = await deps.hooks.headers(view, await stored.headerBlock(), message, connection);
+  if ("kind" in made) return made;
+  const { block, returnPath, recipient } = made;
+  const envelope = { returnPath, recipients: [recipient] };
+  if (block === null) return { ...stored, ...envelope, changed: view.dkim.keys.length > 0 };
+  const { bytes, headerBytes } = message.body;
+  return {
+    ...envelope,
+    bytes: bytes - headerBytes + block.length,
+    headerBlock: async () => block,
+    body: async (range) =>
+      joinedRange(block, (from) => bodyOf(message, deps, { from: headerBytes + from, to: bytes }), range),
+    changed: true,
+  };
+}
+
+/** Bytes of a block with content behind it. */
+async function* joinedRange(
+  block: Buffer,
+  contentFrom: (from: number) => Promise<AsyncIterable<Buffer>>,
+  range: ByteRange = { from: 0, to: Number.MAX_SAFE_INTEGER },
+): AsyncIterable<Buffer> {
+  const { from, to } = range;
+  if (from < block.length) yield block.subarray(from, to);
+  if (to <= block.length) return;
+  let left = to - Math.max(from, block.length);
+  for await (const chunk of await contentFrom(Math.max(0, from - block.length))) {
+    yield chunk.subarray(0, left);
+    left -= chunk.length;
+    if (left <= 0) return;
+  }
+}
+
+function signed(
+  job: Job,
+  indexes: readonly number[],
+  { changed, headerBlock }: SentContent,
+  { signer }: DeliverDeps,
+): Promise<Buffer> {
+  const to = receivedFor(job, indexes);
+  const own = changed ? { keys: job.view?.dkim.keys ?? [] } : null;
+  return signer.sign(job.message, headerBlock, to, own);
 }
 
 async function bodyOf(
