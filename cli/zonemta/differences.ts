@@ -30,7 +30,6 @@ const MEANINGLESS: readonly (readonly [path: string, why: string])[] = [
   ["api hostname", "nothing uses it, in ZoneMTA neither"],
   ["api user", "it was for trying core/http-auth out; accounts are made by npx zonefleet account add"],
   ["api pass", "it was for trying core/http-auth out; accounts are made by npx zonefleet account add"],
-  ["log level", "the environment variable LOG_LEVEL says how much is logged"],
   ["log queue", SMTP_LOG],
   ["dkim hashAlgo", "mail is signed with SHA-256; SHA-1 is not accepted any more (RFC 8301)"],
   ["dkim debug", "bodies are not logged"],

@@ -66,6 +66,40 @@ describe("zonefleet import-config", () => {
     });
   });
 
+  test("carries over who it is to become, and where it logs", async () => {
+    const { code, config, said } = await imported({
+      "config/default.json": JSON.stringify({
+        user: "zone-mta",
+        group: "mail",
+        log: {
+          level: "silly",
+          queue: false,
+          remote: { protocol: "udp4", host: "127.0.0.1", port: 31_239 },
+          gelf: {
+            enabled: true,
+            component: "mta",
+            options: { graylogPort: 12_201, graylogHostname: "graylog.example", connection: "lan" },
+          },
+        },
+      }),
+    });
+    assert.equal(code, 0, said);
+    assert.deepEqual(config, {
+      user: "zone-mta",
+      group: "mail",
+      log: {
+        level: "silly",
+        remote: { protocol: "udp4", host: "127.0.0.1", port: 31_239 },
+        gelf: {
+          enabled: true,
+          component: "mta",
+          options: { graylogPort: 12_201, graylogHostname: "graylog.example", connection: "lan" },
+        },
+      },
+    });
+    assert.match(said, /log\.queue/);
+  });
+
   test("reads ZoneMTA's template: TOML, with included files in the place of the directive", async () => {
     const { config, said } = await imported({
       "config/zonemta.toml":

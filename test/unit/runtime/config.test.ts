@@ -201,6 +201,38 @@ describe("a zone", () => {
   });
 });
 
+describe("user, group and log", () => {
+  test("name whom to become, by name or number, in his own group unless another is named", () => {
+    assert.equal(parse({}).runAs, null);
+    assert.deepEqual(parse({ user: "mail" }).runAs, { user: "mail", group: null });
+    assert.deepEqual(parse({ user: 8, group: 12 }).runAs, { user: 8, group: 12 });
+    assert.deepEqual(refusal({ group: "mail" }), ["group: needs user: who is to be in it?"]);
+  });
+
+  test("send nothing anywhere unless told to, and then where ZoneMTA would", () => {
+    assert.deepEqual(parse({}).log, { level: null, remote: null, gelf: null });
+    const off = parse({ log: { level: "verbose", remote: false, gelf: { enabled: false } } }).log;
+    assert.deepEqual(off, { level: "debug", remote: null, gelf: null });
+    const on = parse({ hostname: "relay.example", log: { remote: {}, gelf: { enabled: true } } }).log;
+    assert.deepEqual(on.remote, { protocol: "udp4", host: "127.0.0.1", port: 31_239 });
+    assert.deepEqual(on.gelf, {
+      host: "127.0.0.1",
+      port: 12_201,
+      chunkBytes: 8_154,
+      component: "MTA",
+      hostname: "relay.example",
+      level: "warn",
+    });
+  });
+
+  test("say the level of the log, unless LOG_LEVEL does", async (t) => {
+    const cwd = await folder(t);
+    await writeFile(join(cwd, "zonefleet.config.json"), '{ "log": { "level": "silly" } }');
+    assert.equal((await loadConfig({ env: {}, cwd })).logLevel, "trace");
+    assert.equal((await loadConfig({ env: { LOG_LEVEL: "error" }, cwd })).logLevel, "error");
+  });
+});
+
 describe("limits of a domain", () => {
   test("come from default where it says nothing, under its name in A-labels", () => {
     const { domains } = parse({

@@ -74,6 +74,13 @@ describe("ZoneMTA's word for what happened", () => {
     assert.equal(lines[0]?.["dueAt"], "1970-01-01T00:01:00.000Z");
   });
 
+  test("is DELETED for each recipient that an operator takes out", () => {
+    const { lines, observe } = setUp();
+    const row = queueRow(message(), 1);
+    observe.deleted?.([row.id]);
+    assert.deepEqual([lines[0]?.["event"], lines[0]?.["rowId"]], ["DELETED", row.id]);
+  });
+
   test("is QUEUE_BOUNCE for a bounce message", () => {
     const { lines, observe } = setUp();
     observe.bounceSent(message());
