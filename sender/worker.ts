@@ -133,6 +133,7 @@ export async function startWorker(deps: WorkerDeps): Promise<Worker> {
     replaceBounceRules: (own) => rules.replace(own),
     async drain(graceMs, leisure) {
       stop.abort(); // before the doors: a delivery begun while they wait for a slow client would have no time left
+      void slots.drain().catch((error: unknown) => deps.onError("giving back slots", error));
       const cut = clock.sleep(Math.max(0, graceMs - CUT_MS), grace.signal).then(() => grace.abort());
       const over = new AbortController();
       const leisureOver = leisure

@@ -31,6 +31,8 @@ export interface ConnectionSlots {
   renew(): Promise<void>;
   /** Give back what has not been used since the last time. */
   tidy(): Promise<void>;
+  /** This process opens nothing more: give back all that is spare now, and the rest as its connections end. */
+  drain(): Promise<void>;
 }
 
 export interface ConnectionSlotsDeps {
@@ -41,8 +43,8 @@ export interface ConnectionSlotsDeps {
   readonly terms: SlotTerms;
 }
 
-/** How long slots are held unless they are renewed. */
-const SLOT_MS = 2 * MINUTE;
+/** How long slots are held unless they are renewed, and so how long those of a sender that died are missed. */
+const SLOT_MS = MINUTE;
 /** Another host's clock may be ahead of ours, and take for over what is not. */
 const CLOCK_MARGIN_MS = 15 * SECOND;
 
@@ -60,6 +62,12 @@ export function connectionSlots(deps: ConnectionSlotsDeps): ConnectionSlots {
   };
   const site = (key: SlotKey): SlotSlice => slice(siteKey(key));
   const zone = (key: SlotKey): SlotSlice => slice(zoneKey(key));
+  const tidy = async (): Promise<void> => {
+    const results = await Promise.allSettled([...slices.values()].map((each) => each.tidy()));
+    for (const [key, each] of slices) if (each.isEmpty) slices.delete(key);
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed) throw failed.reason;
+  };
   return {
     // The narrow limit first: a slot of the zone is not taken for a site that is full.
     async acquire(key) {
@@ -89,11 +97,11 @@ export function connectionSlots(deps: ConnectionSlotsDeps): ConnectionSlots {
       lease.extended(until);
     },
 
-    async tidy() {
-      const results = await Promise.allSettled([...slices.values()].map((each) => each.tidy()));
-      for (const [key, each] of slices) if (each.isEmpty) slices.delete(key);
-      const failed = results.find((result) => result.status === "rejected");
-      if (failed) throw failed.reason;
+    tidy,
+
+    drain() {
+      for (const each of slices.values()) each.surrender();
+      return tidy();
     },
   };
 }

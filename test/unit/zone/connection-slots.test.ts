@@ -210,6 +210,21 @@ describe("connection slots of a store that costs a call", () => {
     assert.equal(granted(await acquireMany(two, 5, site("mx"))), 4, "one is in use still");
   });
 
+  test("go back at once when their process opens nothing more, and those in use with their connections", async () => {
+    const clock = fakeClock();
+    await using store = await embeddedBackend(clock);
+    const [one, two] = [anna, ben].map((holder) =>
+      processOf(store.backend.limits, clock, holder, REMOTE),
+    ) as [Process, Process];
+    await acquireMany(one, 5, site("mx"));
+    for (let i = 0; i < 4; i++) await one.slots.release(site("mx"));
+    await one.slots.drain();
+    assert.equal(granted(await acquireMany(two, 5, site("mx"))), 4, "one is in use still");
+    await one.slots.release(site("mx"));
+    await clock.advance(SECOND);
+    assert.equal(granted(await acquireMany(two, 1, site("mx"))), 1);
+  });
+
   test("are asked for less and less often while others have them all", async () => {
     const clock = fakeClock();
     await using store = await embeddedBackend(clock);
@@ -236,7 +251,7 @@ describe("connection slots of a store that costs a call", () => {
     await assert.rejects(one.slots.acquire(site("mx")), /does not answer/);
     await assert.rejects(one.slots.renew(), /does not answer/);
     await one.slots.release(site("mx"));
-    await clock.advance(2 * MINUTE - 10 * SECOND);
+    await clock.advance(MINUTE - 10 * SECOND);
     await assert.rejects(one.slots.acquire(site("mx")), /does not answer/, "another clock may be ahead");
     one.down = false;
     assert.equal((await one.slots.acquire(site("mx"))).granted, true);
