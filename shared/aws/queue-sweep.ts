@@ -8,7 +8,7 @@
 
 import type { MessageId, RowId } from "../domain/ids.ts";
 import type { QueueRow } from "../domain/queue-row.ts";
-import { DAY, HOUR, later, MINUTE } from "../domain/units.ts";
+import { DAY, later, MINUTE } from "../domain/units.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { Swept } from "../ports/queue-store.ts";
@@ -44,8 +44,11 @@ import type { Item } from "./row-item.ts";
 const FEED_AHEAD_MS = MINUTE;
 /** A queued row that nobody has leased for so long gets another signal, and no more than one in that time. */
 export const AUDIT_AFTER_MS = 10 * MINUTE;
-/** Rows whose message has not come after so long never get one: an accept takes seconds. */
-const ORPHAN_AFTER_MS = HOUR;
+/**
+ * Rows whose message has not come after so long never get one: no client waits longer for its answer (RFC 5321 §4.5.3.2.6), and an
+ * accept that came later all the same would be refused. So long they stand in lists and counts.
+ */
+const ORPHAN_AFTER_MS = 10 * MINUTE;
 /** How long the item that says so stays. */
 const GIVEN_UP_MS = 30 * DAY;
 /** A message with open rows whose history might have been over is looked at again after that. */
