@@ -21,17 +21,21 @@ import type { FakeMx } from "../support/fake-mx.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
 import { allDelivered, submitMails } from "../support/fault-load.ts";
 import { noLocalAws } from "../support/local-aws.ts";
+import { eventually } from "../support/relay-process.ts";
 import { fewer, patient, TOGETHER } from "../support/patience.ts";
 import type { Relay } from "../support/relay.ts";
 import { startRelay } from "../support/relay.ts";
 
 const FAULT_MS = Number(process.env["FAULT_SECONDS"] ?? 4) * SECOND;
 const SEED = Number(process.env["FAULT_SEED"] ?? Math.floor(Math.random() * 1_000_000));
-/** Outlasts the fault, as one of two minutes does a minute: what is sent in a fault and cannot be written comes twice when it lapses. */
+/** Outlasts the fault, as one of two minutes does a minute. */
 const LEASE_MS = 2 * FAULT_MS + 10 * SECOND;
+/** Does not, not even with what clocks may differ by: when the fault is over, all leases have lapsed for everybody. */
+const SHORT_LEASE_MS = 2 * SECOND;
+const LONG_FAULT_MS = Math.max(FAULT_MS, 12 * SECOND);
 /** After a fault: a lease of which nobody knows lapses, what waits between tries, a look at the index and its grace. */
 const PATIENCE_MS = LEASE_MS + patient(60 * SECOND);
-const TIMEOUT_MS = FAULT_MS + PATIENCE_MS + patient(60 * SECOND);
+const TIMEOUT_MS = LONG_FAULT_MS + PATIENCE_MS + patient(60 * SECOND);
 const MAILS = fewer(60);
 
 stopLocalAwsAtEnd();
@@ -43,7 +47,7 @@ interface Fleet extends AsyncDisposable {
 }
 
 /** Two senders behind the proxy. */
-async function startFleet(): Promise<Fleet> {
+async function startFleet({ leaseMs = LEASE_MS } = {}): Promise<Fleet> {
   const installation = await newAwsInstallation();
   const parts = new AsyncDisposableStack();
   const proxy = parts.use(await startAwsProxy(installation.env));
@@ -55,7 +59,7 @@ async function startFleet(): Promise<Fleet> {
     config: {
       zones: { default: { port: mx.port } },
       domainConfig: { default: { maxConnections: 4 } },
-      queue: { lease: LEASE_MS, deferTimes: Array.from({ length: 20 }, () => 500) },
+      queue: { lease: leaseMs, deferTimes: Array.from({ length: 20 }, () => 500) },
     },
   };
   const relays = [parts.use(await startRelay(options)), parts.use(await startRelay(options))] as const;
@@ -102,6 +106,35 @@ describe("two senders on AWS", { skip: noLocalAws(), timeout: TIMEOUT_MS, concur
       const mails = sent.flatMap((one) => one.mails);
       assert.equal(mails.length, MAILS / 3 + MAILS);
       await allDelivered(relays[0], mx, { mails, patienceMs: PATIENCE_MS });
+    });
+  }
+
+  for (const [what, rule] of [
+    ["DynamoDB throttles everything", always("dynamo", { do: "refuse" })],
+    ["SQS refuses everything", always("sqs", { do: "refuse" })],
+  ] as const) {
+    const longSeconds = LONG_FAULT_MS / SECOND;
+    test(`deliver each accepted mail once though ${what} for ${longSeconds} s, far longer than a lease`, async () => {
+      await using fleet = await startFleet({ leaseMs: SHORT_LEASE_MS });
+      const { relays, mx, proxy } = fleet;
+      const inFault = Promise.withResolvers<void>();
+      let inFlight = 0;
+      mx.rules.message = async () => {
+        inFlight++;
+        await inFault.promise;
+        return { do: "accept" };
+      };
+      const before = await submitMails(relays, { count: MAILS / 3, prefix: "before" });
+      await eventually("mail in mid-delivery", PATIENCE_MS, () => (inFlight > 0 ? true : null));
+      const sent = [before];
+      await during(proxy, rule, LONG_FAULT_MS, async () => {
+        inFault.resolve(); // its outcome cannot be written before all leases have lapsed
+        sent.push(await submitMails(relays, { count: MAILS, prefix: "during", patienceMs: PATIENCE_MS }));
+      });
+      await allDelivered(relays[0], mx, {
+        mails: sent.flatMap(({ mails }) => mails),
+        patienceMs: PATIENCE_MS,
+      });
     });
   }
 

@@ -80,6 +80,7 @@ export async function startAwsProxy(env: Readonly<Record<string, string>>): Prom
     const server = createServer((incoming, response) => {
       void serve({ service, proxy, pass }, incoming, response).catch(() => response.destroy());
     });
+    server.keepAliveTimeout = ANSWER_MS; // a connection that closes while a request is on its way would be a fault of its own
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
     servers.push(server);
