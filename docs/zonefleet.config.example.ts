@@ -14,6 +14,11 @@ const DAY = 24 * HOUR;
 const MIB = 1_024 * 1_024;
 
 export default defineConfig({
+  /** Started as root, it becomes this user (by name or number) once its ports are open; a service of systemd needs no root. */
+  user: "zonefleet",
+  /** Left out: the user's own. */
+  group: "zonefleet",
+
   /** In the greeting and in Received. */
   name: "ZoneFleet",
   /** Our name in EHLO, Received, Message-ID and DSN. Left out: the name of the system. */
@@ -211,6 +216,25 @@ export default defineConfig({
 
   /** How long an egress address is not used for a destination that refused it. */
   blacklist: { ttl: 6 * HOUR },
+
+  log: {
+    /** silly, verbose, debug, info, warn or error. LOG_LEVEL goes before it. */
+    level: "info",
+    /** Events of mail as msgpack, each in a datagram, to a log server of ZoneMTA's kind. False: nowhere. */
+    remote: { protocol: "udp4", host: "127.0.0.1", port: 31_239 },
+    gelf: {
+      /** True: lines of the log go to a Graylog server. */
+      enabled: false,
+      /** What messages begin with: `MTA [CODE] …`. */
+      component: "mta",
+      /** What we are called in them. Left out: `hostname` above. */
+      hostname: "mail.example.com",
+      /** From which level on; `info` has the events of mail too. */
+      level: "warn",
+      /** connection: `lan` (8 KB a datagram) or `wan` (1,420 bytes). */
+      options: { graylogHostname: "127.0.0.1", graylogPort: 12_201, connection: "lan" },
+    },
+  },
 
   /** The built-in receiver for the reserved names (`*.test`, `example.com` …): true, or where it listens. */
   sandbox: { host: "127.0.0.1", port: 2526 },
