@@ -1,6 +1,6 @@
 /**
- * Ways of recipients (domain/way.ts): read from ZoneMTA's words, sealed for the store with their message, and opened again to be
- * gone. A secret is sealed under the id of its message, so that it opens for no other.
+ * Ways of recipients (domain/way.ts): read from ZoneMTA's words, sealed for the store with their message, and opened again for
+ * delivery. A secret is sealed under the id of its message, so that it opens for no other.
  */
 
 import { isIP } from "node:net";
@@ -17,13 +17,10 @@ import type { Sealing } from "../ports/sealing.ts";
 
 const MAX_PORT = 65_535;
 
-const Host = z.union([
-  z.string(),
-  z.looseObject({ exchange: z.string(), priority: z.number().optional() }).transform((mx) => mx),
-]);
+const Host = z.union([z.string(), z.looseObject({ exchange: z.string(), priority: z.number().optional() })]);
 
 /** The keys of ZoneMTA's `routing.mxData`, and those by which its `sender:fetch` chooses LMTP and HTTP. Others are left alone. */
-export const WayShape = z.looseObject({
+const WayShape = z.looseObject({
   mx: z.union([Host, z.array(Host).max(MAX_WAY_HOSTS)]).nullish(),
   mxPort: z.coerce.number().int().min(1).max(MAX_PORT).nullish(),
   mxAuth: z.looseObject({ user: line(256), pass: line(512) }).nullish(),

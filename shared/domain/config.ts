@@ -47,7 +47,11 @@ export interface LogConfig {
   /** Null: `info`. The environment goes before it. */
   readonly level: LogLevel | null;
   /** Where events of mail are sent as msgpack; null: nowhere. */
-  readonly remote: { readonly protocol: "udp4" | "udp6"; readonly host: string; readonly port: number } | null;
+  readonly remote: {
+    readonly protocol: "udp4" | "udp6";
+    readonly host: string;
+    readonly port: number;
+  } | null;
   /** Where lines of the log are sent in GELF; null: nowhere. */
   readonly gelf: GelfConfig | null;
 }

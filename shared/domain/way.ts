@@ -64,7 +64,7 @@ export const PLAIN_WAY: Way = {
   skipSts: false,
 };
 
-/** Ten letters from all that is not secret. No domain has a "~" in it. */
+/** Ten digits in hex, from all that is not secret. No domain has a "~" in it. */
 const ID_BYTES = 5;
 
 /** `others` are the names that are taken in the same message, by ways that differ in what is secret. */
