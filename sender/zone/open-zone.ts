@@ -87,10 +87,10 @@ export function openZone(
   let onRoom = (): void => undefined;
 
   const giveBack = async (leases: readonly Lease[], dueAt: EpochMs): Promise<void> => {
-    keeper.letGo(leases);
     if (leases.length === 0) return;
     const release = async (): Promise<void> => void (await backend.queue.release(leases, dueAt));
     await persistently(release, { clock, forMs: config.queue.leaseMs, grace, onError }); // else they lapse
+    keeper.letGo(leases); // not before: a zone that drains waits for what is held
   };
   const persist = async (leases: readonly Lease[], write: () => Promise<void>): Promise<void> => {
     const written = await persistently(write, { clock, forMs: SETTLE_FOR_MS, grace, onError });
