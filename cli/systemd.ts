@@ -81,7 +81,7 @@ export function systemdUnit({ folder, node, main, dataDir, user, environment }: 
 #   systemctl daemon-reload && systemctl enable --now zonefleet
 #
 # The user needs to read the folder of the configuration and the keys named in it; it writes only to its data folder.
-# Commands that write to the data folder (accounts, keys) are run as this user: sudo -u ${user} npx zonefleet …
+# Commands that write to the data folder (accounts, keys) are run as this user or as root, with ZONEFLEET_DATA set as below.
 
 [Unit]
 Description=ZoneFleet outbound mail

@@ -1,6 +1,6 @@
 /** The terminal of this process, the accounts and API keys of its data folder or its table, and what the configuration says. */
 
-import { createReadStream } from "node:fs";
+import { createReadStream, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
@@ -40,16 +40,29 @@ export function systemTerminal(): Terminal {
 
 /** In the table of a deployment with ZONEFLEET_BACKEND=aws, else in the data folder. Nothing is opened before it is used. */
 function secretsOf(env: NodeJS.ProcessEnv): SecretStore {
-  if (env["ZONEFLEET_BACKEND"] !== "aws")
-    return embeddedSecretStore({ folder: join(resolve(env["ZONEFLEET_DATA"] ?? "data"), "secrets") });
   let opened: Promise<SecretStore> | null = null;
-  const inTable = (): Promise<SecretStore> => (opened ??= openTable(env));
+  const open = async (): Promise<SecretStore> =>
+    env["ZONEFLEET_BACKEND"] === "aws"
+      ? openTable(env)
+      : openFolder(resolve(env["ZONEFLEET_DATA"] ?? "data"));
+  const store = (): Promise<SecretStore> => (opened ??= open());
   return {
-    get: async (kind, name) => (await inTable()).get(kind, name),
-    list: async (kind) => (await inTable()).list(kind),
-    put: async (kind, name, value) => (await inTable()).put(kind, name, value),
-    remove: async (kind, name) => (await inTable()).remove(kind, name),
+    get: async (kind, name) => (await store()).get(kind, name),
+    list: async (kind) => (await store()).list(kind),
+    put: async (kind, name, value) => (await store()).put(kind, name, value),
+    remove: async (kind, name) => (await store()).remove(kind, name),
   };
+}
+
+/** Root works there as the folder's owner: the relay, which runs as him, has to read what is written. */
+function openFolder(dataDir: string): SecretStore {
+  const owner = process.geteuid?.() === 0 ? statSync(dataDir, { throwIfNoEntry: false }) : undefined;
+  if (owner && owner.uid !== 0) {
+    process.setgroups?.([owner.gid]);
+    process.setegid?.(owner.gid);
+    process.seteuid?.(owner.uid);
+  }
+  return embeddedSecretStore({ folder: join(dataDir, "secrets") });
 }
 
 async function openTable(env: NodeJS.ProcessEnv): Promise<SecretStore> {

@@ -4,7 +4,8 @@
  */
 
 import assert from "node:assert/strict";
-import { chmod, chown, mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, readFile, readdir, stat, writeFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { userInfo } from "node:os";
@@ -159,6 +160,25 @@ describe("a relay that is started as root with a user", () => {
       client.destroy();
     },
   );
+
+  test("takes the keys that root makes with the command, as they are the user's", options, async () => {
+    await using scratch = await openFolder();
+    const config = { ...configured(await lowPorts(), "Keys"), api: { host: "127.0.0.1", port: 0 } };
+    await using relay = await startRelayProcess({ scratch, config, processes: 1 });
+    const command = ["cli/main.ts", "api-key", "add", "--scope", "read", "--label", "test"];
+    const env = { ...process.env, ZONEFLEET_DATA: scratch.data };
+    const made = spawnSync(process.execPath, command, { env, encoding: "utf8", timeout: PATIENCE_MS });
+    assert.equal(made.status, 0, made.stderr);
+    const { uid } = await accountOf(USER);
+    assert.equal((await stat(join(scratch.data, "secrets"))).uid, uid);
+    const files = await readdir(join(scratch.data, "secrets"), { recursive: true });
+    for (const file of files) assert.equal((await stat(join(scratch.data, "secrets", file))).uid, uid, file);
+    const key = made.stdout.trim();
+    const headers = { authorization: `Bearer ${key}` };
+    await eventually("an answer to the key", PATIENCE_MS, async () =>
+      (await fetch(`${relay.httpUrl}/zones`, { headers })).status === 200 ? true : null,
+    );
+  });
 
   test("says that a new port under 1024 needs a restart, and goes on", options, async () => {
     await using scratch = await openFolder();
