@@ -9,6 +9,7 @@ import type { Config } from "#shared/domain/config.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import { httpSenderDirectory } from "#shared/runtime/http-sender-directory.ts";
 
+import type { EndpointDeps } from "./endpoint.ts";
 import type { Metrics } from "./health.ts";
 import { healthHandlers } from "./health.ts";
 import type { ApiHandler } from "./http.ts";
@@ -40,10 +41,19 @@ export interface ApiDeps {
 
 export type ApiHandlers = Readonly<Record<RouteName, ApiHandler>>;
 
-export function apiHandlers({ config, backend, submit, metrics, clock, log }: ApiDeps): ApiHandlers {
+/** What every handler of the local server has, those of plugins too. */
+export function endpointDeps({
+  config,
+  backend,
+  clock,
+  log,
+}: Omit<ApiDeps, "submit" | "metrics">): EndpointDeps {
   const keys = apiKeyRing({ secrets: backend.secrets, clock });
-  const authorize = apiAccess({ keys, listensOnLoopback: isLoopbackHost(config.api.host) });
-  const deps = { authorize, clock, log };
+  return { authorize: apiAccess({ keys, listensOnLoopback: isLoopbackHost(config.api.host) }), clock, log };
+}
+
+export function apiHandlers({ config, backend, submit, metrics, clock, log }: ApiDeps): ApiHandlers {
+  const deps = endpointDeps({ config, backend, clock, log });
   const senders = config.httpConfig && httpSenderDirectory(config.httpConfig, { clock });
   const queries = { ...backend, zones: config.zones };
   return {

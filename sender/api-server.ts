@@ -10,7 +10,6 @@ import { once } from "node:events";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer } from "node:http";
 import { Server as NetServer } from "node:net";
-import type { Socket } from "node:net";
 import { pipeline } from "node:stream/promises";
 
 import type { Context } from "aws-lambda";
@@ -22,12 +21,14 @@ import type { Clock } from "#shared/domain/clock.ts";
 import type { ApiConfig } from "#shared/domain/config.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
-import { KIB, MIB, MINUTE, SECOND } from "#shared/domain/units.ts";
+import { MIB, MINUTE, SECOND } from "#shared/domain/units.ts";
+import { PLUGIN_PATH } from "#shared/plugins/routes.ts";
 
+import { answerBrokenRequest, MAX_HEADER_BYTES } from "./broken-request.ts";
 import { listenOn } from "./listening-socket.ts";
 import type { ListeningSocket } from "./listening-socket.ts";
 import type { ApiHandlers } from "../lambdas/api.ts";
-import type { ApiEvent, ApiResult } from "../lambdas/http.ts";
+import type { ApiEvent, ApiHandler, ApiResult } from "../lambdas/http.ts";
 import { requestStream, responseStream, tooLarge } from "../lambdas/http.ts";
 import { HttpError } from "../lambdas/http-error.ts";
 import { errorResult, isFault } from "../lambdas/middleware/errors.ts";
@@ -35,6 +36,8 @@ import { errorResult, isFault } from "../lambdas/middleware/errors.ts";
 export interface ApiServerOptions {
   readonly config: Pick<ApiConfig, "host" | "port" | "maxSize">;
   readonly handlers: ApiHandlers;
+  /** Of all paths under `/plugin/`; left out: there are none. */
+  readonly pluginRoutes?: ApiHandler | null;
   readonly log: Logger;
   readonly clock: Clock;
   /** Several processes listen on one port, and the kernel shares connections among them. */
@@ -61,7 +64,6 @@ const REQUEST_TIMEOUT_MS = 10 * MINUTE;
 /** Time without a byte either way. */
 const IDLE_TIMEOUT_MS = MINUTE;
 const KEEP_ALIVE_MS = 30 * SECOND;
-const MAX_HEADER_BYTES = 16 * KIB;
 const MAX_CONNECTIONS = 2_000;
 /** JSON bodies are held whole while they are worked on: all of one process together, or what two of the largest need. */
 const MAX_HELD_BYTES = 64 * MIB;
@@ -190,12 +192,26 @@ async function resultOf(
   const { requestId, progress } = deps;
   const { path, query } = splitUrl(request.url ?? "/");
   try {
+    const handler = deps.pluginRoutes ?? null;
+    if (handler !== null && path.startsWith(PLUGIN_PATH)) {
+      const facts = {
+        requestId,
+        now: deps.clock.now(),
+        routeKey: `ANY ${PLUGIN_PATH}`,
+        path,
+        query,
+        params: {},
+      };
+      const body = holding(bodyOf(request, response, progress), deps.held, progress);
+      return await handler(eventOf(request, { ...facts, body }), {} as Context);
+    }
     const { name, params } = findRoute(request.method ?? "GET", path);
     if (Number(request.headers["content-length"] ?? 0) > deps.config.maxSize)
       throw tooLarge(deps.config.maxSize);
     const sent = bodyOf(request, response, progress);
     const body = routes[name].body?.schema ? holding(sent, deps.held, progress) : sent;
-    const event = eventOf(request, { requestId, now: deps.clock.now(), name, path, query, params, body });
+    const routeKey = `${routes[name].method} ${routes[name].path}`;
+    const event = eventOf(request, { requestId, now: deps.clock.now(), routeKey, path, query, params, body });
     return await deps.handlers[name](event, {} as Context);
   } catch (error) {
     // the handlers catch their own: this is of the routing above
@@ -269,7 +285,7 @@ async function* bodyOf(
 interface EventFacts {
   readonly requestId: string;
   readonly now: EpochMs;
-  readonly name: RouteName;
+  readonly routeKey: string;
   readonly path: string;
   readonly query: string;
   readonly params: Record<string, string>;
@@ -278,8 +294,7 @@ interface EventFacts {
 
 /** The event that API Gateway makes of a request (HTTP API, payload 2.0). */
 function eventOf(request: IncomingMessage, facts: EventFacts): ApiEvent {
-  const { requestId, now, name, path, query, params, body } = facts;
-  const routeKey = `${routes[name].method} ${routes[name].path}`;
+  const { requestId, now, routeKey, path, query, params, body } = facts;
   return {
     version: "2.0",
     routeKey,
@@ -367,30 +382,3 @@ async function answerEarly(
   response.end();
   if (!request.complete) request.socket.destroySoon();
 }
-
-/** What is no HTTP, or too slow or too large in its headers. */
-function answerBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === "ECONNRESET" || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const [status, code, text] = BROKEN[error.code ?? ""] ?? [
-    "400 Bad Request",
-    "invalid-request",
-    "this is not HTTP/1.1",
-  ];
-  const body = JSON.stringify({ error: text, code });
-  socket.end(
-    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: application/json; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
-}
-
-const BROKEN: Readonly<Record<string, readonly [string, string, string]>> = {
-  HPE_HEADER_OVERFLOW: [
-    "431 Request Header Fields Too Large",
-    "too-large",
-    `the headers of the request are larger than ${MAX_HEADER_BYTES} bytes`,
-  ],
-  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "timeout", "the request did not come whole in time"],
-};

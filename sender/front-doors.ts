@@ -12,7 +12,8 @@ import { METRICS_CONTENT_TYPE } from "#shared/runtime/metrics.ts";
 import type { Metrics } from "#shared/runtime/metrics.ts";
 import { httpSenderDirectory } from "#shared/runtime/http-sender-directory.ts";
 import { checkApiExposure } from "#shared/app/api-access.ts";
-import { apiHandlers } from "../lambdas/api.ts";
+import { apiHandlers, endpointDeps } from "../lambdas/api.ts";
+import { pluginRoutes } from "../lambdas/plugin-routes.ts";
 import { startApiServer } from "./api-server.ts";
 import { startFeeder } from "./feeder/server.ts";
 import { socketKey } from "./listening-socket.ts";
@@ -79,7 +80,17 @@ export function httpDoor(deps: DoorDeps): OpenDoor {
     const handlers = apiHandlers({ config, backend, submit, metrics: scrape, clock, log });
     const key = socketKey(config.api);
     const socket = sockets?.get(key);
-    const api = await startApiServer({ config: config.api, handlers, log, clock, reusePort, socket });
+    const routes = deps.plugins?.registry.routes ?? [];
+    const served = pluginRoutes(endpointDeps({ config, backend, clock, log }), routes);
+    const api = await startApiServer({
+      config: config.api,
+      handlers,
+      pluginRoutes: routes.length > 0 ? served : null,
+      log,
+      clock,
+      reusePort,
+      socket,
+    });
     const { address, port, server } = api;
     return {
       kind: "http",

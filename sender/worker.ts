@@ -14,6 +14,7 @@ import { MINUTE, SECOND, later } from "#shared/domain/units.ts";
 import type { Relay } from "#shared/domain/zone.ts";
 import { plainRelay } from "#shared/domain/zone.ts";
 import type { Observer } from "#shared/app/observer.ts";
+import { observers } from "#shared/app/observer.ts";
 import { runNotifier, shownUrl } from "#shared/app/notify.ts";
 import type { Post, Trouble } from "#shared/app/notify.ts";
 import { bounceReader } from "#shared/app/report-bounces.ts";
@@ -35,6 +36,7 @@ import type { FullDomainsBook } from "./zone/full-domains.ts";
 import { openZone } from "./zone/open-zone.ts";
 import type { SenderDeps } from "./zone/open-zone.ts";
 import { slowedSites } from "./zone/slowed-sites.ts";
+import { pluginObserver } from "./plugin-observer.ts";
 import { repeat } from "./repeat.ts";
 import type { StoreTerms } from "./store-terms.ts";
 
@@ -109,8 +111,10 @@ const SLOTS_TIDY_MS = 2 * SECOND;
 /** Of the grace, what is kept for cutting off and writing what is left. */
 const CUT_MS = 2 * SECOND;
 
-export async function startWorker(deps: WorkerDeps): Promise<Worker> {
-  const { backend, clock, terms, worker } = deps;
+export async function startWorker(given: WorkerDeps): Promise<Worker> {
+  const { backend, clock, terms, worker, plugins } = given;
+  const plugged = plugins && pluginObserver(plugins, (submission) => submit(submission));
+  const deps = plugged ? { ...given, observer: observers(given.observer, plugged) } : given;
   const submit = submitter({ ...deps, ...backend });
   const slots = connectionSlots({ ...deps, limits: backend.limits, holder: worker, terms: terms.slots });
   const rules = bounceRules(deps.config.bounces.rules);

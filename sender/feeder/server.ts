@@ -251,7 +251,7 @@ function smtpServerOptions(options: FeederOptions, context: FeederContext): SMTP
     logger: false,
     onConnect: (session, callback) => {
       const seen = context.pluginSessions.get(session);
-      if (seen?.has("smtp:connect") === true) void connected(seen).then(callback);
+      if (seen?.has("smtp:connect") === true) void connected(seen, callback);
       else callback(); // at once: commands of the client may be there already
     },
     onSecure: (_socket, _session, callback) => callback(),
@@ -259,11 +259,11 @@ function smtpServerOptions(options: FeederOptions, context: FeederContext): SMTP
   };
 }
 
-/** What plugins say to a connection: null, or why it is refused. */
-async function connected(seen: PluginSession): Promise<Error | null> {
+/** What plugins say to a connection: nothing, or why it is refused. */
+async function connected(seen: PluginSession, answer: (refused: Error | null) => void): Promise<void> {
   const refused = await seen.connected();
-  if (refused === null || refused.code < 400) return null;
-  return Object.assign(new Error(refused.text), { responseCode: refused.code });
+  if (refused === null || refused.code < 400) answer(null);
+  else answer(Object.assign(new Error(refused.text), { responseCode: refused.code }));
 }
 
 async function listen(

@@ -56,13 +56,13 @@ function contextByName(certificates: ReadonlyMap<string, Certificate>): SniCallb
 /** A plugin may have a certificate for the name; when it has none, or fails, it is as if it had not been asked. */
 function askingPlugins(otherwise: SniCallback, plugins: Plugins | null): SniCallback {
   if (plugins?.has("smtp:sni") !== true) return otherwise;
-  return (asked, callback) => {
+  const ask = async (...[asked, callback]: Parameters<SniCallback>): Promise<void> => {
     const data: { secureContext: SecureContext | null } = { secureContext: null };
-    void plugins.tell("smtp:sni", asked, data).then(() => {
-      if (data.secureContext) callback(null, data.secureContext);
-      else otherwise(asked, callback);
-    });
+    await plugins.tell("smtp:sni", asked, data);
+    if (data.secureContext) callback(null, data.secureContext);
+    else otherwise(asked, callback);
   };
+  return (...call) => void ask(...call);
 }
 
 /** `TLSv1.3 TLS_AES_256_GCM_SHA384`; null: the socket is in clear. */

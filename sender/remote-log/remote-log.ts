@@ -11,7 +11,11 @@ import type { RemoteEntry } from "./entries.ts";
 const packr = new Packr({ useRecords: false });
 
 export function remoteLog(datagrams: Datagrams): Observer {
-  const tell = (entry: RemoteEntry): void => datagrams.send(packr.pack(entry));
+  return tellingEntries((entry) => datagrams.send(packr.pack(entry)));
+}
+
+/** Tells each event of mail as an entry, to whomever. */
+export function tellingEntries(tell: (entry: RemoteEntry) => void): Observer {
   return {
     accepted(message, rows) {
       if (rows.some(({ state }) => state !== "dropped")) tell(queued(message, rows));

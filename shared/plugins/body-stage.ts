@@ -7,11 +7,11 @@
  * 3. A plugin that throws, breaks its stream or stands still ends the mail with an error of its own; so does the source with its own.
  */
 
-import { PassThrough, Readable } from "node:stream";
-import type { Duplex, Transform, Writable } from "node:stream";
+import { PassThrough } from "node:stream";
+import type { Duplex, Readable, Transform, Writable } from "node:stream";
 
 import { Joiner, Rewriter, Splitter, Streamer } from "mailsplit";
-import type { MimeNode, RewriterNode, StreamerNode } from "mailsplit";
+import type { RewriterNode, StreamerNode } from "mailsplit";
 
 import { MIB } from "../domain/units.ts";
 import type { AnalyzerHandler, RewriteHandler, StreamHandler } from "./hooks.ts";
@@ -172,11 +172,11 @@ class BodyStage {
   #rewriter({ plugin, filter, handler }: Filtered<RewriteHandler>): Rewriter {
     const rewriter = new Rewriter((node) => this.#chosen(plugin.key, () => filter(this.#envelope, node)));
     rewriter.on("node", ({ node, decoder, encoder }: RewriterNode) => {
-      this.#watch(decoder as Duplex, plugin.key);
-      this.#watch(encoder as Duplex, plugin.key);
+      this.#watch(decoder, plugin.key);
+      this.#watch(encoder, plugin.key);
       const content = decoder as unknown as Readable;
       const destination = encoder as unknown as Writable;
-      this.#call(plugin.key, () => handler(this.#envelope, node as MimeNode, content, destination));
+      this.#call(plugin.key, () => handler(this.#envelope, node, content, destination));
     });
     return rewriter;
   }
@@ -184,9 +184,9 @@ class BodyStage {
   #streamer({ plugin, filter, handler }: Filtered<StreamHandler>): Streamer {
     const streamer = new Streamer((node) => this.#chosen(plugin.key, () => filter(this.#envelope, node)));
     streamer.on("node", ({ node, decoder, done }: StreamerNode) => {
-      this.#watch(decoder as Duplex, plugin.key);
+      this.#watch(decoder, plugin.key);
       const content = decoder as unknown as Readable;
-      this.#call(plugin.key, () => handler(this.#envelope, node as MimeNode, content, once(done)));
+      this.#call(plugin.key, () => handler(this.#envelope, node, content, once(done)));
     });
     return streamer;
   }

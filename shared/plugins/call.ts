@@ -40,7 +40,7 @@ function settled(handler: Handler, args: readonly unknown[]): Promise<void> {
     const takesNext = handler.length > args.length;
     const next = (error?: unknown): void => {
       if (error === undefined || error === null || error === false) resolve();
-      else reject(error as Error);
+      else reject(error);
     };
     const returned = handler(...args, next); // what it throws here rejects
     if (takesNext) void Promise.resolve(returned).catch(reject);

@@ -20,6 +20,7 @@ import type {
   StreamHandler,
 } from "./hooks.ts";
 import { PER_RECIPIENT } from "./hooks.ts";
+import type * as mimeModule from "./mime.ts";
 import type { PluginRoute } from "./routes.ts";
 import { verdictOf } from "./verdict.ts";
 import type { PluginError } from "./verdict.ts";
@@ -63,7 +64,7 @@ export function emptyRegistry(): Registry {
 }
 
 /** What needs mailsplit, so that only a process with plugins has it in its memory. */
-export type Mime = typeof import("./mime.ts");
+export type Mime = typeof mimeModule;
 
 export interface Plugins {
   readonly registry: Registry;

@@ -144,3 +144,31 @@ describe("a plugin that decides on mail", { timeout: 60_000 }, () => {
     assert.deepEqual(await it.relay.backend.queue.counts(), []);
   });
 });
+
+describe("a plugin that serves routes", { timeout: 60_000 }, () => {
+  test("gets parameters and bodies, and answers as it likes", async () => {
+    await using it = await relayWith(`
+      export async function init(app) {
+        app.addAPI("post", "/keys/:domain", (req, res, next) => {
+          res.json(201, { domain: req.params.domain, got: req.body, page: req.query.page });
+          next();
+        });
+        app.addAPI("get", "/plain", async () => ({ fine: true }));
+        app.addAPI("get", "/broken", async () => { throw new Error("oops"); });
+      }`);
+    const at = `${it.relay.httpUrl}/plugin/it`;
+    const created = await fetch(`${at}/keys/one.example?page=2`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ selector: "s" }),
+    });
+    assert.equal(created.status, 201);
+    assert.deepEqual(await created.json(), { domain: "one.example", got: { selector: "s" }, page: "2" });
+    assert.deepEqual(await (await fetch(`${at}/plain`)).json(), { fine: true });
+    assert.equal((await fetch(`${at}/plain`, { method: "POST" })).status, 405);
+    assert.equal((await fetch(`${at}/nothing`)).status, 404);
+    assert.equal((await fetch(`${at}/broken`)).status, 500);
+    const elsewhere = await fetch(`${at}/plain`, { headers: { "x-forwarded-for": "192.0.2.1" } });
+    assert.equal(elsewhere.status, 401);
+  });
+});

@@ -72,7 +72,7 @@ describe("a plugin that looks at deliveries", { timeout: 60_000 }, () => {
       /^X-Tag: (.*)\r\n/m.exec(body.toString())?.[1],
       /\r\n\r\n(.*)\r\n$/.exec(body.toString())?.[1],
     ]);
-    assert.deepEqual(seen.toSorted(), [
+    assert.deepEqual(seen.toSorted((one, other) => String(one).localeCompare(String(other))), [
       ["bounces+001@sender.example", "a@one.example", "from-accept for a@one.example", "It works."],
       ["bounces+002@sender.example", "b@one.example", "from-accept for b@one.example", "It works."],
     ]);
@@ -129,6 +129,41 @@ describe("a plugin that looks at deliveries", { timeout: 60_000 }, () => {
     await untilTried(it.relay, id);
     const { rows } = await it.relay.message(id);
     assert.equal(rows[0]?.state, "deferred");
+  });
+});
+
+describe("a plugin that follows what becomes of mail", { timeout: 60_000 }, () => {
+  test("hears of deliveries, bounces, releases and log entries, and may send mail of its own", async () => {
+    await using it = await relayWith(`
+      const heard = [];
+      export function init(app, done) {
+        app.addHook("sender:delivered", (delivery, info, next) => { heard.push("delivered " + delivery.recipient); next(); });
+        app.addHook("queue:release", (zone, data, next) => { heard.push("release " + zone + " " + data.to + " " + data.status.delivered); next(); });
+        app.addHook("queue:bounce", async (bounce, maildrop) => {
+          heard.push("bounce " + bounce.to);
+          await maildrop.add({ from: "", to: "owner@one.example" }, "Subject: bounced\\n\\n" + bounce.response + "\\n");
+        });
+        app.addHook("log:entry", (entry, next) => { heard.push(entry.action); next(); });
+        app.addHook("log:entry", () => { throw new Error("nobody minds"); });
+        app.addAPI("get", "/heard", async () => heard);
+        done();
+      }`);
+    const id = await send(it.relay, { to: ["a@one.example", "550-rcpt@one.example"] });
+    await it.relay.finished(id);
+    const mails = await it.mx.waitFor(3); // a's, the plugin's own, and the DSN
+    const own = mails.find(({ recipients }) => recipients.includes("owner@one.example"));
+    assert.match(own?.body.toString() ?? "", /^Subject: bounced\r\n/m);
+    const heard = (await (await fetch(`${it.relay.httpUrl}/plugin/it/heard`)).json()) as string[];
+    for (const what of [
+      "QUEUED",
+      "delivered a@one.example",
+      "ACCEPTED",
+      "release default a@one.example true",
+      "REJECTED",
+      "bounce 550-rcpt@one.example",
+      "release default 550-rcpt@one.example false",
+    ])
+      assert.ok(heard.includes(what), `${what} in ${heard.join(", ")}`);
   });
 });
 
