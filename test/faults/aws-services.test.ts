@@ -43,14 +43,18 @@ stopLocalAwsAtEnd();
 interface Fleet extends AsyncDisposable {
   readonly relays: readonly [Relay, Relay];
   readonly mx: FakeMx;
+  /** Before both, or before the first alone. */
   readonly proxy: AwsProxy;
+  /** Before the second; the same one unless they are apart. */
+  readonly other: AwsProxy;
 }
 
 /** Two senders behind the proxy. */
-async function startFleet({ leaseMs = LEASE_MS } = {}): Promise<Fleet> {
+async function startFleet({ leaseMs = LEASE_MS, apart = false } = {}): Promise<Fleet> {
   const installation = await newAwsInstallation();
   const parts = new AsyncDisposableStack();
   const proxy = parts.use(await startAwsProxy(installation.env));
+  const other = apart ? parts.use(await startAwsProxy(installation.env)) : proxy;
   const mx = parts.use(await startFakeMx());
   const options = {
     backend: "aws" as const,
@@ -62,8 +66,9 @@ async function startFleet({ leaseMs = LEASE_MS } = {}): Promise<Fleet> {
       queue: { lease: leaseMs, deferTimes: Array.from({ length: 20 }, () => 500) },
     },
   };
-  const relays = [parts.use(await startRelay(options)), parts.use(await startRelay(options))] as const;
-  return { relays, mx, proxy, [Symbol.asyncDispose]: () => parts.disposeAsync() };
+  const behindOther = { ...options, installation: { ...installation, env: other.env } };
+  const relays = [parts.use(await startRelay(options)), parts.use(await startRelay(behindOther))] as const;
+  return { relays, mx, proxy, other, [Symbol.asyncDispose]: () => parts.disposeAsync() };
 }
 
 /** Every request of a service, or of some of its operations, comes to this. */
@@ -137,6 +142,25 @@ describe("two senders on AWS", { skip: noLocalAws(), timeout: TIMEOUT_MS, concur
       });
     });
   }
+
+  test("leave lapsed rows to the one that is late to write their outcomes when DynamoDB is back", async () => {
+    await using fleet = await startFleet({ leaseMs: SHORT_LEASE_MS, apart: true });
+    const { relays, mx, proxy, other } = fleet;
+    const inFault = Promise.withResolvers<void>();
+    let inFlight = 0;
+    mx.rules.message = async () => {
+      inFlight++;
+      await inFault.promise;
+      return { do: "accept" };
+    };
+    const sent = await submitMails([relays[0]], { count: MAILS / 3 });
+    await eventually("mail in mid-delivery", PATIENCE_MS, () => (inFlight > 0 ? true : null));
+    const throttled = always("dynamo", { do: "refuse" });
+    const late = during(proxy, throttled, LONG_FAULT_MS + 3 * SECOND, () => Promise.resolve());
+    await during(other, throttled, LONG_FAULT_MS, () => Promise.resolve(inFault.resolve()));
+    await late;
+    await allDelivered(relays[0], mx, { mails: sent.mails, patienceMs: PATIENCE_MS });
+  });
 
   test("refuse mail for now while its bytes cannot be stored, and keep nothing of it", async () => {
     await using fleet = await startFleet();
