@@ -20,8 +20,8 @@ import { routes } from "#shared/app/routes.ts";
 import { deadLetterQueueName } from "#shared/aws/names.ts";
 
 import type { LambdaName } from "../../lambdas/build.ts";
-import { filterPattern, STREAM_READERS } from "../../lambdas/stream-readers.ts";
-import type { StreamReader } from "../../lambdas/stream-readers.ts";
+import { filterPattern, STREAM_READERS } from "#shared/aws/stream-readers.ts";
+import type { StreamReader } from "#shared/aws/stream-readers.ts";
 import { API_LAMBDAS, LAMBDA_OF } from "../../lambdas/build.ts";
 import { accept, acceptWildcard } from "../accepted-findings.ts";
 import { MailApi } from "../constructs/mail-api.ts";
