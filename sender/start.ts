@@ -97,7 +97,10 @@ async function run(options: StartOptions): Promise<number> {
     const onReady = (listens: readonly Listening[]): void =>
       say(greeting(settings, { listens, frontDoor, cwd }));
     const readAgain = async (current: Settings): Promise<Settings> => {
-      const next = withFrontDoor(await whole(await loadConfig({ env, cwd, again: true }), options), frontDoor);
+      const next = withFrontDoor(
+        await whole(await loadConfig({ env, cwd, again: true }), options),
+        frontDoor,
+      );
       const config = await checkPorts(next.config, current.config);
       sameSandbox(config, current.config);
       sameUser(config, current.config);
