@@ -14,6 +14,7 @@ import { build } from "esbuild";
 import type { RouteName } from "#shared/app/routes.ts";
 import type { Config } from "#shared/domain/config.ts";
 
+import { checkPlugins, pluginModules, receivingPlugins } from "./build-plugins.ts";
 import { CONFIG_FILE, printConfig } from "./bundle-config.ts";
 
 export const API_LAMBDAS = ["send", "queue", "suppression", "zones", "health"] as const;
@@ -29,6 +30,8 @@ export const OTHER_LAMBDAS = [
 export type LambdaName = (typeof API_LAMBDAS)[number] | (typeof OTHER_LAMBDAS)[number];
 /** They need the receivers of events and the secrets that sign for them. Without receivers they have nothing to do. */
 const TELL_RECEIVERS: readonly LambdaName[] = ["notify", "notify-again"];
+/** Its bundle has the plugins that look at mail. */
+const TAKES_MAIL: LambdaName = "send";
 const LAMBDA_NAMES: readonly LambdaName[] = [...API_LAMBDAS, ...OTHER_LAMBDAS];
 
 /** Who serves a route. What is no route goes to `health`, which answers so. */
@@ -105,6 +108,8 @@ async function buildLambda(name: LambdaName, { outDir, config }: BuildOptions): 
   const folder = join(outDir, name);
   const file = join(folder, FILE);
   await mkdir(folder, { recursive: true });
+  const plugins = name === TAKES_MAIL ? receivingPlugins(config.plugins) : [];
+  await checkPlugins(plugins);
   const { metafile } = await build({
     absWorkingDir: ROOT,
     entryPoints: [`lambdas/entry/${name}.ts`],
@@ -118,11 +123,12 @@ async function buildLambda(name: LambdaName, { outDir, config }: BuildOptions): 
     legalComments: "none",
     external: [...NEVER_LOADED],
     banner: { js: BANNER },
+    plugins: [pluginModules(plugins)],
     metafile: true,
     logLevel: "error",
   });
   const receivers = TELL_RECEIVERS.includes(name) ? config.receivers : [];
-  await writeFile(join(folder, CONFIG_FILE), printConfig(config, receivers));
+  await writeFile(join(folder, CONFIG_FILE), printConfig(config, { receivers, plugins }));
   const [bundle] = Object.values(metafile.outputs);
   if (!bundle) throw new Error(`the bundle of ${name} is empty`);
   const sources = Object.entries(bundle.inputs).filter(([, { bytesInOutput }]) => bytesInOutput > 0);

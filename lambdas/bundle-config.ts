@@ -2,20 +2,26 @@
  * The checked configuration as text beside a bundle: build.ts writes it, wire.ts reads it. So a Lambda needs neither the file that
  * people write nor the code that checks it, and starts with what was checked when it was built.
  *
- * What a Lambda has no use for stays behind: it takes mail in and answers questions, it does not sign, connect to relays or run plugins.
+ * What a Lambda has no use for stays behind: it takes mail in and answers questions, it does not sign and does not connect to relays.
  * Of the secrets that it needs there are names only (shared/domain/config-secrets.ts): the URL of `core/http-config`, and for Lambdas
  * that tell receivers of events, their URLs and keys.
  */
 
-import type { Config, EventReceiver } from "#shared/domain/config.ts";
+import type { Config } from "#shared/domain/config.ts";
 import type { Zone } from "#shared/domain/zone.ts";
 import { printDeployedConfig } from "#shared/runtime/deployed-config.ts";
 
 export const CONFIG_FILE = "config.json";
 
-/** `receivers`: those that the Lambda is to tell of events. */
-export function printConfig(config: Config, receivers: readonly EventReceiver[] = []): string {
-  return printDeployedConfig({ ...forLambdas(config), receivers });
+export interface ForLambda {
+  /** Those that it is to tell of events. */
+  readonly receivers?: Config["receivers"];
+  /** Those that look at the mail that it takes in. */
+  readonly plugins?: Config["plugins"];
+}
+
+export function printConfig(config: Config, { receivers = [], plugins = [] }: ForLambda = {}): string {
+  return printDeployedConfig({ ...forLambdas(config), receivers, plugins });
 }
 
 function forLambdas(config: Config): Config {

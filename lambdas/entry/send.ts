@@ -2,6 +2,7 @@
 
 import { apiEntry } from "../api-entry.ts";
 import { MAX_LAMBDA_BODY } from "../http.ts";
+import { lambdaPlugins } from "../plugins.ts";
 import { sendHandlers } from "../send.ts";
 import { secretOf } from "../secret/wire.ts";
 import { lazySenders } from "../senders.ts";
@@ -14,7 +15,7 @@ export const handler = apiEntry(
   sendHandlers({
     ...wired.endpoints,
     ...wired,
-    submit: lambdaSubmit(wired),
+    submit: lambdaSubmit(wired, await lambdaPlugins(wired)),
     senders: lazySenders(wired),
     maxBodyBytes: MAX_LAMBDA_BODY,
   }),

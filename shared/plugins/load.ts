@@ -60,7 +60,7 @@ async function loadOne(
 }
 
 /** `init` stands among the exports, or in the default one. */
-function moduleIn(exported: unknown): PluginModule {
+export function moduleIn(exported: unknown): PluginModule {
   for (const candidate of [exported, (exported as { default?: unknown } | null)?.default]) {
     if (typeof candidate !== "object" || candidate === null) continue;
     const { init } = candidate as Partial<PluginModule>;

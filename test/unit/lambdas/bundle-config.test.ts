@@ -51,7 +51,7 @@ describe("the configuration beside a bundle", () => {
       webhooks: [{ url: "https://app.example/?key=secret-of-url", secret: "secret-of-webhook" }],
     });
     assert.deepEqual(readDeployedConfig(printConfig(config)).receivers, []);
-    const text = printConfig(config, config.receivers);
+    const text = printConfig(config, { receivers: config.receivers });
     assert.doesNotMatch(text, /secret-of/);
     assert.deepEqual(readDeployedConfig(text).receivers, splitSecrets(config).config.receivers);
   });
