@@ -127,6 +127,7 @@ class Attempt {
     release();
     if (failure === null) return { ok: true, session };
     session.quit();
+    await session.closed(); // the next try is a connection of its own
     return { ok: false, ...verdictOf(failure, session.route) };
   }
 

@@ -42,7 +42,7 @@ export interface DeliverOptions extends TransactOptions {
 export interface Delivered {
   /** One for each lease of the job that was tried, in order. */
   readonly outcomes: readonly Outcome[];
-  /** Fit for another job; null: there is none, or it is closed. */
+  /** Fit for another job while it is usable; else it is closing, and the peer counts it until it has. Null: there is none. */
   readonly session: SmtpSession | null;
   readonly siteDown: boolean;
 }
@@ -102,6 +102,7 @@ async function deliverByHosts(
     const carried = await carry(job, session, deps, options);
     if (!carried.stale && !carried.tryNextHost) return carried;
     if (!carried.stale) before = carried;
+    await session.closed(); // one connection at a time
     session = null;
   }
   return before ?? failed(job, deferred("protocol", "the peer closes its connections at once"), false);
@@ -193,11 +194,10 @@ async function carry(
     throw error;
   }
   const tryNextHost = last?.tryNextHost === true && outcomes.every(isOpen);
-  if (!session.usable) session.destroy();
-  else if (tryNextHost) session.quit();
+  if (!session.usable || tryNextHost) session.quit();
   return {
     outcomes,
-    session: session.usable ? session : null,
+    session,
     siteDown: false,
     stale: last?.staleSession ?? false,
     tryNextHost,

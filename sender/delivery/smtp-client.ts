@@ -111,7 +111,12 @@ export class SmtpSession {
     else this.#closeListeners.push(listener);
   }
 
-  /** Say QUIT and close; the answer is waited for in the background, and not for long. */
+  /** Resolves when the socket is gone: until then the peer counts the connection. After `quit` or a failure that is not long. */
+  closed(): Promise<void> {
+    return new Promise((resolve) => this.onClose(resolve));
+  }
+
+  /** Say QUIT, and close when the peer has; it is waited for in the background, and not for long. */
   quit(): void {
     if (this.#failure !== null || this.#place === "quit") return;
     if (this.#waiting !== null) {
@@ -214,11 +219,13 @@ export class SmtpSession {
   async upgrade(secure: (socket: Socket) => Promise<Socket | Failure>): Promise<Failure | null> {
     this.#removeSocketListeners();
     this.#parser.stop();
-    const secured = await secure(this.#socket);
-    if (this.#failure !== null) return this.#failure;
-    if ("kind" in secured) {
-      this.fail(secured);
-      return secured;
+    const plain = this.#socket;
+    const secured = await secure(plain);
+    if (this.#failure === null && "kind" in secured) this.fail(secured);
+    if (this.#failure !== null || "kind" in secured) {
+      if (plain.closed) this.#onClosed();
+      else plain.once("close", () => this.#onClosed());
+      return this.#failure;
     }
     this.#socket = secured;
     this.#parser = new ReplyParser();
@@ -257,8 +264,8 @@ export class SmtpSession {
   }
 
   #onUnasked(reply: RawReply): void {
-    if (this.#place === "quit") this.destroy();
-    else this.fail({ kind: "unasked", place: this.#place, reply: smtpReply(reply.code, reply.lines) });
+    if (this.#place === "quit") return; // it closes now, and counts the connection until it has
+    this.fail({ kind: "unasked", place: this.#place, reply: smtpReply(reply.code, reply.lines) });
   }
 
   #await(phase: Phase): void {

@@ -278,7 +278,7 @@ export function openLane(deps: LaneDeps): Lane {
   /** Keep the session for the next job, or be done with it. */
   function keep(connection: Connection, session: SmtpSession | null): void {
     connection.session = session;
-    if (!session || isSpent(session)) return retire(connection);
+    if (!session?.usable || isSpent(session)) return retire(connection);
     connection.idleSince = clock.now();
     deps.onConnections({ idle: 1 });
   }
@@ -307,8 +307,7 @@ export function openLane(deps: LaneDeps): Lane {
     };
     if (!session) return passOn();
     session.onClose(passOn);
-    if (session.usable) session.quit();
-    else session.destroy();
+    session.quit();
   }
 
   /** Make room for a connection from another egress address: the slot goes to the next job. False: none is idle. */
