@@ -2,6 +2,8 @@
 
 import { isIP, isIPv4 } from "node:net";
 
+import ipaddr from "ipaddr.js";
+
 const V4_IN_V6 = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/;
 
 /**
@@ -23,3 +25,31 @@ export function parseIp(text: string): string | null {
 export function ipFamily(ip: string): 4 | 6 {
   return ip.includes(":") ? 6 : 4;
 }
+
+/** Where the name of an address is in the DNS (RFC 1035 §3.5, RFC 3596 §2.5). Throws on what is not an IP address. */
+export function reverseName(ip: string): string {
+  const address = ipaddr.process(ip);
+  return `${reversedLabels(ip)}.${address instanceof ipaddr.IPv4 ? "in-addr" : "ip6"}.arpa`;
+}
+
+/** The part of that name that blocklists are asked with, too (RFC 5782 §2.1). */
+export function reversedLabels(ip: string): string {
+  const address = ipaddr.process(ip);
+  if (address instanceof ipaddr.IPv4) return address.octets.toReversed().join(".");
+  return Buffer.from(address.toByteArray()).toString("hex").split("").toReversed().join(".");
+}
+
+/** False: of this machine or of a private network, or one that stands for any. Others cannot see such an address. */
+export function isSeenByOthers(ip: string): boolean {
+  const text = parseIp(ip);
+  return text !== null && !HIDDEN_RANGES.includes(ipaddr.process(text).range());
+}
+
+const HIDDEN_RANGES: readonly string[] = [
+  "unspecified",
+  "loopback",
+  "private",
+  "uniqueLocal",
+  "linkLocal",
+  "carrierGradeNat",
+];

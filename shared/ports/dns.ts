@@ -1,4 +1,4 @@
-/** Questions to the DNS. Answers carry their lifetime; caching is the caller's (sender/dns/cache.ts). */
+/** Questions to the DNS. Answers carry their lifetime; caching is the caller's (shared/runtime/dns/cache.ts). */
 
 export interface MxRecord {
   readonly preference: number;

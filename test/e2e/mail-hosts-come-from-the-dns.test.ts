@@ -6,8 +6,8 @@ import { describe, test } from "node:test";
 import { parseDomain } from "#shared/domain/address.ts";
 
 import { mxResolver } from "../../sender/delivery/resolve-mx.ts";
-import { cachedDns } from "../../sender/dns/cache.ts";
-import { stubResolver } from "../../sender/dns/stub-resolver.ts";
+import { cachedDns } from "#shared/runtime/dns/cache.ts";
+import { stubResolver } from "#shared/runtime/dns/stub-resolver.ts";
 import { startDnsServer } from "../support/dns-server.ts";
 import type { ServedName } from "../support/dns-server.ts";
 import { fakeClock } from "../support/fake-clock.ts";

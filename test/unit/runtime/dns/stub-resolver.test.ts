@@ -9,12 +9,12 @@ import type { Answer, DecodedPacket } from "dns-packet";
 
 import { DomainError } from "#shared/domain/errors.ts";
 
-import { stubResolver } from "../../../sender/dns/stub-resolver.ts";
-import type { StubResolver } from "../../../sender/dns/stub-resolver.ts";
-import { replyPacket, soa, startDnsServer } from "../../support/dns-server.ts";
-import type { AnswerHook, DnsServer, ServedName } from "../../support/dns-server.ts";
-import { fakeClock } from "../../support/fake-clock.ts";
-import type { FakeClock } from "../../support/fake-clock.ts";
+import { stubResolver } from "#shared/runtime/dns/stub-resolver.ts";
+import type { StubResolver } from "#shared/runtime/dns/stub-resolver.ts";
+import { replyPacket, soa, startDnsServer } from "../../../support/dns-server.ts";
+import type { AnswerHook, DnsServer, ServedName } from "../../../support/dns-server.ts";
+import { fakeClock } from "../../../support/fake-clock.ts";
+import type { FakeClock } from "../../../support/fake-clock.ts";
 
 const TIMEOUT_MS = 1_000;
 

@@ -3,7 +3,7 @@
 import { Resolver } from "node:dns";
 import { isIP } from "node:net";
 
-import { DomainError } from "#shared/domain/errors.ts";
+import { DomainError } from "../../domain/errors.ts";
 
 export interface Nameserver {
   readonly address: string;

@@ -2,7 +2,7 @@
 
 import type { Answer, DecodedPacket } from "dns-packet";
 
-import type { DnsAnswer } from "#shared/ports/dns.ts";
+import type { DnsAnswer } from "../../ports/dns.ts";
 
 import type { Asked } from "./ask-server.ts";
 import { isAboutName, RCODE, rcodeName } from "./rcode.ts";

@@ -9,7 +9,7 @@ import { connect, isIPv6 } from "node:net";
 import { RECURSION_DESIRED, decode, encode } from "dns-packet";
 import type { DecodedPacket, OptAnswer, Question } from "dns-packet";
 
-import type { Clock } from "#shared/domain/clock.ts";
+import type { Clock } from "../../domain/clock.ts";
 
 import { printNameserver } from "./nameservers.ts";
 import type { Nameserver } from "./nameservers.ts";

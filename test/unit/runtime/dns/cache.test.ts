@@ -3,10 +3,10 @@ import { describe, test } from "node:test";
 
 import { DAY, HOUR, SECOND } from "#shared/domain/units.ts";
 
-import { cachedDns } from "../../../sender/dns/cache.ts";
-import { fakeClock } from "../../support/fake-clock.ts";
-import { fakeDns } from "../../support/fake-dns.ts";
-import type { FakeName } from "../../support/fake-dns.ts";
+import { cachedDns } from "#shared/runtime/dns/cache.ts";
+import { fakeClock } from "../../../support/fake-clock.ts";
+import { fakeDns } from "../../../support/fake-dns.ts";
+import type { FakeName } from "../../../support/fake-dns.ts";
 
 function cache(names: Record<string, FakeName>, maxEntries?: number) {
   const dns = fakeDns(names);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { lookUpHostsFile, loopbackOf } from "../../../sender/dns/hosts-file.ts";
+import { lookUpHostsFile, loopbackOf } from "#shared/runtime/dns/hosts-file.ts";
 
 describe("the hosts file", () => {
   let folder = "";

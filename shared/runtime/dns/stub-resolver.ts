@@ -7,12 +7,11 @@
 
 import { randomInt } from "node:crypto";
 
-import ipaddr from "ipaddr.js";
 import type { Answer } from "dns-packet";
 
-import type { Clock } from "#shared/domain/clock.ts";
-import { parseIp } from "#shared/domain/ip.ts";
-import type { Dns, DnsAnswer, MxRecord } from "#shared/ports/dns.ts";
+import type { Clock } from "../../domain/clock.ts";
+import { parseIp, reverseName } from "../../domain/ip.ts";
+import type { Dns, DnsAnswer, MxRecord } from "../../ports/dns.ts";
 
 import { askServer } from "./ask-server.ts";
 import type { Asked, ServerAnswer } from "./ask-server.ts";
@@ -145,12 +144,4 @@ function pickText(record: Answer): string | null {
 function pickHostName(record: Answer): string | null {
   const name = record.type === "PTR" ? plainName(record.data) : "";
   return /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/.test(name) ? name : null;
-}
-
-/** RFC 1035 §3.5, RFC 3596 §2.5. Throws on what is not an IP address. */
-function reverseName(ip: string): string {
-  const address = ipaddr.process(ip);
-  if (address instanceof ipaddr.IPv4) return `${address.octets.toReversed().join(".")}.in-addr.arpa`;
-  const digits = Buffer.from(address.toByteArray()).toString("hex");
-  return `${digits.split("").toReversed().join(".")}.ip6.arpa`;
 }

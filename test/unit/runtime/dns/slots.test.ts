@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { slots } from "../../../sender/dns/slots.ts";
+import { slots } from "#shared/runtime/dns/slots.ts";
 
 test("so many run at once, the next wait in order, and those for whom there is no place in line do not run", async () => {
   const room = slots({ max: 2, maxWaiting: 2 });

@@ -8,10 +8,10 @@
 
 import { LRUCache } from "lru-cache";
 
-import type { Clock } from "#shared/domain/clock.ts";
-import { later, SECOND } from "#shared/domain/units.ts";
-import type { EpochMs } from "#shared/domain/units.ts";
-import type { Dns, DnsAnswer, MxRecord } from "#shared/ports/dns.ts";
+import type { Clock } from "../../domain/clock.ts";
+import { later, SECOND } from "../../domain/units.ts";
+import type { EpochMs } from "../../domain/units.ts";
+import type { Dns, DnsAnswer, MxRecord } from "../../ports/dns.ts";
 
 export interface CachedDnsOptions {
   readonly clock: Clock;
