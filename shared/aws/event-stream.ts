@@ -12,6 +12,7 @@ import * as z from "zod";
 import type { Address } from "../domain/address.ts";
 import type { EventType, MailEvent } from "../domain/event.ts";
 import { rowIdOf } from "../domain/ids.ts";
+import { isFinal } from "../domain/queue-row.ts";
 import type { FinalState, QueueRow } from "../domain/queue-row.ts";
 import type { EpochMs } from "../domain/units.ts";
 import type { ZoneName } from "../domain/zone.ts";
@@ -115,7 +116,7 @@ export function rowToSignal({ dynamodb }: StreamRecord): QueueRow | null {
   return isMessageKey(keyOf(item)) ? rowOfItem(item) : null;
 }
 
-/** The message, and its recipients that were suppressed from the start. */
+/** The message, and its recipients that were suppressed or dropped from the start. */
 function receptionEvents(item: Item): MailEvent[] {
   const message = messageOfItem(item);
   const first = rowOfItem(item);
@@ -132,9 +133,9 @@ function receptionEvents(item: Item): MailEvent[] {
     attempts: 0,
     attempt: null,
   };
-  const own = first.state === "suppressed" ? [eventOfRow("suppression", first, returnPath)] : [];
+  const own = isFinal(first.state) ? [eventOfRow(typeOfEnd(first.state), first, returnPath)] : [];
   const others = SuppressedShape.parse(item["ns"] ?? []).map((told): MailEvent => ({
-    type: "suppression",
+    type: typeOfEnd(told.s ?? "suppressed"),
     at,
     messageId,
     rowId: rowIdOf(messageId, told.q),
@@ -148,12 +149,28 @@ function receptionEvents(item: Item): MailEvent[] {
 }
 
 const SuppressedShape = z.array(
-  z.looseObject({ q: z.int(), r: z.string(), n: z.string(), la: z.unknown().optional() }),
+  z.looseObject({
+    q: z.int(),
+    r: z.string(),
+    n: z.string(),
+    s: z.string().optional(),
+    la: z.unknown().optional(),
+  }),
 );
 
-/** What the record of a new message says of a recipient that was suppressed from the start. */
-export function suppressedAttribute({ seq, recipient, zone, lastAttempt }: QueueRow): Item {
-  return { q: seq, r: recipient, n: zone, ...(lastAttempt ? { la: attributeOfAttempt(lastAttempt) } : {}) };
+/** What the record of a new message says of a recipient whose row was final from the start; `s` left out: he was suppressed. */
+export function suppressedAttribute({ seq, recipient, zone, state, lastAttempt }: QueueRow): Item {
+  return {
+    q: seq,
+    r: recipient,
+    n: zone,
+    ...(state === "suppressed" ? {} : { s: state }),
+    ...(lastAttempt ? { la: attributeOfAttempt(lastAttempt) } : {}),
+  };
+}
+
+function typeOfEnd(state: string): EventType {
+  return state === "dropped" ? "drop" : "suppression";
 }
 
 function eventOfRow(type: EventType, row: QueueRow, returnPath: Address | null): MailEvent {

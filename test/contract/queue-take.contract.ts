@@ -82,7 +82,12 @@ export function queueTakeContract(backendName: string, open: OpenBackend): void 
       const clock = fakeClock();
       await using opened = await open(clock);
       const { backend } = opened;
-      const accepted = message({ acceptedAt: clock.now(), fbl: "campaign-7", dkimKeys: ["mail-1"] });
+      const accepted = message({
+        acceptedAt: clock.now(),
+        fbl: "campaign-7",
+        dkimKeys: ["mail-1"],
+        extra: { spam: { score: 1.5, rules: ["A"], none: null } },
+      });
       await backend.queue.accept(accepted, [queueRow(accepted, 1)]);
       assert.deepEqual((await backend.queue.get(accepted.id))?.message, accepted);
     });
@@ -140,27 +145,32 @@ export function queueTakeContract(backendName: string, open: OpenBackend): void 
       assert.equal(idsOf(await backend.queue.take(takeRequest())).length, 1);
     });
 
-    test("a row accepted as suppressed is final: never taken, told of, and its message keeps its body", async () => {
-      const clock = fakeClock();
-      await using opened = await open(clock);
-      const { backend } = opened;
-      const lastAttempt = attempt({ kind: "bounced", cause: "suppressed" });
-      const accepted = await acceptMail(backend, clock, {
-        fields: { state: "suppressed", finishedAt: clock.now(), lastAttempt },
+    for (const [state, type] of [
+      ["suppressed", "suppression"],
+      ["dropped", "drop"],
+    ] as const) {
+      test(`rows accepted as ${state} are final: never taken, told of, and their message keeps its body`, async () => {
+        const clock = fakeClock();
+        await using opened = await open(clock);
+        const { backend } = opened;
+        const cause = state === "dropped" ? "plugin" : "suppressed";
+        const lastAttempt = attempt({ kind: "bounced", cause });
+        const accepted = await acceptMail(backend, clock, {
+          rows: 2,
+          fields: { state, finishedAt: clock.now(), lastAttempt },
+        });
+        assert.deepEqual(await backend.queue.take(takeRequest()), []);
+        assert.deepEqual(await backend.queue.counts(), []);
+        const events = await backend.events.read(0, 10);
+        assert.deepEqual(
+          events.map(({ type: told, rowId }) => [told, rowId]),
+          [["reception", null], ...accepted.rows.map(({ id }) => [type, id])],
+        );
+        assert.deepEqual(events[1]?.attempt, lastAttempt);
+        assert.deepEqual(events[2]?.attempt, lastAttempt);
+        assert.ok(await backend.bodies.get(accepted.message.id));
       });
-      assert.deepEqual(await backend.queue.take(takeRequest()), []);
-      assert.deepEqual(await backend.queue.counts(), []);
-      const events = await backend.events.read(0, 10);
-      assert.deepEqual(
-        events.map(({ type, rowId }) => [type, rowId]),
-        [
-          ["reception", null],
-          ["suppression", accepted.rows[0]?.id],
-        ],
-      );
-      assert.deepEqual(events[1]?.attempt, lastAttempt);
-      assert.ok(await backend.bodies.get(accepted.message.id));
-    });
+    }
   });
 
   describe(`QueueStore on ${backendName}: take`, () => {
