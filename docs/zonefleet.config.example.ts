@@ -187,6 +187,8 @@ export default defineConfig({
     "gmail.com": { maxConnections: 20, disabledAddresses: ["192.0.2.2"] },
     /** Of all zones together. A recipient domain, or the site that several domains share. */
     "partner.example.net": { throttling: "20/second" },
+    /** Over what its zone and `dns` say. */
+    "six.example.net": { dnsOptions: { preferIPv6: true } },
   },
 
   dkim: {

@@ -25,7 +25,7 @@ import type { DeliverDeps } from "../delivery/deliver.ts";
 import type { Job } from "../delivery/job.ts";
 import { egressKeyOf } from "../delivery/open-session.ts";
 import type { StsOf } from "../delivery/mta-sts.ts";
-import type { ResolveMx } from "../delivery/resolve-mx.ts";
+import type { AddressPolicy, ResolveMx } from "../delivery/resolve-mx.ts";
 import type { Signer } from "../delivery/sign.ts";
 import type { ConnectOptions } from "../delivery/connect.ts";
 import type { BlockedEgressView } from "./blocked-egress.ts";
@@ -165,7 +165,8 @@ export function openZone(
     zone,
     sandbox: deps.sandbox,
     suppressions: backend.suppressions,
-    resolve: deps.resolve,
+    resolve: (to, policy) =>
+      deps.resolve(to, "domain" in to ? addressPolicy(config, to.domain, policy) : policy),
     stsOf: deps.stsOf,
     openWay: async (message, { row }) =>
       row.way === null ? null : openWay(message, row.way, backend.sealing),
@@ -235,6 +236,16 @@ function limitOf(config: Config, job: Pick<Job, "site" | "leases">): DomainLimit
   const { byDomain } = config.domains;
   const domain: Domain | undefined = job.leases[0]?.row.domain;
   return (domain && byDomain.get(domain)) ?? byDomain.get(job.site) ?? config.domains.default;
+}
+
+/** What `dnsOptions` of the domain says, over what its zone does. */
+function addressPolicy({ domains }: Config, domain: Domain, zone: AddressPolicy): AddressPolicy {
+  const { addresses: own } = domains.byDomain.get(domain) ?? domains.default;
+  return {
+    ignoreIpv6: own.ignoreIpv6 ?? zone.ignoreIpv6,
+    preferIpv6: own.preferIpv6 ?? zone.preferIpv6,
+    blockLocalAddresses: own.blockLocalAddresses ?? zone.blockLocalAddresses,
+  };
 }
 
 /** True: after this refusal there is an address left in the pool that may still try the site. */

@@ -165,6 +165,12 @@ export interface DomainLimit {
   readonly disabledAddresses: readonly string[];
   /** Recipients tried in a period, over all processes and zones; null: it has no rate of its own, and that of `default` holds. */
   readonly throttling: Rate | null;
+  /** Which addresses of its hosts are used; null: as the zone says. */
+  readonly addresses: {
+    readonly ignoreIpv6: boolean | null;
+    readonly preferIpv6: boolean | null;
+    readonly blockLocalAddresses: boolean | null;
+  };
 }
 
 export interface DkimConfig {

@@ -105,6 +105,7 @@ function domainLimitsOf(settings: ConfigSettings["domainConfig"], report: Report
     maxConnections: settings["default"]?.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
     disabledAddresses: settings["default"]?.disabledAddresses ?? [],
     throttling: parseThrottle(settings["default"]?.throttling ?? ""),
+    addresses: addressesOf(settings["default"]?.dnsOptions ?? {}),
   };
   const byDomain = new Map<string, DomainLimits["default"]>();
   for (const [key, limit] of Object.entries(settings)) {
@@ -117,9 +118,27 @@ function domainLimitsOf(settings: ConfigSettings["domainConfig"], report: Report
         maxConnections: limit.maxConnections ?? fallback.maxConnections,
         disabledAddresses: limit.disabledAddresses ?? fallback.disabledAddresses,
         throttling: parseThrottle(limit.throttling ?? ""),
+        addresses: addressesOf({ ...settings["default"]?.dnsOptions, ...limit.dnsOptions }),
       });
+    if (limit.dnsOptions.ignoreIPv6 === true && limit.dnsOptions.preferIPv6 === true)
+      report(
+        ["domainConfig", key, "dnsOptions", "ignoreIPv6"],
+        "contradicts preferIPv6; leave out one of them",
+      );
   }
   return { default: fallback, byDomain };
+}
+
+/** Who prefers IPv6 does not ignore it, and who ignores it does not prefer it. */
+function addressesOf(
+  options: Partial<ConfigSettings["domainConfig"][string]["dnsOptions"]>,
+): DomainLimits["default"]["addresses"] {
+  const { ignoreIPv6, preferIPv6, blockLocalAddresses } = options;
+  return {
+    ignoreIpv6: ignoreIPv6 ?? (preferIPv6 === true ? false : null),
+    preferIpv6: preferIPv6 ?? (ignoreIPv6 === true ? false : null),
+    blockLocalAddresses: blockLocalAddresses ?? null,
+  };
 }
 
 function dkimOf(

@@ -177,6 +177,14 @@ const domainLimit = z.strictObject({
   disabledAddresses: z.array(ip).optional(),
   /** Recipients tried in a period, all processes and zones together. */
   throttling: throttling.optional(),
+  /** Over what the zone and `dns` say. */
+  dnsOptions: z
+    .strictObject({
+      ignoreIPv6: z.boolean().optional(),
+      preferIPv6: z.boolean().optional(),
+      blockLocalAddresses: z.boolean().optional(),
+    })
+    .prefault({}),
 });
 
 const dkim = z.strictObject({

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
-import type { AddressInfo, Socket } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "node:test";
@@ -57,7 +57,7 @@ async function startHosts(hosts: readonly Host[], { closesAfterMs }: { closesAft
       }
     });
   };
-  const servers = [];
+  const servers: Server[] = [];
   let port = 0;
   for (const host of hosts) {
     const server = createServer({ allowHalfOpen: true }, serve(host.greets));

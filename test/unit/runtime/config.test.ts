@@ -237,19 +237,31 @@ describe("limits of a domain", () => {
   test("come from default where it says nothing, under its name in A-labels", () => {
     const { domains } = parse({
       domainConfig: {
-        default: { maxConnections: 9, disabledAddresses: ["192.0.2.1"] },
-        "Jõgeva.ee": { maxConnections: 2, throttling: "20 messages/second" },
+        default: { maxConnections: 9, disabledAddresses: ["192.0.2.1"], dnsOptions: { ignoreIPv6: true } },
+        "Jõgeva.ee": {
+          maxConnections: 2,
+          throttling: "20 messages/second",
+          dnsOptions: { blockLocalAddresses: false },
+        },
+        "six.example": { dnsOptions: { ignoreIPv6: false, preferIPv6: true } },
       },
     });
     assert.deepEqual(domains.byDomain.get("xn--jgeva-dua.ee"), {
       maxConnections: 2,
       disabledAddresses: ["192.0.2.1"],
       throttling: { count: 20, perMs: SECOND },
+      addresses: { ignoreIpv6: true, preferIpv6: false, blockLocalAddresses: false },
     });
     assert.deepEqual(domains.default, {
       maxConnections: 9,
       disabledAddresses: ["192.0.2.1"],
       throttling: null,
+      addresses: { ignoreIpv6: true, preferIpv6: false, blockLocalAddresses: null },
+    });
+    assert.deepEqual(domains.byDomain.get("six.example")?.addresses, {
+      ignoreIpv6: false,
+      preferIpv6: true,
+      blockLocalAddresses: null,
     });
   });
 });
