@@ -25,6 +25,7 @@ import type { ZoneName } from "../domain/zone.ts";
 import type { EnvelopeWithHeaders } from "../plugins/hooks.ts";
 import type { Plugins } from "../plugins/plugins.ts";
 import { RECEIVER_HOOK_MS } from "../plugins/plugins.ts";
+import { roomIn } from "../plugins/room-in.ts";
 import { PluginError } from "../plugins/verdict.ts";
 import type { EnvelopeView, RoutingView, SessionView } from "../plugins/views.ts";
 import { envelopeView, messageInfo, submissionFrom } from "./plugin-views.ts";
@@ -175,11 +176,9 @@ class Watched implements WatchedMail {
     if (this.#body.destroyed || this.#body.write(chunk)) return;
     const { clock } = this.#facts.plugins;
     const over = new AbortController();
-    const drained = new Promise<true>((resolve) => {
-      this.#body.once("drain", () => resolve(true)).once("close", () => resolve(true));
-    });
+    const room = roomIn(this.#body).then(() => true);
     const late = clock.sleep(RECEIVER_HOOK_MS, over.signal).then(() => false);
-    const inTime = await Promise.race([drained, late]);
+    const inTime = await Promise.race([room, late]);
     over.abort();
     if (!inTime)
       throw new PluginError("message:store", `the body has not been read in ${RECEIVER_HOOK_MS} ms`);

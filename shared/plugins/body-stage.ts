@@ -17,6 +17,7 @@ import { MIB } from "../domain/units.ts";
 import type { AnalyzerHandler, RewriteHandler, StreamHandler } from "./hooks.ts";
 import type { Filtered, Plugins, Registered } from "./plugins.ts";
 import { RECEIVER_HOOK_MS } from "./plugins.ts";
+import { roomIn } from "./room-in.ts";
 import { PluginError, verdictOf } from "./verdict.ts";
 import type { EnvelopeView } from "./views.ts";
 
@@ -73,7 +74,7 @@ class BodyStage {
         if (this.#failed) return;
         this.#sourceIsDue = false;
         this.#taken++;
-        if (!this.#input.write(chunk)) await this.#drained();
+        if (!this.#input.write(chunk)) await roomIn(this.#input);
         this.#sourceIsDue = true;
       }
       this.#sourceIsDue = false;
@@ -96,13 +97,6 @@ class BodyStage {
   end(): void {
     this.#failed = true;
     for (const stream of this.#streams) stream.destroy();
-  }
-
-  /** Resolves when there is room again, or all is over. */
-  #drained(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#input.once("drain", resolve).once("close", resolve);
-    });
   }
 
   /** Plugins that have all that they wait for have to give something from time to time. */
