@@ -1,5 +1,6 @@
 /** `zonefleet systemd`: a hardened unit for the folder where it is called, with the settings of this environment. */
 
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
@@ -21,6 +22,7 @@ const CARRIED = [
   "ZONEFLEET_TABLE",
   "ZONEFLEET_BUCKET",
   "ZONEFLEET_QUEUE_PREFIX",
+  "ZONEFLEET_SECRET", // its name
   "AWS_REGION",
   "AWS_ENDPOINT_URL",
   "LOG_LEVEL",
@@ -51,10 +53,16 @@ function here({ env }: Terminal): Omit<UnitOptions, "user"> {
   return {
     folder,
     node: process.execPath,
-    main: join(import.meta.dirname, "..", "sender", "main.ts"),
+    main: senderMain(import.meta.dirname),
     dataDir: resolve(folder, env("ZONEFLEET_DATA") ?? "data"),
     environment: Object.fromEntries(set),
   };
+}
+
+/** In a bundle the sender lies beside this file. */
+function senderMain(folder: string): string {
+  const bundled = join(folder, "main.mjs");
+  return existsSync(bundled) ? bundled : join(folder, "..", "sender", "main.ts");
 }
 
 export interface UnitOptions {

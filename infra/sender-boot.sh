@@ -11,6 +11,7 @@ readonly FOLDER=/opt/zonefleet
 readonly DATA=/var/lib/zonefleet
 readonly LOGS=/var/log/zonefleet
 readonly WAITS=30
+readonly TRIES=3
 
 imds() {
   curl --fail --silent --max-time 5 --header "X-aws-ec2-metadata-token: $token" "http://169.254.169.254/latest/meta-data/$1"
@@ -19,7 +20,11 @@ token=$(curl --fail --silent --max-time 5 --request PUT \
   --header 'X-aws-ec2-metadata-token-ttl-seconds: 600' http://169.254.169.254/latest/api/token)
 
 install_packages() {
-  dnf install --assumeyes --quiet nodejs24 amazon-cloudwatch-agent
+  for ((i = 0; i < TRIES; i++)); do
+    dnf install --assumeyes --quiet nodejs24 amazon-cloudwatch-agent && return 0
+    sleep 10
+  done
+  return 1
 }
 
 make_user() {
@@ -75,6 +80,13 @@ $LOGS/*.log {
   missingok
 }
 ROTATE
+  # A day's log of a busy sender is larger than the disk.
+  install -d /etc/systemd/system/logrotate.timer.d
+  cat >/etc/systemd/system/logrotate.timer.d/zonefleet.conf <<TIMER
+[Timer]
+OnCalendar=
+OnCalendar=hourly
+TIMER
 }
 
 ship_log() {
@@ -101,6 +113,7 @@ AGENT
 
 start_sender() {
   systemctl daemon-reload
+  systemctl restart logrotate.timer
   systemctl enable --now zonefleet
   for ((i = 0; i < WAITS; i++)); do
     systemctl is-active --quiet zonefleet && sleep 5 && systemctl is-active --quiet zonefleet && return 0
