@@ -1,12 +1,14 @@
 /**
- * `npm run bench -- relay [options]` and `npm run bench -- cost [options]`: the numbers in the README come from here. Those of relay
+ * `npm run bench -- relay`, `cost` or `rates`, with options: the numbers in the README come from here. Those of relay
  * are ratios within one run, not promises.
  */
 
 import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 
+import { parseThrottle } from "#shared/domain/throttle.ts";
 import { measureCost, noCost } from "./cost.ts";
+import { measureRates } from "./rates.ts";
 import { measureRelay } from "./relay.ts";
 import type { Measure } from "./relay.ts";
 import type { SystemName } from "./systems.ts";
@@ -26,6 +28,13 @@ npm run bench -- cost [options]
   --messages 1000    mails by each front door
   --processes 2      sender processes
   --sessions 100     connections or requests at once that hand in mail: calls to AWS are shared under load
+
+npm run bench -- rates [options]
+  --throttling 20/second   as in the configuration
+  --of zone                zone, domain or site
+  --processes 1            sender processes
+  --delay 0                the receiver answers each command so many ms later
+  --seconds 60             how long it is watched
 `;
 
 async function main(): Promise<number> {
@@ -34,10 +43,43 @@ async function main(): Promise<number> {
       return benchRelay();
     case "cost":
       return benchCost();
+    case "rates":
+      return benchRates();
     default:
       console.error(USAGE);
       return 1;
   }
+}
+
+async function benchRates(): Promise<number> {
+  const { values } = parseArgs({
+    allowPositionals: true,
+    options: {
+      throttling: { type: "string", default: "20/second" },
+      of: { type: "string", default: "zone" },
+      processes: { type: "string", default: "1" },
+      delay: { type: "string", default: "0" },
+      seconds: { type: "string", default: "60" },
+    },
+  });
+  const of = (["zone", "domain", "site"] as const).find((each) => each === values.of);
+  if (of === undefined || parseThrottle(values.throttling) === null) {
+    console.error(USAGE);
+    return 1;
+  }
+  const { usedPercent, limit, mostBegun, mostWhole } = await measureRates({
+    throttling: values.throttling,
+    of,
+    processes: Number(values.processes),
+    delayMs: Number(values.delay),
+    seconds: Number(values.seconds),
+  });
+  console.log(
+    `${values.throttling} of a ${of}, ${values.processes} process(es), replies after ${values.delay} ms: ` +
+      `${usedPercent.toFixed(1)} % of the rate in ${values.seconds} s; ` +
+      `most in a period, of ${limit}: ${mostBegun} begun, ${mostWhole} whole`,
+  );
+  return 0;
 }
 
 async function benchCost(): Promise<number> {
