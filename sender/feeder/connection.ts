@@ -257,7 +257,7 @@ export class FeederConnection extends ProxiedSession {
       this.answer(done, reply.code, reply.text);
     };
     if (!rcpt.ok) return finish(rcpt.reply);
-    if (this.#seen?.has("smtp:rcpt_to") !== true) return finish(add(rcpt.recipient));
+    if (this.#seen === null) return finish(add(rcpt.recipient));
     void this.#seen
       .recipient(command.toString(), rcpt.recipient)
       .then((refused) => finish(refused ?? add(rcpt.recipient)));

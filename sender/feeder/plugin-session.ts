@@ -83,9 +83,12 @@ export class PluginSession {
     return this.#run("smtp:mail_from", mailFrom, this.view());
   }
 
+  /** Costs nothing to wait for where no hook asks about recipients. */
   async recipient(command: string, address: string): Promise<Reply | null> {
     const rcptTo = { address, args: argsOf(command) };
-    const reply = await this.#run("smtp:rcpt_to", rcptTo, this.view());
+    const reply = this.#plugins.has("smtp:rcpt_to")
+      ? await this.#run("smtp:rcpt_to", rcptTo, this.view())
+      : null;
     if (reply === null) this.#rcptTo.push(rcptTo);
     return reply;
   }
