@@ -111,7 +111,10 @@ export default defineConfig({
     maxRecipients: 1_000,
   },
 
-  /** Egress addresses. An entry without a ratio shares equally what the ratios leave of 1; 0 is never used. */
+  /**
+   * Egress addresses. An entry without a ratio shares equally what the ratios leave of 1; 0 is never used. On AWS
+   * `{ address: "elastic", name: "m1.example.com" }` is the Elastic IP of that name (docs/aws/zonefleet.config.ts).
+   */
   pools: {
     default: ["192.0.2.1", "192.0.2.2"],
     marketing: [
@@ -241,6 +244,8 @@ export default defineConfig({
   /** The built-in receiver for the reserved names (`*.test`, `example.com` …): true, or where it listens. */
   sandbox: { host: "127.0.0.1", port: 2526 },
 
+  /** Where plugins of your own lie (docs/plugins.md); left out: beside this file. */
+  // pluginsPath: "plugins",
   plugins: {
     "core/default-headers": {
       /** Interfaces whose mail may choose its zone by X-Sending-Zone. */
@@ -295,6 +300,8 @@ export default defineConfig({
         relayed: { disabled: true },
       },
     },
+    /** The MD5 of each attachment, in the log and for other plugins. */
+    "core/image-hashes": { enabled: false },
     /** Each bounce as a form POST with ZoneMTA's fields. */
     "core/http-bounce": { enabled: false, url: "http://localhost:8080/bounce" },
   },

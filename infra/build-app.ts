@@ -6,6 +6,7 @@ import type { ITable } from "aws-cdk-lib/aws-dynamodb";
 
 import { isLoopbackHost } from "#shared/app/api-access.ts";
 import type { Config } from "#shared/domain/config.ts";
+import { elasticNames } from "#shared/domain/pool.ts";
 
 import type { LambdaName } from "../lambdas/build.ts";
 import type { Deployment } from "./deployment.ts";
@@ -62,7 +63,7 @@ export function buildApp(app: App, { deployment, config, bundles, senderFolder, 
         description: "ZoneFleet: hosts that send, their addresses, and the way in for SMTP",
         names,
         deployment,
-        addressNames: [],
+        addressNames: elasticNames([...config.zones.values()].map(({ pool }) => pool)),
         smtpPorts: smtpPorts(config),
         folder: senderFolder,
       });

@@ -18,10 +18,21 @@ export default defineConfig({
       useProxy: ["10.25.0.0/16"],
     },
   },
+  /** Elastic IPs: the deployment makes one for each name. Each host sends from those that it holds just now. */
+  pools: {
+    default: [
+      { address: "elastic", name: "m1.example.com" },
+      { address: "elastic", name: "m2.example.com" },
+    ],
+    bulk: [
+      { address: "elastic", name: "news1.example.com" },
+      { address: "elastic", name: "news2.example.com" },
+    ],
+  },
   zones: {
     /** Receipts, passwords: what people wait for. */
-    transactional: { connections: 50 },
+    transactional: { connections: 50, pool: "default" },
     /** Newsletters. */
-    bulk: { connections: 50, throttling: "1000/minute" },
+    bulk: { connections: 50, pool: "bulk", throttling: "1000/minute" },
   },
 });

@@ -7,14 +7,16 @@ import { ipFamily } from "./ip.ts";
 /** What sums of decimal fractions may be off by. */
 const SLIP = 1e-9;
 
-/** A local IP and the EHLO name it goes by. */
+/** A local IP and the EHLO name it goes by; or an Elastic IP, which one host of the fleet or another holds. */
 export interface EgressAddress {
-  /** IP to bind; `0.0.0.0` or `::` lets the system choose. */
+  /** IP to bind; `0.0.0.0` or `::` lets the system choose. Of an Elastic IP its EHLO name, for all there is to be said of it. */
   readonly address: string;
   /** EHLO name; its forward and reverse DNS should agree. */
   readonly name: string;
   /** Share of the pool's mail; 0: never used. Shares of a pool sum to 1. */
   readonly share: number;
+  /** Left out: an address that is configured on this machine. */
+  readonly elastic?: true;
 }
 
 /** An address as it is configured. `ratio` null: an equal part of what the others leave. */
@@ -22,6 +24,8 @@ export interface PoolEntry {
   readonly address: string;
   readonly name: string;
   readonly ratio: number | null;
+  /** Left out: false. */
+  readonly elastic?: boolean;
 }
 
 /**
@@ -43,7 +47,14 @@ export function poolShares(entries: readonly PoolEntry[]): EgressAddress[] | nul
     address: entry.address,
     name: entry.name,
     share: (weights.get(entry) ?? 0) / families,
+    ...(entry.elastic === true ? { elastic: true } : {}),
   }));
+}
+
+/** EHLO names of the Elastic IPs of these pools, each once. */
+export function elasticNames(pools: Iterable<readonly EgressAddress[]>): string[] {
+  const entries = [...pools].flat().filter(({ elastic }) => elastic === true);
+  return [...new Set(entries.map(({ name }) => name))].toSorted();
 }
 
 /** What an entry without a ratio gets: nothing when the ratios of the others add up to 1 already. */

@@ -16,6 +16,9 @@ const MAX_DURATION_MS = 10 * 365 * 24 * 3_600_000;
 const HEADER_NAME = /^[!-9;-~]{1,76}$/; // RFC 5322 §2.2: printable ASCII without the colon
 const ENTRY_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$/;
 
+/** In the place of an IP address: an Elastic IP of the deployment, which has its name in the configuration and its address from AWS. */
+export const ELASTIC = "elastic";
+
 /** A string that `parse` reads; null: it is not what was `expected`. */
 function text(expected: string, parse: (text: string) => string | null) {
   return z.string().transform((input, context) => {
@@ -27,6 +30,9 @@ function text(expected: string, parse: (text: string) => string | null) {
 }
 
 export const ip = text("an IP address", parseIp);
+export const ipOrElastic = text(`an IP address or ${ELASTIC}`, (input) =>
+  input === ELASTIC ? ELASTIC : parseIp(input),
+);
 export const ipOrCidr = text("an IP address or a block such as 192.0.2.0/24", parseCidr);
 export const httpUrl = text("an http or https URL", parseHttpUrl);
 export const ipWithPort = text(

@@ -21,6 +21,7 @@ import {
   httpUrl,
   ip,
   ipOrCidr,
+  ipOrElastic,
   ipWithPort,
   line,
   listenPort,
@@ -117,7 +118,8 @@ const api = z.strictObject({
 const poolEntry = z.union([
   ip,
   z.strictObject({
-    address: ip,
+    /** `elastic`: an Elastic IP of the deployment on AWS, known by its name. */
+    address: ipOrElastic,
     /** EHLO name; `hostname` when left out. */
     name: domain.optional(),
     /** Share of the pool; entries without one share the rest. 0: never used. */
@@ -174,7 +176,8 @@ export const ZoneSchema = z.strictObject({
 const domainLimit = z.strictObject({
   /** Connections at once of one zone to the domain's mail hosts, all processes together. */
   maxConnections: count.optional(),
-  disabledAddresses: z.array(ip).optional(),
+  /** IP addresses, and names of Elastic IPs. */
+  disabledAddresses: z.array(host).optional(),
   /** Recipients tried in a period, all processes and zones together. */
   throttling: throttling.optional(),
   /** Over what the zone and `dns` say. */

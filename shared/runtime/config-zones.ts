@@ -1,12 +1,13 @@
 /** Zones and their pools: the built-in zones, names in lower case, pools looked up, each route claimed by one zone only. */
 
-import type { EgressAddress } from "../domain/pool.ts";
-import { poolShares } from "../domain/pool.ts";
+import type { EgressAddress, PoolEntry } from "../domain/pool.ts";
+import { elasticNames, poolShares } from "../domain/pool.ts";
 import { parseThrottle } from "../domain/throttle.ts";
 import { ipFamily } from "../domain/ip.ts";
 import type { Relay, Zone, ZoneName, ZoneRoutes } from "../domain/zone.ts";
 import { suggestion } from "./config-errors.ts";
 import type { Report } from "./config-errors.ts";
+import { ELASTIC } from "./config-fields.ts";
 import { ZoneSchema } from "./config-schema.ts";
 import type { ConfigSettings, PoolSettings, ZoneSettings } from "./config-schema.ts";
 
@@ -34,6 +35,7 @@ export function zonesOf(settings: ConfigSettings, hostname: string, report: Repo
     zones.set(name as ZoneName, zoneOf(name as ZoneName, zone, checker));
   }
   checkRoutes(zones, report);
+  checkElasticNames(zones, report);
   return zones;
 }
 
@@ -166,14 +168,11 @@ function egressOf(zone: ZoneSettings, ignoreIpv6: boolean, checker: ZoneChecker)
 
 /** Null: it has no addresses. */
 function poolOf(pool: PoolSettings, hostname: string, path: Path, report: Report): EgressAddress[] | null {
-  const entries = pool.map((entry) =>
-    typeof entry === "string"
-      ? { address: entry, name: hostname, ratio: null }
-      : { address: entry.address, name: entry.name ?? hostname, ratio: entry.ratio ?? null },
-  );
+  const entries = pool.map((entry) => poolEntryOf(entry, hostname));
   for (const [i, { address }] of entries.entries()) {
     const first = entries.findIndex((entry) => entry.address === address);
-    if (first < i) report([...path, i], `${address} is in this pool already`);
+    if (address === ELASTIC) report([...path, i, "name"], "is missing: it says which Elastic IP is meant");
+    else if (first < i) report([...path, i], `${address} is in this pool already`);
   }
   for (const family of [4, 6] as const) {
     const members = entries.filter((entry) => ipFamily(entry.address) === family);
@@ -189,6 +188,24 @@ function poolOf(pool: PoolSettings, hostname: string, path: Path, report: Report
   if (shares === null && entries.length > 0)
     report(path, "every ratio is 0, so no address could ever be used");
   return shares;
+}
+
+/** An Elastic IP without a name keeps `elastic` for its address. */
+function poolEntryOf(entry: PoolSettings[number], hostname: string): PoolEntry {
+  if (typeof entry === "string") return { address: entry, name: hostname, ratio: null };
+  const { address, name = hostname, ratio = null } = entry;
+  if (address !== ELASTIC || entry.name === undefined) return { address, name, ratio };
+  return { address: name, name, ratio, elastic: true };
+}
+
+/** Reverse DNS leads from one address to the name, so it is that of one. */
+function checkElasticNames(zones: ReadonlyMap<ZoneName, Zone>, report: Report): void {
+  const elastic = new Set(elasticNames([...zones.values()].map(({ pool }) => pool)));
+  for (const { name: zone, pool } of zones.values()) {
+    const other = pool.find((entry) => entry.elastic !== true && elastic.has(entry.name));
+    if (other)
+      report(["zones", zone, "pool"], `${other.address} has the name of an Elastic IP, ${other.name}`);
+  }
 }
 
 /** The system chooses the address; in both families unless IPv6 is ignored. */

@@ -7,6 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { DomainError } from "#shared/domain/errors.ts";
+import { elasticNames } from "#shared/domain/pool.ts";
 import { DAY, HOUR, MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { Zone, ZoneName } from "#shared/domain/zone.ts";
 import { loadConfig, parseConfig } from "#shared/runtime/config.ts";
@@ -177,6 +178,24 @@ describe("a zone", () => {
     assert.deepEqual(addresses({ pool: ["192.0.2.3"] }), ["192.0.2.3"]);
     assert.deepEqual(addresses({}, {}), ["0.0.0.0"]);
     assert.deepEqual(addresses({ ignoreIPv6: false }, { default: [] }), ["0.0.0.0", "::"]);
+  });
+
+  test("knows an Elastic IP by its name, in as many pools as it is in", () => {
+    const m1 = { address: "elastic", name: "M1.example.com" };
+    const m2 = { address: "elastic", name: "m2.example.com", ratio: 0.25 };
+    const given: ConfigInput = {
+      pools: { default: [m1, m2], other: [m1] },
+      zones: { other: { pool: "other" } },
+      domainConfig: { "gmail.com": { disabledAddresses: ["M2.example.com", "192.0.2.1"] } },
+    };
+    assert.deepEqual(zone(given, "default").pool, [
+      { address: "m1.example.com", name: "m1.example.com", share: 0.75, elastic: true },
+      { address: "m2.example.com", name: "m2.example.com", share: 0.25, elastic: true },
+    ]);
+    const { zones, domains } = parse(given);
+    const pools = [...zones.values()].map(({ pool }) => pool);
+    assert.deepEqual(elasticNames(pools), ["m1.example.com", "m2.example.com"]);
+    assert.deepEqual(domains.byDomain.get("gmail.com")?.disabledAddresses, ["m2.example.com", "192.0.2.1"]);
   });
 
   test("has its routes in the spelling that mail is compared in", () => {
@@ -360,6 +379,25 @@ describe("a wrong configuration is refused with what to change", () => {
       "pools.a: the ratios add up to 2, which leaves nothing for entries without one; give every entry a ratio",
     ],
     [{ pools: { a: ["192.0.2.1", "192.0.2.1"] } }, "pools.a[1]: 192.0.2.1 is in this pool already"],
+    [
+      { pools: { a: [{ address: "elastic" }] } },
+      "pools.a[0].name: is missing: it says which Elastic IP is meant",
+    ],
+    [
+      { pools: { a: [1, 2].map(() => ({ address: "elastic", name: "m1.example" })) } },
+      "pools.a[1]: m1.example is in this pool already",
+    ],
+    [
+      { pools: { a: [{ address: "elastc", name: "m1.example" }] } },
+      'pools.a[0].address: expected an IP address or elastic, found "elastc"',
+    ],
+    [
+      {
+        pools: { default: [{ address: "elastic", name: "m1.example" }] },
+        zones: { a: { pool: [{ address: "192.0.2.1", name: "m1.example" }] } },
+      },
+      "zones.a.pool: 192.0.2.1 has the name of an Elastic IP, m1.example",
+    ],
     [{ pools: { a: ["0127.0.0.1"] } }, 'pools.a[0]: expected an IP address, found "0127.0.0.1"'],
     [{ pools: { a: [{ name: "x.example" }] } }, "pools.a[0].address: is missing: expected a string"],
     [{ hostname: "no host" }, 'hostname: expected a domain name, found "no host"'],
