@@ -69,7 +69,7 @@ async function startSender(
   { throttling, of, processes }: RatesOptions,
 ): Promise<ChildProcess> {
   const config = join(folder, "zonefleet.config.json");
-  const limited = { domain: "one.example", site: "127.0.0.1", zone: "none.example" }[of];
+  const limited = { domain: "one.example", site: "localhost", zone: "none.example" }[of];
   await writeFile(
     config,
     JSON.stringify({
@@ -77,7 +77,7 @@ async function startSender(
       api: { enabled: false },
       zones: {
         default: {
-          host: "127.0.0.1",
+          host: "localhost",
           port,
           connections: CONNECTIONS,
           ...(of === "zone" ? { throttling } : {}),
