@@ -138,14 +138,18 @@ async function keepPlace(index: number, { clock, log, fleet, over, giveUp }: Pla
   }
 }
 
+/** `message`: what a worker said when it could not start; null: nothing, and the log says more. */
+type Replaced = { readonly ok: true } | { readonly ok: false; readonly message: string | null };
+const DONE: Replaced = { ok: true };
+
 interface Workers {
   /** Start a worker; null: it is over, and none was. */
   begin(index: number): Promise<WorkerProcess | null>;
   /** Resolves when the worker has ended, or another has its place. */
   left(child: WorkerProcess): Promise<WorkerEnd | { readonly successor: WorkerProcess }>;
   settings(): Settings;
-  /** From now on workers have these settings, those that run too. False: they could not start, and nothing has changed. */
-  replaceAll(next: Settings): Promise<boolean>;
+  /** From now on workers have these settings, those that run too. Not ok: they could not start, and nothing has changed. */
+  replaceAll(next: Settings): Promise<Replaced>;
   anyReady(): boolean;
   drain(): void;
   kill(): void;
@@ -255,24 +259,27 @@ function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
     });
   }
 
-  /** False: the new one could not start, and the old one goes on. */
-  async function replace(old: WorkerProcess): Promise<boolean> {
+  /** Not ok: the new one could not start, and the old one goes on. */
+  async function replace(old: WorkerProcess): Promise<Replaced> {
     const sockets = await old.handOver(HAND_OVER_TIMEOUT_MS);
     const child = await begin(old.index, sockets);
-    if (child === null) return true; // all is over
+    if (child === null) return DONE; // all is over
     if (child.listens === null && !(await child.next("ready", START_TIMEOUT_MS))) {
       child.kill();
-      return over.aborted;
+      const end = await child.ended;
+      const { worker, index, pid } = child;
+      log.error({ component: "supervisor", worker, index, workerPid: pid, ...end }, "worker cannot start");
+      return over.aborted ? DONE : { ok: false, message: end.message };
     }
     if (!living.has(old.worker)) {
       child.send({ type: "drain", graceMs: GRACE_MS }); // it died meanwhile, and its place was filled
-      return true;
+      return DONE;
     }
     retiring.add(old);
     successors.get(old)?.resolve(child);
     old.send({ type: "retire", leisureMs: LEISURE_MS, graceMs: GRACE_MS });
     log.info({ component: "supervisor", worker: old.worker, successor: child.worker }, "worker retires");
-    return true;
+    return DONE;
   }
 
   return {
@@ -288,15 +295,16 @@ function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
       for (const old of retiring) old.send({ type: "drain", graceMs: GRACE_MS }); // so that they do not gather
       let replaced = 0;
       for (const old of ready().filter((one) => !retiring.has(one))) {
-        if (over.aborted) return true;
-        if (await replace(old)) replaced++;
+        if (over.aborted) return DONE;
+        const answer = await replace(old);
+        if (answer.ok) replaced++;
         else if (replaced === 0) {
           settings = before;
-          return false;
+          return answer;
         }
       }
       held?.keepOnly(next.config);
-      return true;
+      return DONE;
     },
     anyReady: () => ready().length > 0,
     drain() {
@@ -319,8 +327,12 @@ async function reloadFleet(
 ): Promise<void> {
   try {
     const next = await read(fleet.settings());
-    if (!(await fleet.replaceAll(next)))
-      throw new DomainError("invalid-config", "workers cannot start on it: the lines above say why");
+    const replaced = await fleet.replaceAll(next);
+    if (!replaced.ok)
+      throw new DomainError(
+        "invalid-config",
+        replaced.message ?? "workers cannot start on it: the log says why",
+      );
     log.info({ component: "supervisor", digest: next.config.digest }, "configuration reloaded");
     say("The configuration was read again; new workers are at work on it.");
   } catch (error) {

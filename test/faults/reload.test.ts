@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 
 import { SECOND } from "#shared/domain/units.ts";
+import { pluginFiles } from "../support/plugin-files.ts";
 import { startLoad } from "../support/mail-load.ts";
 import type { RelayProcess, Scratch } from "../support/relay-process.ts";
 import { eventually, scratchFolder, startRelayProcess } from "../support/relay-process.ts";
@@ -143,6 +144,31 @@ test(
     client.destroy();
     relay.signal("SIGTERM");
     assert.equal((await relay.ended).code, 0);
+  },
+);
+
+test(
+  "plugins are loaded anew, and one that cannot be is named on the screen and changes nothing",
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await using scratch = await scratchFolder();
+    await using files = await pluginFiles({
+      "first.js": "export const init = (app, done) => done();",
+      "broken.js": 'export async function init() { throw new Error("no database"); }',
+    });
+    const withPlugin = (name: string) => ({
+      ...configured(name),
+      pluginsPath: files.folder,
+      plugins: { [name]: { enabled: true } },
+    });
+    await using relay = await startRelayProcess({ scratch, config: withPlugin("first"), processes: 1 });
+    const before = [...relay.workers().values()];
+    await rewrite(scratch, withPlugin("broken"));
+    relay.signal("SIGHUP");
+    await eventually("the name of the plugin on the screen", PATIENCE_MS, () =>
+      /nothing has changed.*plugin broken cannot be loaded: no database/.test(relay.screen()) ? true : null,
+    );
+    assert.deepEqual([...relay.workers().values()], before);
   },
 );
 
