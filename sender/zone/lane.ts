@@ -4,7 +4,8 @@
  * L1 A lane is bounded: `isFull` tells the zone loop to take no more rows for its domains.
  * L2 Each connection holds one slot from before it is opened until after it is closed, so caps hold over all processes. When
  *    slots lapsed and others may have them, connections end with the mail that they carry.
- * L3 A job is started only under leases that will last. A lane whose site has given all its slots to other processes hoards
+ * L3 A job is started only under leases that will last, and the peer is told to take its mail only under leases that live: those
+ *    that may have lapsed while the job waited are renewed before the dot. A lane whose site has given all its slots to other processes hoards
  *    nothing: it gives its rows back at once and is full for a while, so that those who have the slots send them.
  * L4 A site that cannot be reached is probed by one job at a time; the others are put off without counting as tried.
  * L5 Of each connection the outcome of one mail at most is not written: the next may begin, and ends when that is. So a process
@@ -61,6 +62,8 @@ export interface LaneDeps {
   /** Give rows back to the queue, due at the time. */
   readonly giveBack: (leases: readonly Lease[], dueAt: EpochMs) => Promise<void>;
   readonly mayStart: (lease: Lease) => boolean;
+  /** Renew those that may not start. False: another worker has some of them, and may send their mail. */
+  readonly confirm: (leases: readonly Lease[]) => Promise<boolean>;
   /** The lane was full and is not any more. */
   readonly onRoom: () => void;
   readonly onConnections: (change: { idle?: number; reused?: number }) => void;
@@ -240,7 +243,8 @@ export function openLane(deps: LaneDeps): Lane {
   }
 
   async function carryBy(connection: Connection, job: Job, mail: ThrottledMail | null): Promise<Carried> {
-    const beforeDot = (): Promise<void> | null => connection.unwritten;
+    const beforeDot = (): Promise<void> | null =>
+      connection.unwritten || !job.leases.every(deps.mayStart) ? mayEnd(connection, job) : null;
     let startedAt = clock.now();
     if (!mail) return { startedAt, delivered: await deps.deliver(job, connection.session, { beforeDot }) };
     let begun = 0;
@@ -253,6 +257,12 @@ export function openLane(deps: LaneDeps): Lane {
     const delivered = await deps.deliver(job, connection.session, { beforeDot, mayBegin });
     const outcomes = begun === 0 ? delivered.outcomes : delivered.outcomes.slice(0, begun);
     return { startedAt, delivered: { ...delivered, outcomes } };
+  }
+
+  /** L5, and L3. Rejects when the mail must not be taken: then the content stays without its end. */
+  async function mayEnd(connection: Connection, { leases }: Job): Promise<void> {
+    await connection.unwritten;
+    if (!(await deps.confirm(leases))) throw new Error("the lease of a row went to another worker");
   }
 
   /** L7: what may not begin yet is the first to begin next. Null: nothing was tried. */

@@ -1,6 +1,7 @@
 /**
  * The leases this process holds for a zone, kept alive until they are settled or given back. A row whose lease could not be
- * renewed in time is not ours any more: it is not started, and a settle for it is refused by its token.
+ * renewed in time is not ours any more: it is not started, not finished unless it can be renewed after all, and a settle for it is
+ * refused by its token.
  */
 
 import type { Clock } from "#shared/domain/clock.ts";
@@ -16,6 +17,8 @@ export interface LeaseKeeper {
   letGo(leases: readonly Lease[]): void;
   /** True: the lease will last for some while yet, so work on it may start. */
   mayStart(lease: Lease): boolean;
+  /** Renew those that may not last (`mayStart`). False: some went to another worker. Rejects when the store does not answer. */
+  confirm(leases: readonly Lease[]): Promise<boolean>;
   /** Renew all that are held, until `stop`. Resolves when stopped. */
   run(stop: AbortSignal): Promise<void>;
 }
@@ -79,6 +82,11 @@ export function leaseKeeper(deps: {
     return held.get(lease.row.id)?.lease === lease;
   }
 
+  function mayStart(lease: Lease): boolean {
+    const entry = held.get(lease.row.id);
+    return entry?.lease === lease && entry.until > later(clock.now(), startMarginMs);
+  }
+
   return {
     get size() {
       return held.size;
@@ -89,9 +97,14 @@ export function leaseKeeper(deps: {
     letGo(leases) {
       for (const lease of leases) if (isHeld(lease)) held.delete(lease.row.id);
     },
-    mayStart(lease) {
-      const entry = held.get(lease.row.id);
-      return entry?.lease === lease && entry.until > later(clock.now(), startMarginMs);
+    mayStart,
+    async confirm(leases) {
+      const doubtful = leases.filter((lease) => !mayStart(lease));
+      const entries = doubtful.flatMap((lease) => held.get(lease.row.id) ?? []);
+      const ours = entries.filter(({ lease, until }) => until > 0 && doubtful.includes(lease));
+      if (ours.length < doubtful.length) return false;
+      if (ours.length > 0) await renew(ours);
+      return ours.every(({ until }) => until > 0);
     },
     async run(stop) {
       const roundMs = leaseMs / 3;

@@ -155,6 +155,7 @@ export function openZone(
           endWithout(job.leases.map((lease) => putOff(config, lease, { now: clock.now(), dueAt, detail }))),
         giveBack,
         mayStart: (lease) => keeper.mayStart(lease),
+        confirm: (leases) => keeper.confirm(leases),
         onRoom: () => onRoom(),
         onConnections: deps.onConnections,
         onError,

@@ -295,6 +295,24 @@ describe("a transaction", () => {
     assert.deepEqual(inShort(outcomes), ["deferred protocol"]);
   });
 
+  test("a mail that must not be taken any more is left without its end, and nobody is blamed", async () => {
+    let content = "";
+    await using peer = await scriptedPeer(async (talk) => {
+      for (const reply of ["220 hi", ESMTP, "250 ok", "250 ok"]) {
+        talk.say(reply);
+        await talk.line();
+      }
+      talk.say("354 go on");
+      await talk.end();
+      content = talk.pending;
+    });
+    const session = await sessionTo(peer.port);
+    const { outcomes } = await send(session, { beforeDot: () => Promise.reject(new Error("lost")) });
+    assert.deepEqual(inShort(outcomes), ["deferred internal"]);
+    assert.equal(session.usable, false);
+    assert.ok(!content.includes("\r\n.\r\n"));
+  });
+
   test("bounds the window: replies are read after 100 recipients or so", async () => {
     const to = Array.from({ length: 250 }, (_, at) => `rcpt${at}`);
     let most = 0;

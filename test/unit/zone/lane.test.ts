@@ -50,6 +50,8 @@ function harness({ siteLimit = 2, slotsFree = 100, throttles = [] as RateSource[
     putOff: [] as { job: Job; dueAt: EpochMs }[],
     room: 0,
     lost: new Set<Lease>(),
+    doubtful: new Set<Lease>(),
+    confirmed: [] as Lease[],
     isOver: false,
     surrendered: 0,
     step: 0,
@@ -115,7 +117,11 @@ function harness({ siteLimit = 2, slotsFree = 100, throttles = [] as RateSource[
     },
     putOff: async (job, dueAt) => void state.putOff.push({ job, dueAt }),
     giveBack: async (leases) => void givenBack.push(...leases),
-    mayStart: (lease) => !state.lost.has(lease),
+    mayStart: (lease) => !state.lost.has(lease) && !state.doubtful.has(lease),
+    confirm: async (leases) => {
+      state.confirmed.push(...leases);
+      return !leases.some((lease) => state.lost.has(lease));
+    },
     onRoom: () => void state.room++,
     onConnections: () => undefined,
     onError: (error) => void errors.push(error),
@@ -297,6 +303,32 @@ describe("a lane", () => {
     await turn();
     assert.equal(state.settled.length, 1);
     assert.equal(running[0]?.beforeDot(), null);
+  });
+
+  test("lets no connection end a mail whose lease went to another worker meanwhile", async () => {
+    const { lane, running, state } = harness({ siteLimit: 1 });
+    const back = Promise.withResolvers<void>();
+    state.storeIsBack = back.promise;
+    const late = job();
+    lane.add(job());
+    lane.add(late);
+    await turn();
+    await running[0]?.end({ session: session() });
+    const held = running[0]?.beforeDot();
+    state.lost.add(late.leases[0] as Lease); // while the store was down
+    back.resolve();
+    await assert.rejects(async () => await held, /another worker/);
+  });
+
+  test("renews a lease that may have lapsed before it lets the mail end", async () => {
+    const { lane, running, state } = harness({ siteLimit: 1 });
+    const slow = job();
+    lane.add(slow);
+    await turn();
+    assert.equal(running[0]?.beforeDot(), null);
+    state.doubtful.add(slow.leases[0] as Lease);
+    await running[0]?.beforeDot();
+    assert.deepEqual(state.confirmed, slow.leases);
   });
 
   test("keeps a connection open until the outcome of its last mail is written", async () => {

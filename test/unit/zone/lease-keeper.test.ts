@@ -82,4 +82,28 @@ describe("the leases that are held", () => {
       [false, true],
     );
   });
+
+  test("are renewed at once when one must be sure of them, and only those that may have lapsed", async () => {
+    await using held = heldLeases(2);
+    held.store.renews = () => assert.fail("throttled");
+    await held.clock.advance(LEASE_MS);
+    held.store.renews = (lease) => lease === held.leases[0];
+    held.asked.length = 0;
+    const [lives, lost] = held.leases;
+    assert.ok(lives && lost);
+    assert.equal(await held.keeper.confirm([lives]), true);
+    assert.equal(held.keeper.mayStart(lives), true);
+    assert.equal(await held.keeper.confirm([lives]), true);
+    assert.deepEqual(held.asked, [1], "it is sure of it");
+    assert.equal(await held.keeper.confirm([lives, lost]), false);
+    assert.equal(await held.keeper.confirm([lost]), false);
+    assert.deepEqual(held.asked, [1, 1], "what was lost stays lost");
+  });
+
+  test("are not sure while the store does not answer", async () => {
+    await using held = heldLeases(1);
+    held.store.renews = () => assert.fail("throttled");
+    await held.clock.advance(LEASE_MS);
+    await assert.rejects(held.keeper.confirm(held.leases), /throttled/);
+  });
 });
