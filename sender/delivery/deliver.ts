@@ -8,12 +8,13 @@ import type { Address } from "#shared/domain/address.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
 import { deferred } from "#shared/domain/outcome.ts";
 import type { Message } from "#shared/domain/message.ts";
-import type { Lease } from "#shared/domain/queue-row.ts";
+import type { Lease, QueueRow } from "#shared/domain/queue-row.ts";
 import type { HttpTarget } from "#shared/domain/zone.ts";
 import type { BodyStore, ByteRange } from "#shared/ports/body-store.ts";
 import type { DeliveryHooks } from "./delivery-hooks.ts";
 import { deliveryView } from "./delivery-hooks.ts";
 import { postMail } from "./deliver-http.ts";
+import type { Posted } from "./deliver-http.ts";
 import type { Job } from "./job.ts";
 import { openSession } from "./open-session.ts";
 import type { OpenDeps } from "./open-session.ts";
@@ -65,7 +66,7 @@ export async function deliver(
     return deps.hooks?.seesResults === true ? await shownResults(job, delivered, deps.hooks) : delivered;
   } catch (error) {
     deps.onInternalError(job, error);
-    return failed(job, deferred("internal", "an error of ours; see the log"), false);
+    return failed(job, ownFault(), false);
   }
 }
 
@@ -137,18 +138,21 @@ async function deliverByHttp(
   const job = await withBegun(whole, options);
   const { timeouts = DEFAULT_TIMEOUTS, timers = systemTimers } = deps.connectOptions;
   const { message, leases } = job;
-  await beforeDot?.();
   const content = await contentOf(job, {}, deps);
   if ("kind" in content) return failed(job, content, false);
   const headerBlock = await content.headerBlock();
+  const post = async (row: QueueRow, index: number): Promise<Posted> => {
+    const head = await signed(job, [index], content, deps);
+    await beforeDot?.();
+    const stored = (range?: ByteRange) => content.body(range);
+    return postMail({ message, row, head, headerBlock, stored }, { target, timeouts, timers, signal });
+  };
   const outcomes: Outcome[] = [];
   for (const [index, { row }] of leases.entries()) {
-    const head = await signed(job, [index], content, deps);
-    const stored = (range?: ByteRange) => content.body(range);
-    const posted = await postMail(
-      { message, row, head, headerBlock, stored },
-      { target, timeouts, timers, signal },
-    );
+    const posted = await post(row, index).catch((error: unknown): Posted => {
+      deps.onInternalError(job, error); // what the server has taken from us before is delivered all the same
+      return { outcome: ownFault(), down: false };
+    });
     outcomes.push(posted.outcome);
     if (posted.down)
       return {
@@ -158,6 +162,10 @@ async function deliverByHttp(
       };
   }
   return { outcomes, session: null, siteDown: false };
+}
+
+function ownFault(): Outcome {
+  return deferred("internal", "an error of ours; see the log");
 }
 
 function failed(job: Job, outcome: Outcome, siteDown: boolean): Delivered {

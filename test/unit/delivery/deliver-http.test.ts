@@ -90,6 +90,7 @@ interface Sending {
   readonly timeouts?: Partial<Timeouts>;
   readonly signal?: AbortSignal;
   readonly returnPath?: string | null;
+  readonly beforeDot?: () => Promise<void> | null;
 }
 
 async function send(url: string, sending: Sending = {}) {
@@ -141,8 +142,8 @@ async function send(url: string, sending: Sending = {}) {
     sts: null,
     egressKey: "",
   };
-  const { signal = new AbortController().signal } = sending;
-  const delivered = await deliver(job, null, deps, { signal });
+  const { signal = new AbortController().signal, beforeDot = () => null } = sending;
+  const delivered = await deliver(job, null, deps, { signal, beforeDot });
   const [first] = delivered.outcomes;
   const detail = first && first.kind !== "delivered" ? first.detail : "";
   return { ...delivered, inShort: inShort(delivered.outcomes), detail, errors, id: sent.id };
@@ -192,6 +193,29 @@ describe("a mail by HTTP", { timeout: 30_000 }, () => {
     await using server = await receiver(200);
     await send(server.url, { returnPath: null });
     assert.equal(server.uploads[0]?.form.get("from"), "");
+  });
+
+  test("stays delivered to those who have it when it cannot be read for the next one", async () => {
+    await using server = await receiver(200);
+    let reads = 0;
+    const stored = (from: number, until: number): AsyncIterable<Buffer> => {
+      if (server.uploads.length > 0 && reads++ === 0) throw new Error("the store does not answer");
+      return chunksOf(Buffer.from(MAIL, "latin1").subarray(from, until), [7, 50]);
+    };
+    const to = ["anna@one.example", "ben@one.example", "carl@one.example"];
+    const { inShort: fates, errors } = await send(server.url, { to, stored });
+    assert.deepEqual(fates, ["delivered 250", "deferred internal", "delivered 250"]);
+    assert.equal(errors.length, 1);
+  });
+
+  test("is posted to nobody more once its lease went to another worker", async () => {
+    await using server = await receiver(200);
+    const beforeDot = (): Promise<void> | null =>
+      server.uploads.length === 0 ? null : Promise.reject(new Error("the lease of a row went to another"));
+    const to = ["anna@one.example", "ben@one.example"];
+    const { inShort: fates } = await send(server.url, { to, beforeDot });
+    assert.deepEqual(fates, ["delivered 250", "deferred internal"]);
+    assert.equal(server.uploads.length, 1);
   });
 
   test("is posted once for each recipient", async () => {
