@@ -1,6 +1,7 @@
 /** Plugins on the way in, through a whole relay and by both front doors. */
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 
 import { createTransport } from "nodemailer";
@@ -170,5 +171,27 @@ describe("a plugin that serves routes", { timeout: 60_000 }, () => {
     assert.equal((await fetch(`${at}/broken`)).status, 500);
     const elsewhere = await fetch(`${at}/plain`, { headers: { "x-forwarded-for": "192.0.2.1" } });
     assert.equal(elsewhere.status, 401);
+  });
+});
+
+describe("the example of docs/plugins.md", { timeout: 60_000 }, () => {
+  test("does what it says, as it is written", async () => {
+    const doc = await readFile(new URL("../../docs/plugins.md", import.meta.url), "utf8");
+    const [, source = ""] = /```ts\n\/\/ plugins\/tag\.ts\n([^]*?)```/.exec(doc) ?? [];
+    await using files = await pluginFiles({ "tag.ts": source });
+    await using mx = await startFakeMx();
+    await using relay = await startRelay({
+      dns: fakeDns(DNS),
+      config: {
+        zones: { default: { port: mx.port } },
+        pluginsPath: files.folder,
+        plugins: { tag: { enabled: "receiver", tag: "spring" } },
+      },
+    });
+    const id = queuedId(await sendBySmtp(relay));
+    const body = await fetch(`${relay.httpUrl}/fetch/${id}`).then((one) => one.text());
+    assert.match(body, /^X-Tag: spring\r\n/m);
+    const bad = { ...mail, envelope: { from: "me@bad.example", to: "you@one.example" } };
+    assert.equal(await sendBySmtp(relay, bad), "550 5.7.1 Not from there");
   });
 });
