@@ -178,10 +178,12 @@ async function countZone(context: QueueContext, zone: ZoneName): Promise<ZoneCou
   return { zone, queued: Math.max(0, active - leased), leased, deferred, held };
 }
 
-async function countRun(
+/** Rows of one run. It is gone through to its end, or until there are `enough`. */
+export async function countRun(
   { dynamo, table }: QueueContext,
   partition: string,
   letter: IndexedState,
+  enough = Number.POSITIVE_INFINITY,
 ): Promise<number> {
   let count = 0;
   let start: Attributes | undefined;
@@ -199,7 +201,7 @@ async function countRun(
     );
     count += page.Count ?? 0;
     start = page.LastEvaluatedKey;
-  } while (start);
+  } while (start && count < enough);
   return count;
 }
 

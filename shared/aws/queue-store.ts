@@ -16,6 +16,7 @@ import type { Clock } from "../domain/clock.ts";
 import type { MessageId } from "../domain/ids.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { QueueStore } from "../ports/queue-store.ts";
+import type { ZoneBacklog } from "../ports/zone-backlog.ts";
 import { itemWriter, statementCheck } from "./batch-statement.ts";
 import type { TakesStatements } from "./batch-statement.ts";
 import { beside } from "./beside.ts";
@@ -23,6 +24,7 @@ import type { BodyRef } from "./body-store.ts";
 import { messageKey } from "./keys.ts";
 import { acceptMessage } from "./queue-accept.ts";
 import { itemsSetAside } from "./queue-aside.ts";
+import { backlogReader } from "./queue-backlog.ts";
 import { inTurns, itemReader, leaseBook, messageOf, ticketBook } from "./queue-context.ts";
 import type { QueueBodies, QueueContext, QueueTrouble, SignalsOfNewMail } from "./queue-context.ts";
 import { historyEnd, readMessage } from "./queue-finish.ts";
@@ -64,6 +66,8 @@ export interface DynamoQueueStore extends QueueStore {
   readBodyRef(id: MessageId): Promise<BodyRef | null>;
   /** Send the signals that new mail has left to the reader of the stream (stream-signals.ts). */
   readonly signalStreamed: SignalStreamed;
+  /** What waits in each zone, for metrics (queue-backlog.ts). */
+  backlog(): Promise<ZoneBacklog[]>;
   /** Waiting takes end empty, and signals that were received and not used go to others at once. */
   stop(): Promise<void>;
 }
@@ -72,6 +76,7 @@ export function dynamoQueueStore(deps: DynamoQueueStoreDeps): DynamoQueueStore {
   const context = contextOf(deps);
   const taker = queueTaker(context);
   const sweeper = queueSweeper(context);
+  const backlog = backlogReader(context);
   return {
     accept: (message, rows) => acceptMessage(context, message, rows),
     take: (request) => taker.take(request),
@@ -84,6 +89,7 @@ export function dynamoQueueStore(deps: DynamoQueueStoreDeps): DynamoQueueStore {
     counts: () => countRows(context),
     sweep: () => sweeper.sweep(),
     signalStreamed: (records) => signalStreamed(context, records),
+    backlog: () => backlog.read(),
     async stop() {
       await taker.stop();
       await context.beside.end();
