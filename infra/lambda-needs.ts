@@ -17,7 +17,7 @@ export const LAMBDA_NEEDS: Readonly<Record<LambdaName, Needs>> = {
   suppression: { reads: ["secret"], writes: ["suppression"] },
   zones: { reads: ["secret", "fleet", "message"], writes: ["limit"], queries: true },
   health: { reads: ["secret", "message", "limit"], queries: true },
-  sweep: { writes: ["message"], queries: true, bodies: "write", signals: "send" },
+  sweep: { reads: ["fleet", "limit"], writes: ["message"], queries: true, bodies: "write", signals: "send" },
   events: {
     reads: ["suppression"],
     writes: ["message", "event"],

@@ -1,4 +1,7 @@
-/** On a schedule: the queue's housekeeping (`QueueStore.sweep`), again and again while there is some and time is left. */
+/**
+ * On a schedule: the queue's housekeeping (`QueueStore.sweep`), again and again while there is some and time is left; and beside it what
+ * stands in the store is told once (fleet-state.ts), which neither waits for the sweep nor holds it up.
+ */
 
 import type { QueueStore, Swept } from "#shared/ports/queue-store.ts";
 
@@ -16,10 +19,13 @@ export interface RemainingTime {
 export interface SweepDeps {
   readonly queue: Pick<QueueStore, "sweep">;
   readonly telemetry: Telemetry;
+  /** Never rejects. */
+  readonly tellState: () => Promise<void>;
 }
 
-export function sweepHandler({ queue, telemetry }: SweepDeps) {
+export function sweepHandler({ queue, telemetry, tellState }: SweepDeps) {
   return async (_event: unknown, context: RemainingTime): Promise<Swept> => {
+    const stateTold = tellState();
     let sum: Swept = { fed: 0, lapsed: 0, purged: 0 };
     try {
       for (let round = 0; round < MAX_ROUNDS; round++) {
@@ -30,6 +36,7 @@ export function sweepHandler({ queue, telemetry }: SweepDeps) {
       return sum;
     } finally {
       tell(telemetry, sum);
+      await stateTold;
     }
   };
 }

@@ -7,11 +7,13 @@ import { Logger } from "@aws-lambda-powertools/logger";
 import { Metrics, MetricUnit } from "@aws-lambda-powertools/metrics";
 
 import type { Observer } from "#shared/app/observer.ts";
+import { DIMENSIONS, fleetLine, NAMESPACE, zoneLine } from "#shared/runtime/cloudwatch.ts";
+import type { FleetGauge, Values, ZoneGauge } from "#shared/runtime/cloudwatch.ts";
 import { DomainError } from "#shared/domain/errors.ts";
+import type { EpochMs } from "#shared/domain/units.ts";
+import type { ZoneName } from "#shared/domain/zone.ts";
 
 import type { Log } from "./log.ts";
-
-const NAMESPACE = "ZoneFleet";
 
 /**
  * - `Requests` `Refused` `Faults` answers of the API, those of 4xx and of 5xx. Alert: any Faults that last.
@@ -46,20 +48,27 @@ export type CountName =
   | "ColdStarts";
 export type TimeName = "RequestTime" | "AcceptTime";
 
-/** What is counted is written when the invocation ends. */
+/** What is counted is written when the invocation ends, what is read (a gauge) at once. */
 export interface Telemetry {
   /** Call first in each invocation: its id, by which AWS names it in its own lines, is in every line of the log from then on. */
   readonly begin: (awsRequestId: string) => void;
   readonly log: Log;
   readonly count: (name: CountName, by?: number) => void;
   readonly time: (name: TimeName, ms: number) => void;
+  /** What stands in a zone at a time. */
+  readonly zoneGauges: (zone: ZoneName, at: EpochMs, values: Values<ZoneGauge>) => void;
+  readonly fleetGauges: (at: EpochMs, values: Values<FleetGauge>) => void;
   readonly publish: () => void;
 }
 
-/** `service` is the name of the Lambda: the one dimension of its metrics. */
-export function telemetry(service: string): Telemetry {
+/** `service` is the name of the Lambda, `installation` that of its table: what its metrics are told apart by. */
+export function telemetry(service: string, installation: string): Telemetry {
   const logger = new Logger({ serviceName: service });
-  const metrics = new Metrics({ namespace: NAMESPACE, serviceName: service });
+  const metrics = new Metrics({
+    namespace: NAMESPACE,
+    serviceName: service,
+    defaultDimensions: { [DIMENSIONS.installation]: installation },
+  });
   let isCold = true;
   return {
     begin(awsRequestId) {
@@ -79,10 +88,18 @@ export function telemetry(service: string): Telemetry {
     time(name, ms) {
       metrics.addMetric(name, MetricUnit.Milliseconds, ms);
     },
+    zoneGauges: (zone, at, values) => write(zoneLine({ at, installation, zone }, values)),
+    fleetGauges: (at, values) => write(fleetLine({ at, installation }, values)),
     publish() {
       if (metrics.hasStoredMetrics()) metrics.publishStoredMetrics();
     },
   };
+}
+
+/** As Powertools writes its metrics: past `console`, before whose lines the runtime puts words. */
+function write(line: object): void {
+  if (process.env["POWERTOOLS_METRICS_DISABLED"] === "true") return;
+  process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
 /**

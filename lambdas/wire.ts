@@ -54,8 +54,8 @@ export async function wireLambda(
   { secret = noDeploymentSecret, env = process.env }: LambdaOptions = {},
 ): Promise<Wired> {
   const config = readDeployedConfig(readFileSync(new URL(CONFIG_FILE, bundle), "utf8"));
-  const told = telemetry(service);
   const { table, bucket, queuePrefix } = awsSettingsOf(env);
+  const told = telemetry(service, table);
   const backend = await openAws({
     clients: awsClients({ endpoints: endpointsOf(env) }),
     names: { table, bucket, queuePrefix },

@@ -5,6 +5,9 @@ import type { Swept } from "#shared/ports/queue-store.ts";
 import { MAX_ROUNDS, RESERVED_MS, sweepHandler } from "../../../lambdas/sweep.ts";
 import { toldTelemetry } from "../../support/told-telemetry.ts";
 
+/** What stands in the store is told by others. */
+const tellState = async (): Promise<void> => undefined;
+
 const plenty = { getRemainingTimeInMillis: () => 60_000 };
 
 function rounds(...swept: Swept[]) {
@@ -22,7 +25,11 @@ describe("the sweep on a schedule", () => {
   test("goes on until there is nothing left, and tells what it did", async () => {
     const queue = rounds(some, { ...nothing, purged: 1 }, nothing, some);
     const telemetry = toldTelemetry();
-    assert.deepEqual(await sweepHandler({ queue, telemetry })({}, plenty), { fed: 10, lapsed: 1, purged: 3 });
+    assert.deepEqual(await sweepHandler({ queue, telemetry, tellState })({}, plenty), {
+      fed: 10,
+      lapsed: 1,
+      purged: 3,
+    });
     assert.equal(queue.rounds, 3);
     assert.deepEqual(telemetry.counts, { RowsFed: 10, LeasesLapsed: 1, MessagesPurged: 3 });
     assert.equal(telemetry.lines.length, 1);
@@ -30,7 +37,7 @@ describe("the sweep on a schedule", () => {
 
   test("says nothing when there was nothing to do", async () => {
     const telemetry = toldTelemetry();
-    await sweepHandler({ queue: rounds(nothing), telemetry })({}, plenty);
+    await sweepHandler({ queue: rounds(nothing), telemetry, tellState })({}, plenty);
     assert.deepEqual(telemetry.lines, []);
   });
 
@@ -38,13 +45,13 @@ describe("the sweep on a schedule", () => {
     const queue = rounds(some);
     const remaining = [RESERVED_MS + 1, RESERVED_MS, RESERVED_MS - 1, 0];
     const context = { getRemainingTimeInMillis: () => remaining.shift() as number };
-    await sweepHandler({ queue, telemetry: toldTelemetry() })({}, context);
+    await sweepHandler({ queue, telemetry: toldTelemetry(), tellState })({}, context);
     assert.equal(queue.rounds, 3);
   });
 
   test("has a bound, however much there is", async () => {
     const queue = rounds(some);
-    await sweepHandler({ queue, telemetry: toldTelemetry() })({}, plenty);
+    await sweepHandler({ queue, telemetry: toldTelemetry(), tellState })({}, plenty);
     assert.equal(queue.rounds, MAX_ROUNDS);
   });
 
@@ -55,7 +62,16 @@ describe("the sweep on a schedule", () => {
       if (queue.rounds === 2) throw new Error("the store is down");
       return queue.sweep();
     };
-    await assert.rejects(sweepHandler({ queue: { sweep }, telemetry })({}, plenty), /down/);
+    await assert.rejects(sweepHandler({ queue: { sweep }, telemetry, tellState })({}, plenty), /down/);
     assert.equal(telemetry.counts.RowsFed, 20);
+  });
+
+  test("tells what stands in the store, once, also when the queue cannot be swept", async () => {
+    const told: string[] = [];
+    const tell = async (): Promise<void> => void told.push("state");
+    const queue = { sweep: () => Promise.reject(new Error("the store is down")) };
+    const sweeping = sweepHandler({ queue, telemetry: toldTelemetry(), tellState: tell })({}, plenty);
+    await assert.rejects(sweeping, /down/);
+    assert.deepEqual(told, ["state"]);
   });
 });

@@ -7,9 +7,9 @@ import { promisify } from "node:util";
 
 const MODULE = JSON.stringify(new URL("../../../lambdas/telemetry.ts", import.meta.url).href);
 
-/** Run `code` with a `told` of the Lambda `send`, and give the lines it wrote: errors first. */
+/** Run `code` with a `told` of the Lambda `send` of an installation, and give the lines it wrote: errors first. */
 async function linesOf(code: string, env: Record<string, string> = {}): Promise<Record<string, unknown>[]> {
-  const script = `import { observer, telemetry } from ${MODULE}; const told = telemetry("send"); ${code}`;
+  const script = `import { observer, telemetry } from ${MODULE}; const told = telemetry("send", "zonefleet-test"); ${code}`;
   const args = ["--input-type=module", "--eval", script];
   const { stdout, stderr } = await promisify(execFile)(process.execPath, args, { env, timeout: 20_000 });
   const lines = `${stderr}\n${stdout}`.split("\n").filter((line) => line !== "");
@@ -32,8 +32,38 @@ describe("what a Lambda tells", () => {
     );
     assert.deepEqual(
       emf.CloudWatchMetrics.map(({ Dimensions }) => Dimensions),
-      [[["service"]]],
+      [[["service", "Installation"]]],
     );
+    assert.equal(line["Installation"], "zonefleet-test");
+  });
+
+  test("a gauge of a zone is one EMF line at once, for the zone and for the whole installation", async () => {
+    const [line, ...others] = await linesOf(`
+      told.zoneGauges("bulk", 1767323045000, { RowsQueued: 2, RowsDeferred: 0, RowsHeld: 1, OldestDueAgeSeconds: 61 });`);
+    assert.deepEqual(others, []);
+    assert.deepEqual(line, {
+      _aws: {
+        Timestamp: 1_767_323_045_000,
+        CloudWatchMetrics: [
+          {
+            Namespace: "ZoneFleet",
+            Dimensions: [["Installation", "Zone"], ["Installation"]],
+            Metrics: [
+              { Name: "RowsQueued", Unit: "Count" },
+              { Name: "RowsDeferred", Unit: "Count" },
+              { Name: "RowsHeld", Unit: "Count" },
+              { Name: "OldestDueAgeSeconds", Unit: "Seconds" },
+            ],
+          },
+        ],
+      },
+      Installation: "zonefleet-test",
+      Zone: "bulk",
+      RowsQueued: 2,
+      RowsDeferred: 0,
+      RowsHeld: 1,
+      OldestDueAgeSeconds: 61,
+    });
   });
 
   test("every line names the invocation, and the first of a process is counted as a cold start", async () => {
