@@ -31,6 +31,7 @@ import { stubResolver } from "#shared/runtime/dns/stub-resolver.ts";
 import { feederDoor, httpDoor } from "./front-doors.ts";
 import type { ListeningSockets } from "./listening-socket.ts";
 import { pluginsFor } from "./load-plugins.ts";
+import { minuteMetrics } from "./minute-metrics.ts";
 import { observer } from "./observe.ts";
 import { openRemoteLog } from "./remote-log/open.ts";
 import { AWS_TERMS, EMBEDDED_TERMS } from "./store-terms.ts";
@@ -101,7 +102,12 @@ export async function wireWorker({
   const plugins = await pluginsFor(config, log);
   const newMessageId = messageIds(() => clock.now(), randomBytes);
   const remote = await openRemoteLog(config, { clock, log });
-  const watching = observers(observer({ log, metrics, clock }), ...(remote ? [remote] : []));
+  const minutes = settings.aws && minuteMetrics({ installation: settings.aws.table, clock, log });
+  const watching = observers(
+    observer({ log, metrics, clock }),
+    ...(remote ? [remote] : []),
+    ...(minutes ? [minutes.observer] : []),
+  );
   const onDeleted = (rows: readonly RowId[]): void => watching.deleted?.(rows);
   const about = { config, backend, clock, log, metrics, plugins, newMessageId, reusePort, onDeleted };
   const doorDeps = { ...about, ...(sockets && { sockets }) };
@@ -150,6 +156,7 @@ export async function wireWorker({
     metrics,
     async close() {
       dns.close();
+      minutes?.[Symbol.dispose]();
       remote?.[Symbol.dispose]();
       await backend.close();
     },
