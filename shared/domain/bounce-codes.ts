@@ -197,6 +197,10 @@ export const CODE_RULES: readonly BounceRule[] = [
     "policy",
     "The receiving server asks for TLS or a login first.",
   ]),
+  {
+    ...enhanced(["3.0"], ["code-trouble-now", "other", "The receiving server has trouble of its own."]),
+    codes: [454], // without 4.7.0 it is neither of login nor of STARTTLS
+  },
   basic([432, 454, 534, 535], "7.8", [
     "code-credentials",
     "auth",

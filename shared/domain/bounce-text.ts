@@ -9,6 +9,9 @@ interface Meaning {
   readonly category: BounceCategory;
   readonly status: string;
   readonly message: string;
+  /** Left out: whatever the codes are. */
+  readonly codes?: readonly number[];
+  readonly enhanced?: readonly string[];
 }
 
 /** `phrases` (see phrases.ts) are separated by bars and line ends. */

@@ -47,7 +47,8 @@ export const RECIPIENT: readonly BounceRule[] = [
      addressee unknown | not listed in .. directory | not found in directory | can t find any user
      unbekannter empfänger | unbekannter empfaenger | empfänger unbekannt | empfaenger unbekannt | benutzer unbekannt
      utilisateur inconnu | destinataire inconnu | adresse inconnue | usuario desconocido | usuario no existe | utente sconosciuto
-     callout verification failure | resolver adr | recipient cannot be verified | user has moved | recipient has moved | delivery to the following recipient* .. does not exist | recipient address rejected access denied | recipient addresses rejected access denied`,
+     n existe pas | n existe plus | existiert nicht | no existe | non esiste | onbekende ontvanger | onbekende gebruiker | nie istnieje | has left the company | left the company | no longer employed
+     no longer with the company | callout verification failure | resolver adr | recipient cannot be verified | user has moved | recipient has moved | delivery to the following recipient* .. does not exist | recipient address rejected access denied | recipient addresses rejected access denied`,
   ),
   text(
     {

@@ -38,7 +38,7 @@ const SERVER: readonly BounceRule[] = [
       message: "The receiving server has no space left.",
     },
     `insufficient system storage | insufficient system resources | insufficient disk | insufficient storage | insufficient resources
-     system storage | disk full | no space left | disk is full | file system full | queue full | queue is full | out of memory
+     system storage | disk full | no space left | disk is full | file system full | queue full | queue is full | out of memory | out of disk
      low on space | low on disk | resources temporarily | mail system full`,
   ),
   text(

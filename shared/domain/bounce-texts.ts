@@ -51,7 +51,8 @@ const PACE: readonly BounceRule[] = [
       message: "The receiving server asks unknown senders to try again later (greylisting).",
     },
     `greylist | greylisted | greylisting | graylist | graylisted | graylisting | grey listed | gray listed | grey listing
-     postgrey | milter greylist | grey rbl | gl01 | not yet authorized to deliver mail | deferred for .. seconds .. try again | first attempt .. try again`,
+     postgrey | milter greylist | grey rbl | gl01 | not yet authorized to deliver mail | deferred for .. seconds .. try again | first attempt .. try again
+     first contact | triplet | not seen this sender | sender recipient pair | deferred for .. seconds`,
   ),
   text(
     {
@@ -86,9 +87,10 @@ const PACE: readonly BounceRule[] = [
      slow down | too fast | too quickly | connection rate | message rate | sending rate
      too many connections | too many concurrent | too many simultaneous | too many sessions | too many messages | too many mails
      too many emails | too many mail | too many transactions | too much mail | too many .. from your | too many .. per connection
-     concurrent connections | concurrent connection | connection limit* | connections limit | maximum number of connections
+     concurrent connections | concurrent connection | connection limit* | connections limit | maximum number of connections | maximum connections
      concurrent server connections | maximum number of concurrent | connections exceeded | session limit | hourly limit | daily limit | recipients received | recipients .. hour | recipients per day | limit of messages | message limit exceeded
-     sending limit | sending quota | frequency limited | frequency limit | over frequency | send limit exceeded | aup mxrt
+     sending limit | sending quota | hourly quota | daily quota | quota for this sender | connection frequency | number of messages allowed
+     exceeded the number of messages | sending faster | per hour limit | per minute limit | per day limit | hour limit | you send more than | your quota of | frequency limited | frequency limit | over frequency | send limit exceeded | aup mxrt
      emails per hour | mails per hour | messages per hour | emails per day | messages per day | trop de connexions | trop de messages
      unusual rate of | unusual amount of | unusual volume | unexpected volume | unsolicitedratelimiterror
      rp 001 | rp 002 | rp 003 | dyn t1 | dyn t2 | rl000001
@@ -115,7 +117,7 @@ const DANGER: readonly BounceRule[] = [
       status: "7.0",
       message: "The receiving server found a virus or an attachment that it thinks dangerous.",
     },
-    `virus | viruses | infected | malware | trojan | worm detected | suspicious attachment | dangerous attachment
+    `virus | viruses | eicar | infected | malware | trojan | worm detected | suspicious attachment | dangerous attachment
      presents a potential security | potentially executable | executable attachment | attachment .. not allowed | attachment .. blocked
      attachment .. prohibited | attachment type | file type .. not allowed | blocked file | banned attachment | banned file | blockedmessage`,
   ),
@@ -144,7 +146,7 @@ const SPAM: readonly BounceRule[] = [
     `as spam | is spam | be spam | like spam | a spam | spam message | spam messages | spam content | spam detected | spam mail | spam email
      spam score | spam probability | spam filter* | spam rejected | spam found | spam verdict | spam like | spammy | spamassassin
      of spam | suspected spam | suspicion of spam | possible spam | probable spam | spam .. not accepted | spam is not
-     spamming | antispam | anti spam | antispamcloud | notspam support | dt spm | ofr 506 | ofr 519
+     spamming | antispam | anti spam | as junk | is junk | antispamcloud | notspam support | dt spm | ofr 506 | ofr 519
      unsolicited | unsolicitedmessageerror | bulk mail | junk mail | junk email | phishing | phish | scam
      content filter* | content rejected | content denied | content blocked | content .. not acceptable | message content .. reject* | blocked by content
      rejected by content | rejected due to content | likely suspicious | message filtered | classified as bulk`,
@@ -184,6 +186,16 @@ const AUTHENTICATION: readonly BounceRule[] = [
   ),
   text(
     {
+      id: "login-needed",
+      category: "auth",
+      status: "7.0",
+      message: "The receiving server asks for a login first.",
+      codes: [530], // beside other codes it explains why something else was refused
+    },
+    `authentication required | authentication is required | auth required | auth is required`,
+  ),
+  text(
+    {
       id: "reverse-dns",
       category: "config",
       status: "7.25",
@@ -215,7 +227,7 @@ const BLOCKED_SENDER: readonly BounceRule[] = [
     },
     `sender address blacklisted | sender blacklisted | sender is blacklisted | sender domain .. blacklist* | sender .. blocklisted
      sender is blocked | sender blocked | blocked sender | blocked senders | banned sender | sender banned | sender is banned
-     sender .. is on .. block list | blocked by recipient | blocked by the recipient | blocked by user | rejected by recipient
+     sender .. is on .. block list | on the recipient s block | on the recipient s deny | on the user s block | blocked by recipient | blocked by the recipient | blocked by user | rejected by recipient
      rejected by the recipient | refused by recipient | refused by the recipient | recipient has blocked | recipient .. refuses
      administrative prohibition | administrative prohibit* | administratively prohibited | administratively denied
      envelope blocked | manually blocked | not accept mail from you | not accept mail from this sender | not accept mail from sender
@@ -234,7 +246,7 @@ const SENDER: readonly BounceRule[] = [
     },
     `sender address rejected | sender rejected | sender denied | sender refused | sender unknown | unknown sender | invalid sender
      bad sender | sender verify | sender verification | verify sender | sender not verified | sender does not exist | sender domain
-     sender address .. not exist | sender not found | sender address .. invalid | domain of sender | sender s domain .. not
+     sender address .. not exist | sender not found | sender address .. invalid | sender address does not | domain of sender | sender s domain .. not
      envelope sender | mail from .. rejected | mail from .. not allowed | mail from domain | return path .. invalid
      email address is not verified | sender nonexistent | sender not exist | from address .. not exist`,
   ),
@@ -264,7 +276,8 @@ const REPUTATION: readonly BounceRule[] = [
      permanent failure for one or more recipients .. blocked
      your ip .. blocked | your ip .. rejected | your ip .. denied | your ip .. listed | your ip .. banned | your ip address .. block*
      ip .. is blocked | ip .. has been blocked | ip address .. blocked | ip address .. rejected | ip blocked | ip denied | ip rejected
-     ip .. not allowed | ip address is not | from your ip | from this ip | adresse ip .. blacklist* | adresse ip .. bloquee | your host .. blocked | your server .. blocked | your network .. blocked
+     ip .. not allowed | ip address is not | from your ip | from this ip | ip not in whitelist | ip .. not whitelisted | from your network | network range | blocked your ip | sending ip has
+     ipv4 listed | ipv4 is listed | ipv4 is blocked | ipv4 blocked | ipv4 has been blocked | ipv4 is banned | ipv4 banned | from ipv4 refused | from ipv4 weren t sent | from ipv4 rejected | adresse ip .. blacklist* | adresse ip .. bloquee | your host .. blocked | your server .. blocked | your network .. blocked
      your mail server .. blocked | mail server .. has been blocked | host .. has been blocked | connection .. blacklist*
      ip in dul | in the dul | dynamic ip | dynamic address | dynamically assigned | dialup | dial up | residential | dynamic pool`,
   ),
@@ -308,6 +321,33 @@ const SAFE_CONNECTION: readonly BounceRule[] = [
   ),
 ];
 
+/** Words that are clearer than the enhanced code that some servers put beside them. */
+const OVER_A_VAGUE_CODE: readonly BounceRule[] = [
+  text(
+    {
+      id: "congested-without-space",
+      action: "defer",
+      category: "capacity",
+      status: "3.1",
+      message: "The receiving server has no space left.",
+      enhanced: ["4.5"],
+    },
+    `insufficient disk | insufficient storage | insufficient system storage | disk space | disk full | no space left`,
+  ),
+  text(
+    {
+      id: "system-trouble-now",
+      action: "defer",
+      category: "other",
+      status: "3.0",
+      message: "The receiving server has trouble of its own just now.",
+      codes: [550, 554], // 4yz says so by itself
+      enhanced: ["3.2", "3.5"],
+    },
+    `try again | retry later | please retry | try later`,
+  ),
+];
+
 export const TEXT_RULES: readonly BounceRule[] = [
   ...OF_ONE_PROVIDER,
   ...PACE,
@@ -320,4 +360,5 @@ export const TEXT_RULES: readonly BounceRule[] = [
   ...RECIPIENT,
   ...SIZE_AND_LOOPS,
   ...SAFE_CONNECTION,
+  ...OVER_A_VAGUE_CODE,
 ];

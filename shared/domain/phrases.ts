@@ -3,20 +3,21 @@
  *
  * Text and phrases are words of letters and digits in lower case; everything between them is one space, so `(DYN:T1)` and
  * `dyn t1` are the same. In a phrase `..` stands for up to `MAX_GAP` characters of anything, and `*` at the end of a part for
- * the rest of a word: `mailbox .. full`, `message .. reject*`. The first word of a phrase is always whole.
+ * the rest of a word: `mailbox .. full`, `message .. reject*`. The first word of a phrase is always whole. An IPv4 address is the word `ipv4`.
  */
 
 const MAX_GAP = 80;
 
 /** An address tells of the mail, not of the peer's reason. */
 const ADDRESS = /[^\s<>()[\]"',;:=]+@[^\s<>()[\]"',;:]+/g;
+const IPV4 = /(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)/g;
 const BETWEEN_WORDS = /[^\p{L}\p{N}]+/gu;
 
 /** The words with one space around each; addresses are left out. */
 export function wordsOf(text: string): string {
   const lower = text.toLowerCase();
   const plain = lower.includes("@") ? lower.replaceAll(ADDRESS, " ") : lower;
-  return ` ${plain.replaceAll(BETWEEN_WORDS, " ").trim()} `;
+  return ` ${plain.replaceAll(IPV4, " ipv4 ").replaceAll(BETWEEN_WORDS, " ").trim()} `;
 }
 
 interface Phrase {
