@@ -78,6 +78,10 @@ function notifierDeps({ backlog, queue, clock, post, telemetry }: NotifyDeps): S
     clock,
     post: twice(post, clock),
     signal: new AbortController().signal, // every request has a timeout of its own
+    onUntellable(receiver, { messageId, type }, error) {
+      count("EventsFailed");
+      log.error({ ...about(receiver), messageId, type, err: error }, "event not tellable");
+    },
     onTold: (_, events) => count("EventsTold", events),
     onKept: (_, events) => count("EventsKept", events),
     onTrouble({ receiver, failures, detail, retryAt }) {

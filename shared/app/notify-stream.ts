@@ -32,6 +32,7 @@ export interface StreamNotifierDeps {
   readonly clock: Clock;
   readonly post: Post;
   readonly signal: AbortSignal;
+  readonly onUntellable: TellDeps["onUntellable"];
   readonly onTold: (receiver: EventReceiver, events: number) => void;
   /** They go to the backlog: it is open already, or will be. */
   readonly onKept: (receiver: EventReceiver, events: number) => void;
@@ -134,7 +135,7 @@ async function readable(
   deps: StreamNotifierDeps,
 ): Promise<ReadableEvents[]> {
   for (let read = 0; read < MAX_READS; read++) {
-    const kept = await deps.backlog.first(claim);
+    const kept = await deps.backlog.read(claim, null);
     const unreadable = kept.filter(({ events }) => !events);
     for (const { key } of unreadable) deps.onUnreadable(receiver, key);
     await removeParts(deps, claim, unreadable);

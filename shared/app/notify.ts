@@ -6,6 +6,7 @@
  * 3. While a receiver fails, what is older than `GIVE_UP_MS` is skipped and said aloud; so a receiver that comes back after a
  *    week hears of the last day. Where nothing fails nothing is skipped, however long we were down ourselves.
  * 4. A new receiver hears of what happens from now on, not of what the log remembers.
+ * 5. An event that cannot be put into words is said aloud and passed over: it would fail each time, and hold up all behind it.
  */
 
 import { createHash } from "node:crypto";
@@ -68,17 +69,21 @@ export interface TellDeps {
   readonly queue: Pick<QueueStore, "get">;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** A fault of ours: the event is not told. */
+  readonly onUntellable: (receiver: EventReceiver, event: MailEvent, error: unknown) => void;
 }
 
 /** Tell of these events. Null: all were taken. Else why not, and it may be that the first of them were. */
 export async function tellReceiver(
   receiver: EventReceiver,
   events: readonly MailEvent[],
-  { post, queue, clock, signal }: TellDeps,
+  deps: TellDeps,
 ): Promise<string | null> {
   for (const group of requestsOf(receiver, events)) {
-    const body = receiver.format === "form" ? await formOf(queue, group) : jsonOf(group);
-    const answer = await post(requestOf(receiver, body, clock.now()), signal);
+    const body =
+      receiver.format === "form" ? await formOf(receiver, group, deps) : jsonOf(receiver, group, deps);
+    if (body === null) continue;
+    const answer = await deps.post(requestOf(receiver, body, deps.clock.now()), deps.signal);
     if (answer.kind === "failed") return answer.detail;
     if (answer.status < 200 || answer.status > 299) return `it answered ${answer.status}`;
   }
@@ -96,15 +101,37 @@ function requestsOf(receiver: EventReceiver, events: readonly MailEvent[]): Mail
   );
 }
 
-function jsonOf(events: readonly MailEvent[]): string {
-  return JSON.stringify({ events: events.map(noticeOf) });
+/** Null: none of them can be told. */
+function jsonOf(receiver: EventReceiver, events: readonly MailEvent[], deps: TellDeps): string | null {
+  const notices = events
+    .map((event) => inWords(receiver, event, deps, () => noticeOf(event)))
+    .filter((notice) => notice !== null);
+  return notices.length === 0 ? null : JSON.stringify({ events: notices });
 }
 
 /** A form is of one event. */
-async function formOf(queue: TellDeps["queue"], [event]: readonly MailEvent[]): Promise<string> {
-  if (!event) return "";
-  const stored = await queue.get(event.messageId);
-  return bounceForm(event, stored?.message.fbl ?? null);
+async function formOf(
+  receiver: EventReceiver,
+  [event]: readonly MailEvent[],
+  deps: TellDeps,
+): Promise<string | null> {
+  if (!event) return null;
+  const stored = await deps.queue.get(event.messageId);
+  return inWords(receiver, event, deps, () => bounceForm(event, stored?.message.fbl ?? null));
+}
+
+function inWords<Words>(
+  receiver: EventReceiver,
+  event: MailEvent,
+  { onUntellable }: TellDeps,
+  compose: () => Words,
+): Words | null {
+  try {
+    return compose();
+  } catch (error) {
+    onUntellable(receiver, event, error);
+    return null;
+  }
 }
 
 function requestOf({ url, format, secret }: EventReceiver, body: string, now: EpochMs): PostRequest {
@@ -123,7 +150,7 @@ export interface NotifierDeps {
   readonly onTrouble: (trouble: Trouble) => void;
   /** So many events were not told, and will not be. */
   readonly onGivenUp: (receiver: EventReceiver, events: number) => void;
-  /** The store failed: it is tried again. */
+  /** The store failed, which is tried again; or an event cannot be told. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -168,6 +195,10 @@ function notifierOf(receiver: EventReceiver, deps: NotifierDeps, signal: AbortSi
   /** Read and not told yet. */
   let pending: NumberedEvent[] = [];
   let lastRead = 0;
+
+  function onUntellable(_: EventReceiver, { messageId }: MailEvent, cause: unknown): void {
+    deps.onError(new Error(`an event of message ${messageId} cannot be told`, { cause }));
+  }
 
   /** False: another worker reads for this receiver. */
   async function claimed(): Promise<boolean> {
@@ -220,7 +251,7 @@ function notifierOf(receiver: EventReceiver, deps: NotifierDeps, signal: AbortSi
 
   async function tell(): Promise<number> {
     const batch = pending.slice(0, eventsPerPost(receiver));
-    const detail = await tellReceiver(receiver, batch, { ...deps, signal });
+    const detail = await tellReceiver(receiver, batch, { ...deps, signal, onUntellable });
     if (detail === null) {
       failures = 0;
       pending = pending.slice(batch.length);

@@ -90,35 +90,53 @@ async function isMade(deps: ReportStreamDeps, events: readonly MailEvent[]): Pro
   }
 }
 
-/** Make what was kept, if its time has come: until nothing is left, none of what was read can be made, or `until` is near. */
+/**
+ * Make what was kept, if its time has come: all of it once, or as much as there is time for before `until`; then the next one goes
+ * on behind it. So reports that cannot be made, however many they are and however long they take to fail, hold up no other.
+ */
 export async function reportAgain(until: EpochMs, deps: ReportStreamDeps): Promise<void> {
   const { backlog, clock } = deps;
   if (!(await backlog.isOpen(REPORTS))) return;
   const claim = await backlog.claim(REPORTS, until);
   if (!claim) return;
+  let { behind } = claim;
+  const total = { done: 0, left: behind === null ? 0 : 1 };
   for (let read = 0; read < MAX_READS && clock.now() < later(until, -LAST_START_MS); read++) {
-    const kept = await backlog.first(claim);
-    if (kept.length === 0) return backlog.close(claim);
-    const done = await makeKept(kept, until, deps);
+    const kept = await backlog.read(claim, behind);
+    if (kept.length === 0) return endRound(claim, total, deps);
+    const { done, tried } = await makeKept(kept, until, deps);
     await removeParts(deps, claim, done);
-    if (done.length > 0) continue;
-    const failures = claim.failures + 1;
-    return backlog.pause(claim, { failures, retryAt: later(clock.now(), retryWait(failures)) });
+    total.done += done.length;
+    total.left += tried.length - done.length;
+    behind = tried.at(-1)?.key ?? behind;
   }
-  await backlog.pause(claim, { failures: 0, retryAt: clock.now() });
+  await backlog.pause(claim, { failures: 0, retryAt: clock.now(), behind });
 }
 
-/** Gives those that were made, and those that never will be. One that fails does not hold up the others. */
+/** All have had their turn. `left` of them stay. */
+async function endRound(
+  claim: BacklogClaim,
+  { done, left }: { done: number; left: number },
+  { backlog, clock }: ReportStreamDeps,
+): Promise<void> {
+  if (left === 0) return backlog.close(claim);
+  const failures = done > 0 ? 1 : claim.failures + 1;
+  await backlog.pause(claim, { failures, retryAt: later(clock.now(), retryWait(failures)) });
+}
+
+/** `tried`: those that there was time for. `done`: of them those that were made, and those that never will be. */
 async function makeKept(
   kept: readonly KeptEvents[],
   until: EpochMs,
   deps: ReportStreamDeps,
-): Promise<KeptEvents[]> {
+): Promise<{ done: KeptEvents[]; tried: KeptEvents[] }> {
   const { clock } = deps;
   const tooOld = later(clock.now(), -GIVE_UP_MS);
   const done: KeptEvents[] = [];
+  const tried: KeptEvents[] = [];
   for (const part of kept) {
     if (clock.now() >= later(until, -LAST_START_MS)) break;
+    tried.push(part);
     const { key, events } = part;
     if (!events) deps.onUnreadable(key);
     else if (!(await isMade(deps, events))) {
@@ -127,7 +145,7 @@ async function makeKept(
     }
     done.push(part);
   }
-  return done;
+  return { done, tried };
 }
 
 function removeParts(

@@ -39,7 +39,11 @@ const KEPT_MS = 7 * DAY;
 const PARTS_PER_READ = 100;
 const NOBODY = 0 as EpochMs;
 
-const StateSchema = z.object({ failures: z.number().default(0), mark: z.string().optional() });
+const StateSchema = z.object({
+  failures: z.number().default(0),
+  behind: z.string().nullable().default(null),
+  mark: z.string().optional(),
+});
 const PartSchema = z.object({ events: z.string() });
 /** What telling of an event needs; a newer version may have written more. */
 const EventsSchema = z.array(
@@ -105,7 +109,7 @@ export function dynamoEventBacklog(deps: TableDeps): EventBacklog {
     async claim(consumer, until) {
       const token = newMark();
       const key = stateKey(consumer);
-      let failures = 0;
+      let state = StateSchema.parse({});
       const result = await writtenAt(
         deps,
         key,
@@ -129,17 +133,17 @@ export function dynamoEventBacklog(deps: TableDeps): EventBacklog {
             }),
           )
           .then(({ Attributes }) => {
-            failures = StateSchema.parse(unmarshal(Attributes ?? {})).failures;
+            state = StateSchema.parse(unmarshal(Attributes ?? {}));
           }),
       );
-      if (result.kind === "written") return { consumer, token, failures };
-      const there = result.item && StateSchema.parse(result.item);
       // Refused on its own effect: the answer was lost, and the SDK sent it again.
-      return there?.mark === token ? { consumer, token, failures: there.failures } : null;
+      const there = result.kind === "written" ? state : result.item && StateSchema.parse(result.item);
+      if (result.kind === "refused" && there?.mark !== token) return null;
+      return { consumer, token, failures: there?.failures ?? 0, behind: there?.behind ?? null };
     },
 
     /** Up to 1 MiB of parts; 1 read unit for each 4 KiB. */
-    async first({ consumer }) {
+    async read({ consumer }, behind) {
       const { Items = [] } = await dynamo.send(
         new QueryCommand({
           TableName: table,
@@ -151,6 +155,9 @@ export function dynamoEventBacklog(deps: TableDeps): EventBacklog {
             ":first": PART_PREFIX,
             ":last": AFTER_PARTS,
           }),
+          ...(behind === null
+            ? {}
+            : { ExclusiveStartKey: marshal({ PK: partitionOf(consumer), SK: behind }) }),
         }),
       );
       return Items.map((item) => keptOf(unmarshal(item)));
@@ -166,17 +173,19 @@ export function dynamoEventBacklog(deps: TableDeps): EventBacklog {
     },
 
     /** 1 write unit. */
-    async pause({ consumer, token }, { failures, retryAt }: Pause) {
+    async pause({ consumer, token }, { failures, retryAt, behind = null }: Pause) {
       await written(
         dynamo.send(
           new UpdateItemCommand({
             TableName: table,
             Key: marshal({ ...stateKey(consumer) }),
-            UpdateExpression: "SET failures = :failures, retryAt = :retryAt, claimedUntil = :nobody",
+            UpdateExpression:
+              "SET failures = :failures, retryAt = :retryAt, behind = :behind, claimedUntil = :nobody",
             ConditionExpression: "mark = :mark",
             ExpressionAttributeValues: marshal({
               ":failures": failures,
               ":retryAt": retryAt,
+              ":behind": behind,
               ":nobody": NOBODY,
               ":mark": token,
             }),

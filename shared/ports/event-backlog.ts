@@ -20,6 +20,8 @@ export interface PlacedEvent {
 export interface Pause {
   readonly failures: number;
   readonly retryAt: EpochMs;
+  /** Key of a part: whoever claims it next may go on behind it. Null, or left out: with the oldest. */
+  readonly behind?: string | null;
 }
 
 export interface BacklogClaim {
@@ -28,6 +30,8 @@ export interface BacklogClaim {
   readonly token: string;
   /** In a row, before this claim. */
   readonly failures: number;
+  /** As its last pause said; null: with the oldest. */
+  readonly behind: string | null;
 }
 
 /** Events that are told in one request, and removed together. */
@@ -45,8 +49,8 @@ export interface EventBacklog {
   keep(consumer: string, events: readonly PlacedEvent[], perPart: number): Promise<void>;
   /** The right to tell of it until then. Null: another has it, or its pause is not over. */
   claim(consumer: string, until: EpochMs): Promise<BacklogClaim | null>;
-  /** The oldest parts, some at a time; those of one message in order. Empty: there are none. */
-  first(claim: BacklogClaim): Promise<KeptEvents[]>;
+  /** The oldest parts behind that key, or of all (null), some at a time; those of one message in order. Empty: there are none. */
+  read(claim: BacklogClaim, behind: string | null): Promise<KeptEvents[]>;
   remove(claim: BacklogClaim, keys: readonly string[]): Promise<void>;
   /** End the claim. Nothing is written when it is another's by now. */
   pause(claim: BacklogClaim, pause: Pause): Promise<void>;

@@ -68,7 +68,7 @@ describe("the backlog of a receiver", { skip: noLocalAws() }, () => {
     await backlog.keep("one", [...placed("900", 1, 2), ...placed("1000", 3)], MANY);
     await backlog.keep("one", placed("1001", 4), MANY);
     await backlog.keep("another", placed("1", 9), MANY);
-    const kept = await backlog.first(await claimed());
+    const kept = await backlog.read(await claimed(), null);
     assert.deepEqual(
       kept.flatMap(({ events }) => events),
       [1, 2, 3, 4].map((seq) => event(seq)),
@@ -94,7 +94,7 @@ describe("the backlog of a receiver", { skip: noLocalAws() }, () => {
           const half = sorted.length - (sorted.length % 2); // a place is not cut in two
           await backlog.keep(consumer, events.slice(half), perPart);
           await backlog.keep(consumer, events.slice(0, half), perPart);
-          const kept = await backlog.first(await claimed(consumer));
+          const kept = await backlog.read(await claimed(consumer), null);
           assert.ok(kept.every((part) => (part.events?.length ?? 0) <= perPart));
           const told = kept.flatMap((part) => part.events ?? []);
           assert.deepEqual(
@@ -107,6 +107,25 @@ describe("the backlog of a receiver", { skip: noLocalAws() }, () => {
     );
   });
 
+  test("is read on behind a part, which the pause of the one before can say", async () => {
+    const { backlog, claimed, clock } = await opened();
+    await backlog.keep("one", [...placed("1", 1), ...placed("2", 2), ...placed("3", 3)], 1);
+    const claim = await claimed();
+    assert.equal(claim.behind, null);
+    const [first] = await backlog.read(claim, null);
+    const behind = first?.key ?? assert.fail();
+    await backlog.pause(claim, { failures: 0, retryAt: clock.now(), behind });
+    const next = await claimed();
+    assert.equal(next.behind, behind);
+    const rest = await backlog.read(next, next.behind);
+    assert.deepEqual(
+      rest.flatMap(({ events }) => events),
+      [event(2), event(3)],
+    );
+    await backlog.pause(next, { failures: 0, retryAt: clock.now() });
+    assert.equal((await claimed()).behind, null);
+  });
+
   test("is open from the first event on, and closes when it is empty", async () => {
     const { backlog, claimed, pause, clock } = await opened();
     assert.equal(await backlog.isOpen("one"), false);
@@ -114,12 +133,12 @@ describe("the backlog of a receiver", { skip: noLocalAws() }, () => {
     assert.equal(await backlog.isOpen("one"), true);
     await clock.advance(2 * SECOND);
     const claim = await claimed();
-    assert.deepEqual(await backlog.first(claim), []);
+    assert.deepEqual(await backlog.read(claim, null), []);
     await backlog.keep("one", placed("1", 1), MANY); // by a Lambda that saw it open
     await backlog.close(claim);
     assert.equal(await backlog.isOpen("one"), true, "for as long as there are events in it");
     const next = await claimed();
-    const [part] = await backlog.first(next);
+    const [part] = await backlog.read(next, null);
     await backlog.remove(next, [part?.key ?? ""]);
     await backlog.close(next);
     assert.equal(await backlog.isOpen("one"), false);
@@ -148,7 +167,7 @@ describe("the backlog of a receiver", { skip: noLocalAws() }, () => {
     const long = "x".repeat(60 * KIB);
     const events = [1, 2, 3, 4, 5, 6, 7, 8].map((seq) => ({ place: "1", event: event(seq, long) }));
     await backlog.keep("one", events, MANY);
-    const kept = await backlog.first(await claimed());
+    const kept = await backlog.read(await claimed(), null);
     assert.ok(kept.length > 1);
     assert.deepEqual(
       kept.flatMap(({ events: part }) => part?.map(({ rowId }) => rowId)),
@@ -164,7 +183,7 @@ describe("the backlog of a receiver", { skip: noLocalAws() }, () => {
     await backlog.keep("one", placed("1", ...seqs), 1);
     faults.loseAnswer("UpdateItem");
     const claim = await claimed();
-    const kept = await backlog.first(claim);
+    const kept = await backlog.read(claim, null);
     assert.deepEqual(
       kept.flatMap(({ events }) => events?.map(({ rowId }) => rowId)),
       seqs.map((seq) => event(seq).rowId),
@@ -176,6 +195,6 @@ describe("the backlog of a receiver", { skip: noLocalAws() }, () => {
       claim,
       kept.map(({ key }) => key),
     );
-    assert.deepEqual(await backlog.first(claim), []);
+    assert.deepEqual(await backlog.read(claim, null), []);
   });
 });

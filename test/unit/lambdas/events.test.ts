@@ -18,6 +18,7 @@ import { eventsHandler, reportAgainHandler } from "../../../lambdas/events.ts";
 import { newInstallation, sharedLocalAws, stopLocalAwsAtEnd, storeClock } from "../../support/aws-backend.ts";
 import { zoneA } from "../../support/builders.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
+import type { FakeClock } from "../../support/fake-clock.ts";
 import { noLocalAws } from "../../support/local-aws.ts";
 import { sdkFaults } from "../../support/sdk-faults.ts";
 import { toldTelemetry } from "../../support/told-telemetry.ts";
@@ -25,7 +26,7 @@ import { toldTelemetry } from "../../support/told-telemetry.ts";
 stopLocalAwsAtEnd();
 
 async function lambda(over: Partial<EventsDeps> = {}) {
-  const clock = fakeClock();
+  const clock = (over.clock as FakeClock | undefined) ?? fakeClock();
   const aws = await sharedLocalAws();
   const names = aws.newNames();
   await newInstallation(aws.clients, names);
@@ -144,6 +145,38 @@ describe("the reader of the table's stream", { skip: noLocalAws() }, () => {
     assert.equal(await it.backlog.isOpen(REPORTS), false);
     await it.brings("e1");
     assert.equal(it.reported.at(-1), "e.001", "and all is as before");
+  });
+
+  test("makes those behind a hundred reports that cannot be made", async () => {
+    const it = await lambda();
+    const stuck = Array.from({ length: 120 }, (_, i) => `a${i + 1}`);
+    for (const word of stuck) it.failing.add(rowIdOf("a" as MessageId, Number(word.slice(1))));
+    await it.brings([...stuck, "b1"].join(" "));
+    await it.triesAgain();
+    assert.deepEqual(it.reported, ["b.001"]);
+    it.failing.clear();
+    await it.clock.advance(MINUTE);
+    await it.triesAgain();
+    assert.equal(it.reported.length, 121);
+    assert.equal(await it.backlog.isOpen(REPORTS), false);
+  });
+
+  test("goes on behind reports that take all its time to fail", async () => {
+    const clock = fakeClock();
+    const made: string[] = [];
+    const it = await lambda({
+      clock,
+      async report([event]) {
+        if (event?.messageId === "b") return void made.push("b");
+        await clock.advance(REPORT_MS);
+        throw new Error("no report now");
+      },
+    });
+    await it.brings("a1 a2 a3 a4 a5 a6 b1");
+    await it.triesAgain();
+    assert.deepEqual(made, [], "its time was over before");
+    await it.triesAgain();
+    assert.deepEqual(made, ["b"]);
   });
 
   test("keeps what is left when reports take long", async () => {

@@ -135,6 +135,20 @@ describe("a receiver that is told from the stream", { skip: noLocalAws() }, () =
     assert.deepEqual([...it.faults.sent], [["Query", 2]], "what nobody wants costs nothing");
   });
 
+  test("hears of what comes with an event that cannot be put into words, which is told aloud", async () => {
+    await using receiver = await startReceiver();
+    const it = await installation([receiverAt(receiver.url)]);
+    const [first, last] = it.records("a1 b1");
+    const broken = { eventID: "c1 never", dynamodb: { SequenceNumber: "75" } };
+    assert.ok(first && last);
+    assert.deepEqual(await it.stream([first, broken, last]), { batchItemFailures: [] });
+    assert.equal(toldTo(receiver), "a1 b1");
+    assert.deepEqual(await it.stream([broken]), { batchItemFailures: [] });
+    assert.equal(receiver.posts.length, 1, "with nothing to tell nobody is asked");
+    assert.equal(it.telemetry.counts.EventsFailed, 2);
+    assert.equal(it.telemetry.lines.at(-1)?.message, "event not tellable");
+  });
+
   test("that fails hears of everything in order when it is well again, and at once from then on", async () => {
     await using receiver = await startReceiver();
     const it = await installation([receiverAt(receiver.url)]);
