@@ -89,7 +89,7 @@ const NEVER_LOADED = [
 ];
 
 /** CommonJS packages in an ES module ask for Node's own modules by `require`. */
-const BANNER = 'import{createRequire}from"node:module";const require=createRequire(import.meta.url);';
+const BANNER = 'import{createRequire as requireOf}from"node:module";const require=requireOf(import.meta.url);';
 
 export interface BuildOptions {
   /** Gets a folder for each Lambda. */

@@ -26,7 +26,7 @@ const ENTRY_POINTS = {
 /** Native, and loaded by the embedded store alone. */
 const NEVER_LOADED = ["lmdb", "esbuild"];
 /** CommonJS packages in an ES module ask for Node's own modules by `require`. */
-const BANNER = 'import{createRequire}from"node:module";const require=createRequire(import.meta.url);';
+const BANNER = 'import{createRequire as requireOf}from"node:module";const require=requireOf(import.meta.url);';
 
 /** `outDir` is made anew. */
 export async function bundleSender({ outDir, config }: { outDir: string; config: Config }): Promise<void> {
