@@ -5,6 +5,8 @@ import type { OwnBounceRule } from "#shared/domain/own-bounce-rules.ts";
 import type { SecretText } from "#shared/ports/secret-text.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
 
+import type { Site } from "./site/site.ts";
+
 export interface Terminal {
   readonly secrets: SecretStore;
   /** A line on standard output. */
@@ -20,6 +22,8 @@ export interface Terminal {
 
   /** The configuration, and the secret of its deployment; null: ZONEFLEET_SECRET is not set. */
   readonly deployment: () => Promise<{ config: Config; secret: SecretText | null }>;
+  /** The installation that the environment names, to look at. The caller closes it. */
+  readonly site: () => Promise<Site>;
   /** A variable of the environment; undefined: not set, or empty. */
   readonly env: (name: string) => string | undefined;
   /** True: yes was said. Null: standard input is no terminal, so nobody can be asked. */

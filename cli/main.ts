@@ -9,6 +9,8 @@ import { apiKeyCommand } from "./api-key.ts";
 import { checkBounceCommand } from "./check-bounce.ts";
 import type { Command, Terminal } from "./command.ts";
 import { isParseError, UsageError } from "./command.ts";
+import { dnsCommand } from "./dns.ts";
+import { doctorCommand } from "./doctor.ts";
 import { importConfigCommand } from "./import-config.ts";
 import { queueCommand } from "./queue.ts";
 import { secretsCommand } from "./secrets.ts";
@@ -28,11 +30,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   "check-bounce": checkBounceCommand,
   "import-config": importConfigCommand,
   secrets: secretsCommand,
+  dns: dnsCommand,
+  doctor: doctorCommand,
   systemd: systemdCommand,
 };
 
 const HINTS = `queue, suppress, zones and status ask the HTTP API at --url <url> (or ZONEFLEET_URL; http://127.0.0.1:12080)
-with the key of --key <key> (or ZONEFLEET_API_KEY). secrets works on the configuration and on AWS, the others on the data folder: ./data, or ZONEFLEET_DATA;
+with the key of --key <key> (or ZONEFLEET_API_KEY). secrets works on the configuration and on AWS, dns and doctor on the configuration,
+the DNS and what keeps mail, the others on the data folder: ./data, or ZONEFLEET_DATA;
 account and api-key with ZONEFLEET_BACKEND=aws on the table ZONEFLEET_TABLE.`;
 
 const USAGE = `Usage: zonefleet <command> ...

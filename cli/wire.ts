@@ -15,6 +15,7 @@ import { loadConfig } from "#shared/runtime/config.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 
 import type { Terminal } from "./command.ts";
+import { openSite } from "./site/wire.ts";
 
 export function systemTerminal(): Terminal {
   return {
@@ -31,6 +32,7 @@ export function systemTerminal(): Terminal {
         : createReadStream(resolve(file), { encoding: "utf8" }),
     write,
     deployment: () => deployment(process.env),
+    site: () => openSite(process.env),
     async bounceRules(file) {
       if (file !== null) return readBounceRules(resolve(file));
       return (await loadConfig({ env: process.env, cwd: process.cwd() })).config.bounces.rules;

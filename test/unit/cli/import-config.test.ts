@@ -33,6 +33,7 @@ async function imported(files: Readonly<Record<string, string>>, source = "confi
     readSecret: fail,
     readInput: fail,
     deployment: fail,
+    site: fail,
     bounceRules: fail,
     env: () => undefined,
     confirm: fail,

@@ -23,6 +23,7 @@ function setUp(password: string | null = "secret", input = "") {
     readSecret: () => Promise.resolve(password),
     readInput: () => Promise.resolve(input),
     deployment: () => assert.fail("no command of these tests looks at the deployment"),
+    site: () => assert.fail("no command of these tests looks at the installation"),
     bounceRules: () => Promise.resolve([]),
     env: () => undefined,
     confirm: () => Promise.resolve(null),
