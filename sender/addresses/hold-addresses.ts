@@ -13,24 +13,14 @@ import type { EpochMs } from "#shared/domain/units.ts";
 import { later, MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { ElasticAddress, ElasticAddresses, ThisHost } from "#shared/ports/elastic-addresses.ts";
 import type { AddressLease, FleetStore } from "#shared/ports/fleet-store.ts";
-
-/** An Elastic IP that mail may leave by. */
-export interface HeldAddress {
-  /** EHLO name. */
-  readonly name: string;
-  /** What a connection binds. */
-  readonly privateAddress: string;
-  readonly publicIp: string;
-  /** Not used from then on, unless it is held for longer. */
-  readonly until: EpochMs;
-}
+import type { HeldAddress } from "./held-addresses.ts";
 
 export interface HolderDeps {
   readonly fleet: Pick<FleetStore, "living" | "holdAddress" | "releaseAddress" | "addressLeases">;
   readonly elastic: Pick<ElasticAddresses, "list" | "host" | "associate" | "setReverseName">;
   readonly clock: Clock;
-  /** As workers of this host are known in the fleet. */
-  readonly hostname: string;
+  /** As workers of this host say in the fleet where they run. */
+  readonly host: string;
   /** Called with all that are held after each change. */
   readonly onHeld: (held: readonly HeldAddress[]) => void;
   /** What went wrong; it is tried again. */
@@ -64,6 +54,7 @@ const REVERSE_AGAIN_MS = 10 * MINUTE;
 interface Holding {
   readonly address: ElasticAddress;
   readonly privateAddress: string;
+  readonly since: EpochMs;
   until: EpochMs;
   /** Not null: no longer used, and given away then. */
   leavesAt: EpochMs | null;
@@ -72,14 +63,14 @@ interface Holding {
 /** What a round goes by. */
 interface Sight {
   readonly all: readonly ElasticAddress[];
-  readonly host: ThisHost;
+  readonly here: ThisHost;
   readonly leases: readonly AddressLease[];
   /** Names of the living, ours among them. */
   readonly hosts: ReadonlySet<string>;
 }
 
 export function addressHolder(deps: HolderDeps): AddressHolder {
-  const { fleet, elastic, clock, hostname, onHeld, onTrouble } = deps;
+  const { fleet, elastic, clock, host, onHeld, onTrouble } = deps;
   const holdings = new Map<string, Holding>();
   /** When each that is free was first seen so. */
   const freeSince = new Map<string, EpochMs>();
@@ -110,16 +101,16 @@ export function addressHolder(deps: HolderDeps): AddressHolder {
   }
 
   /** Null: another host's. */
-  async function hold(address: string): Promise<EpochMs | null> {
+  async function hold(address: string, since: EpochMs): Promise<EpochMs | null> {
     const until = later(clock.now(), LEASE_MS); // of before the write, so that nobody counts from later
-    return (await fleet.holdAddress({ address, host: hostname, until })) ? until : null;
+    return (await fleet.holdAddress({ address, host, since, until })) ? until : null;
   }
 
   /** What cannot be held for longer is used until its time is over: the store may be out of order for a while. */
   async function holdForLonger(): Promise<void> {
     for (const [name, holding] of holdings) {
       try {
-        const until = await hold(name);
+        const until = await hold(name, holding.since);
         if (until === null) holdings.delete(name);
         else holding.until = until;
       } catch (error) {
@@ -131,13 +122,13 @@ export function addressHolder(deps: HolderDeps): AddressHolder {
 
   async function look(): Promise<Sight | null> {
     try {
-      const [all, host, leases, living] = await Promise.all([
+      const [all, here, leases, living] = await Promise.all([
         elastic.list(),
         elastic.host(),
         fleet.addressLeases(),
         fleet.living(),
       ]);
-      return { all, host, leases, hosts: new Set([hostname, ...living.map((one) => one.hostname)]) };
+      return { all, here, leases, hosts: new Set([host, ...living.map((one) => one.hostname)]) };
     } catch (error) {
       onTrouble("look", error, null);
       return null;
@@ -145,12 +136,12 @@ export function addressHolder(deps: HolderDeps): AddressHolder {
   }
 
   /** Those that were taken away from here by hand come back. */
-  async function bringBack({ all, host }: Sight): Promise<void> {
+  async function bringBack({ all, here }: Sight): Promise<void> {
     for (const { name, at, id } of all) {
       const holding = holdings.get(name);
       if (!holding) continue;
       const isHere =
-        at?.networkInterface === host.networkInterface && at.privateAddress === holding.privateAddress;
+        at?.networkInterface === here.networkInterface && at.privateAddress === holding.privateAddress;
       if (!isHere) await associate(name, id, holding.privateAddress);
     }
   }
@@ -175,7 +166,7 @@ export function addressHolder(deps: HolderDeps): AddressHolder {
   async function take(sight: Sight): Promise<void> {
     const now = clock.now();
     const used = new Set([...holdings.values()].map(({ privateAddress }) => privateAddress));
-    const room = sight.host.privateAddresses.filter((address) => !used.has(address));
+    const room = sight.here.privateAddresses.filter((address) => !used.has(address));
     for (const address of freeOnes(sight)) {
       const privateAddress = room[0];
       if (privateAddress === undefined) return;
@@ -187,13 +178,14 @@ export function addressHolder(deps: HolderDeps): AddressHolder {
 
   async function takeOne(address: ElasticAddress, privateAddress: string): Promise<boolean> {
     const { name, id } = address;
-    const until = await hold(name);
+    const since = clock.now();
+    const until = await hold(name, since);
     if (until === null) return false;
     if (!(await associate(name, id, privateAddress))) {
       await release(name); // another host may have more luck
       return false;
     }
-    holdings.set(name, { address, privateAddress, until, leavesAt: null });
+    holdings.set(name, { address, privateAddress, since, until, leavesAt: null });
     if (givenAway.delete(name)) keepsUntil = later(clock.now(), KEEP_MS);
     return true;
   }
@@ -210,7 +202,7 @@ export function addressHolder(deps: HolderDeps): AddressHolder {
 
   async function release(name: string): Promise<void> {
     holdings.delete(name);
-    await fleet.releaseAddress(name, hostname);
+    await fleet.releaseAddress(name, host);
   }
 
   /** In the order of their names, so that hosts agree. Notes since when they are. */
@@ -228,7 +220,7 @@ export function addressHolder(deps: HolderDeps): AddressHolder {
     const now = clock.now();
     const enough = Math.floor(all.length / hosts.size);
     return [...hosts].some(
-      (host) => leases.filter((lease) => lease.host === host && lease.until > now).length < enough,
+      (one) => leases.filter((lease) => lease.host === one && lease.until > now).length < enough,
     );
   }
 
@@ -274,7 +266,7 @@ export function addressHolder(deps: HolderDeps): AddressHolder {
       holdings.clear();
       tell();
       for (const name of names)
-        await fleet.releaseAddress(name, hostname).catch((error: unknown) => onTrouble("hold", error, name));
+        await fleet.releaseAddress(name, host).catch((error: unknown) => onTrouble("hold", error, name));
     },
   };
 }

@@ -1,4 +1,7 @@
-/** What the fleet does just now: its workers, the domains it takes no mail for, the addresses that sites refuse. */
+/**
+ * What the fleet does just now: its workers, the Elastic IPs that hosts hold, the domains it takes no mail for, the addresses that sites
+ * refuse.
+ */
 
 import type { Clock } from "../domain/clock.ts";
 import type { Zone, ZoneName } from "../domain/zone.ts";
@@ -42,8 +45,9 @@ export async function unblock(
 
 /** For people and bug reports: its form is no promise. */
 export async function internals({ queue, limits, fleet, zones, clock }: InspectDeps) {
-  const [workers, counts, blocked] = await Promise.all([
+  const [workers, leases, counts, blocked] = await Promise.all([
     fleet.living(),
+    fleet.addressLeases(),
     queue.counts(),
     listBlocked({ limits }),
   ]);
@@ -53,6 +57,12 @@ export async function internals({ queue, limits, fleet, zones, clock }: InspectD
       ...worker,
       started: new Date(startedAt).toISOString(),
       alive: `until ${new Date(until).toISOString()}`,
+    })),
+    elasticAddresses: leases.map(({ address, host, since, until }) => ({
+      name: address,
+      host,
+      since: new Date(since).toISOString(),
+      held: `until ${new Date(until).toISOString()}`,
     })),
     zones: [...zones.values()].map(({ name, disabled, connections }) => ({ name, disabled, connections })),
     queue: counts,

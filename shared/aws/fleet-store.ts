@@ -32,7 +32,7 @@ const MemberSchema = z.object({
   full: z.array(z.object({ zone: z.string(), domains: z.array(z.string()) })).default([]),
 });
 
-const LeaseSchema = z.object({ SK: z.string(), host: z.string(), until: z.number() });
+const LeaseSchema = z.object({ SK: z.string(), host: z.string(), since: z.number(), until: z.number() });
 
 export function dynamoFleetStore(deps: TableDeps): FleetStore {
   const { dynamo, table, clock } = deps;
@@ -68,10 +68,10 @@ export function dynamoFleetStore(deps: TableDeps): FleetStore {
     },
 
     /** 1 write unit, also when it is refused. */
-    async holdAddress({ address, host, until }) {
+    async holdAddress({ address, host, since, until }) {
       const put = new PutItemCommand({
         TableName: table,
-        Item: marshal({ PK: ADDRESSES, SK: address, host, until, ...expiresAt(until, KEPT_MS) }),
+        Item: marshal({ PK: ADDRESSES, SK: address, host, since, until, ...expiresAt(until, KEPT_MS) }),
         ConditionExpression: "attribute_not_exists(PK) OR #host = :host OR #until < :over",
         ExpressionAttributeNames: { "#host": "host", "#until": "until" },
         ExpressionAttributeValues: marshal({ ":host": host, ":over": clock.now() - CLOCK_SKEW_MS }),
@@ -99,8 +99,8 @@ export function dynamoFleetStore(deps: TableDeps): FleetStore {
 }
 
 function leaseOf(item: Readonly<Record<string, Value>>): AddressLease {
-  const { SK: address, host, until } = LeaseSchema.parse(item);
-  return { address, host, until: until as EpochMs };
+  const { SK: address, host, since, until } = LeaseSchema.parse(item);
+  return { address, host, since: since as EpochMs, until: until as EpochMs };
 }
 
 function memberOf(item: Readonly<Record<string, Value>>): FleetMember {

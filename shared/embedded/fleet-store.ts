@@ -19,7 +19,12 @@ const MemberSchema = z.object({
   full: z.array(z.object({ zone: z.string(), domains: z.array(z.string()) })).default([]),
 });
 
-const AddressLeaseSchema = z.object({ address: z.string(), host: z.string(), until: z.number() });
+const AddressLeaseSchema = z.object({
+  address: z.string(),
+  host: z.string(),
+  since: z.number(),
+  until: z.number(),
+});
 
 export function embeddedFleetStore({
   database,
@@ -61,11 +66,11 @@ export function embeddedFleetStore({
       return all().filter((member) => member.until > now);
     },
 
-    async holdAddress({ address, host, until }) {
+    async holdAddress({ address, host, since, until }) {
       return database.write(() => {
         const lease = leaseOf(address);
         if (lease && lease.host !== host && lease.until > clock.now()) return false;
-        addresses.put(address, { address, host, until });
+        addresses.put(address, { address, host, since, until });
         return true;
       });
     },
@@ -83,8 +88,8 @@ export function embeddedFleetStore({
 }
 
 function addressLeaseOf(stored: unknown): AddressLease {
-  const { address, host, until } = AddressLeaseSchema.parse(stored);
-  return { address, host, until: until as EpochMs };
+  const { address, host, since, until } = AddressLeaseSchema.parse(stored);
+  return { address, host, since: since as EpochMs, until: until as EpochMs };
 }
 
 function memberOf(stored: unknown): FleetMember {

@@ -11,6 +11,8 @@ export interface ElasticAddress {
 }
 
 export interface ThisHost {
+  /** Id of the instance. */
+  readonly instance: string;
   readonly networkInterface: string;
   /** That an Elastic IP can stand before: all but the first, which the host itself goes by. */
   readonly privateAddresses: readonly string[];

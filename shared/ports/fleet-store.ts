@@ -29,6 +29,8 @@ export interface AddressLease {
   /** EHLO name of the egress address. */
   readonly address: string;
   readonly host: string;
+  /** When it took it. */
+  readonly since: EpochMs;
   /** Over then unless it is held for longer; the host itself has stopped by that time. */
   readonly until: EpochMs;
 }

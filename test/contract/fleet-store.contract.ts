@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import type { Clock } from "#shared/domain/clock.ts";
-import { SECOND } from "#shared/domain/units.ts";
+import { later, SECOND } from "#shared/domain/units.ts";
 import type { FleetMember, FleetStore } from "#shared/ports/fleet-store.ts";
 import { anna, ben, zoneA, zoneB } from "../support/builders.ts";
 import { fakeClock } from "../support/fake-clock.ts";
@@ -70,16 +70,15 @@ export function fleetStoreContract(backend: string, open: OpenFleetStore): void 
       await using opened = await open(clock);
       const { store } = opened;
       const hold = (host: string) =>
-        store.holdAddress({ address: "m1.example", host, until: clock.in(30 * SECOND) });
+        store.holdAddress({ address: "m1.example", host, since: clock.now(), until: clock.in(30 * SECOND) });
       assert.deepEqual([await hold("one"), await hold("two")], [true, false]);
       await clock.advance(20 * SECOND);
       assert.equal(await hold("one"), true);
       await clock.advance(29 * SECOND);
       assert.equal(await hold("two"), false);
-      assert.deepEqual(
-        (await store.addressLeases()).map(({ address, host }) => [address, host]),
-        [["m1.example", "one"]],
-      );
+      const since = later(clock.now(), -29 * SECOND); // of the last time
+      const until = clock.in(SECOND);
+      assert.deepEqual(await store.addressLeases(), [{ address: "m1.example", host: "one", since, until }]);
     });
 
     test("an address of a host that has died is another's some seconds after its time", async () => {
@@ -87,7 +86,7 @@ export function fleetStoreContract(backend: string, open: OpenFleetStore): void 
       await using opened = await open(clock);
       const { store } = opened;
       const hold = (host: string) =>
-        store.holdAddress({ address: "m1.example", host, until: clock.in(30 * SECOND) });
+        store.holdAddress({ address: "m1.example", host, since: clock.now(), until: clock.in(30 * SECOND) });
       await hold("dead");
       await clock.advance(36 * SECOND);
       assert.deepEqual([await hold("two"), await hold("dead")], [true, false]);
@@ -98,7 +97,7 @@ export function fleetStoreContract(backend: string, open: OpenFleetStore): void 
       await using opened = await open(clock);
       const { store } = opened;
       const hold = (address: string, host: string) =>
-        store.holdAddress({ address, host, until: clock.in(30 * SECOND) });
+        store.holdAddress({ address, host, since: clock.now(), until: clock.in(30 * SECOND) });
       await hold("m1.example", "one");
       await hold("m2.example", "one");
       await store.releaseAddress("m1.example", "two");
@@ -116,7 +115,7 @@ export function fleetStoreContract(backend: string, open: OpenFleetStore): void 
       const until = clock.in(30 * SECOND);
       const got = await Promise.all(
         Array.from({ length: 8 }, (_, i) =>
-          store.holdAddress({ address: "m1.example", host: `h${i}`, until }),
+          store.holdAddress({ address: "m1.example", host: `h${i}`, since: clock.now(), until }),
         ),
       );
       assert.equal(got.filter(Boolean).length, 1);

@@ -23,12 +23,16 @@ export interface Move {
   readonly at: EpochMs;
 }
 
+/** As one host sees it, and what the test has to say of that. */
+export interface FakeHost extends ElasticAddresses {
+  /** It is to end. */
+  end(): void;
+  readonly hasEnded: boolean;
+}
+
 export interface FakeEc2 {
-  /** A host with so many private addresses besides its own. */
-  host(
-    networkInterface: string,
-    places: number,
-  ): ElasticAddresses & { end(): void; readonly hasEnded: boolean };
+  /** A host with so many private addresses besides its own, or with these. */
+  host(networkInterface: string, places: number | readonly string[]): FakeHost;
   readonly moves: readonly Move[];
   /** Where an address stands: the network interface; null: nowhere. */
   placeOf(name: string): string | null;
@@ -55,7 +59,10 @@ export function fakeEc2({ clock, names }: { clock: Clock; names: readonly string
     placeOf: (name) => byName(name)?.at?.networkInterface ?? null,
     reverseNameOf: (name) => byName(name)?.reverseName ?? null,
     host(networkInterface, places) {
-      const privateAddresses = Array.from({ length: places }, (_, i) => `10.25.0.${i + 10}`);
+      const privateAddresses =
+        typeof places === "number"
+          ? Array.from({ length: places }, (_, i) => `10.25.0.${i + 10}`)
+          : [...places];
       let isEnding = false;
       let hasEnded = false;
       const answer = async (): Promise<void> => {
@@ -72,7 +79,7 @@ export function fakeEc2({ clock, names }: { clock: Clock; names: readonly string
         },
         async host() {
           await answer();
-          return { networkInterface, privateAddresses };
+          return { instance: `i-${networkInterface}`, networkInterface, privateAddresses };
         },
         async associate(id, privateAddress) {
           await answer();

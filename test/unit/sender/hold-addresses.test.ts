@@ -63,7 +63,7 @@ async function scene(names: readonly string[] = NAMES): Promise<Scene> {
         fleet,
         elastic: ec2.host(name, places),
         clock,
-        hostname: name,
+        host: name,
         onHeld: () => undefined,
         onTrouble: (what, _error, address) => void troubles.push([what, address]),
       });
