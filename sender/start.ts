@@ -9,9 +9,11 @@ import { join, relative } from "node:path";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
 import { DomainError } from "#shared/domain/errors.ts";
+import { elasticNames } from "#shared/domain/pool.ts";
 import type { Settings } from "#shared/runtime/config.ts";
 import { loadConfig } from "#shared/runtime/config.ts";
 import type { Logger } from "#shared/runtime/log.ts";
+import type { DeployedHost } from "./addresses/deployed-host.ts";
 import { checkPorts } from "./check-ports.ts";
 import { claimDataFolder, makeFolderFor } from "./data-folder.ts";
 import { holdSockets } from "./held-sockets.ts";
@@ -72,6 +74,12 @@ async function run(options: StartOptions): Promise<number> {
   stop.addEventListener("abort", sayStopping, { once: true });
   const read = withFrontDoor(await whole(await loadConfig({ env, cwd }), options), frontDoor);
   const log = await openLog(read, { clock });
+  const host = await deployedHostOf(read, options, log);
+  if (host === "ends") {
+    say("This host is to end: nothing is begun on it.");
+    await aborted(stop);
+    return 0;
+  }
   const identity = read.config.runAs && identityOf(read.config.runAs);
   if (isRoot() && identity === null) say(ROOT_WARNING);
   if (identity) await makeFolderFor(identity, read.dataDir);
@@ -104,20 +112,25 @@ async function run(options: StartOptions): Promise<number> {
       const config = await checkPorts(next.config, current.config);
       sameSandbox(config, current.config);
       sameUser(config, current.config);
+      const names = elasticNamesOf(next);
+      host?.useNames(names);
       return { ...next, config };
     };
+    host?.begin();
     const end = await supervise({
       workerPath,
       settings,
-      hostname: hostname(),
+      hostname: host?.name ?? hostname(),
       clock,
       log,
-      stop,
+      stop: host ? AbortSignal.any([stop, host.ending]) : stop,
       cut,
       onReady,
+      addresses: host?.addresses ?? null,
       held,
       reload: { onWish: options.onReload, read: readAgain, say },
     });
+    await host?.leave();
     if (end.kind === "gave-up") say(`zonefleet: ${end.message}`);
     return end.kind === "drained" ? 0 : 1;
   } finally {
@@ -163,6 +176,37 @@ async function whole(settings: Settings, { env, clock }: StartOptions): Promise<
   }
   const { wholeConfig } = await import("./aws/wire.ts"); // one machine does without the SDK
   return { ...settings, config: await wholeConfig(config, { aws, env, clock }) };
+}
+
+/** Null: it is none of a deployment on AWS. */
+async function deployedHostOf(
+  settings: Settings,
+  { env, clock }: StartOptions,
+  log: Logger,
+): Promise<DeployedHost | "ends" | null> {
+  const { aws } = settings;
+  const names = elasticNamesOf(settings);
+  if (aws === null || aws.installation === null) return null;
+  const { installation } = aws;
+  const { openDeployedHost } = await import("./addresses/wire.ts"); // as for the SDK above
+  return (await openDeployedHost({ aws, installation, names, clock, log, env })) ?? "ends";
+}
+
+/** Throws a `DomainError` where there are no Elastic IPs to be had. */
+function elasticNamesOf({ aws, config }: Settings): string[] {
+  const names = elasticNames([...config.zones.values()].map(({ pool }) => pool));
+  if (names.length === 0 || (aws !== null && aws.installation !== null)) return names;
+  const wanted = `pools: Elastic IPs (${names.join(", ")}) are those of a deployment on AWS`;
+  const instead =
+    aws === null ? "name the IP addresses of this machine" : "its hosts have ZONEFLEET_INSTALLATION set";
+  throw new DomainError("invalid-config", `${wanted}: ${instead}`, "pools");
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }
 
 /** Workers leave the API to who serves it. */

@@ -18,6 +18,7 @@ import type { WorkerId } from "#shared/domain/ids.ts";
 import { MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { Settings } from "#shared/runtime/config.ts";
 import type { Logger } from "#shared/runtime/log.ts";
+import type { HostAddresses } from "./addresses/deployed-host.ts";
 import type { HeldSockets } from "./held-sockets.ts";
 import type { ListeningSockets } from "./listening-socket.ts";
 import { metricsGatherer } from "./metrics-gatherer.ts";
@@ -58,6 +59,8 @@ export interface SupervisorOptions {
   readonly onReady: (listens: readonly Listening[]) => void;
   /** Left out: settings are for good. */
   readonly reload?: ReloadSource;
+  /** Elastic IPs that this host holds; left out: there are none. */
+  readonly addresses?: HostAddresses | null;
   /** What workers listen on; left out, and for doors that are not among them: they open their own sockets. */
   readonly held?: HeldSockets | null;
 }
@@ -169,6 +172,11 @@ function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
   let formerRunRecovered = false;
   let announced = false;
 
+  options.addresses?.onHeld((addresses) => {
+    for (const child of living.values())
+      if (child.started) child.send({ type: "addresses", held: addresses });
+  });
+
   const recoveryDue = (): boolean => !formerRunRecovered || dead.size > 0;
   const recovery = () => ({ dead: [...dead], living: [...living.keys()] });
 
@@ -211,7 +219,11 @@ function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
     const task = withRecovery ? recovery() : null;
     const asked = task && child.next("recovered", RECOVERY_TIMEOUT_MS);
     const { worker, index } = child;
-    child.send({ type: "start", assignment: { worker, index, settings, recovery: task } });
+    const addresses = options.addresses?.held() ?? [];
+    child.send({
+      type: "start",
+      assignment: { worker, index, hostname, addresses, settings, recovery: task },
+    });
     if (task && asked) await recovered(child, task.dead, asked);
   }
 

@@ -1,7 +1,7 @@
 /** Chooses the adapters of a sender process and joins them to what it does: the only file here that names a store. */
 
 import { randomBytes } from "node:crypto";
-import { hostname as systemHostname, networkInterfaces } from "node:os";
+import { networkInterfaces } from "node:os";
 
 import { readStore } from "#shared/app/health.ts";
 import { observers } from "#shared/app/observer.ts";
@@ -18,6 +18,7 @@ import { httpPost } from "#shared/runtime/http-post.ts";
 import type { Logger } from "#shared/runtime/log.ts";
 import { createMetrics } from "#shared/runtime/metrics.ts";
 import type { Metrics } from "#shared/runtime/metrics.ts";
+import type { HeldAddresses } from "./addresses/held-addresses.ts";
 import { lookUpAddresses } from "./delivery/host-addresses.ts";
 import { httpsGet } from "./delivery/https-get.ts";
 import type { StsOf } from "./delivery/mta-sts.ts";
@@ -59,6 +60,9 @@ export interface StoreRecovery {
 export interface WireOptions {
   readonly settings: Settings;
   readonly worker: WorkerId;
+  readonly hostname: string;
+  /** Elastic IPs that this host holds. */
+  readonly addresses: HeldAddresses;
   readonly log: Logger;
   /** Metrics of all processes as text; null: not to be had. */
   readonly metricTotals: () => Promise<string | null>;
@@ -71,6 +75,8 @@ export interface WireOptions {
 export async function wireWorker({
   settings,
   worker,
+  hostname: host,
+  addresses,
   log,
   metricTotals,
   reusePort,
@@ -120,7 +126,8 @@ export async function wireWorker({
     newMessageId,
     plugins,
     worker,
-    hostname: systemHostname(),
+    hostname: host,
+    addresses,
     pid: process.pid,
     resolve,
     stsOf: stsFor(config, cached, log),

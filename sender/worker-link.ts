@@ -13,6 +13,8 @@ import type { Server } from "node:net";
 import type { Clock } from "#shared/domain/clock.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import type { MetricsSnapshot } from "#shared/runtime/metrics.ts";
+import { heldAddresses } from "./addresses/held-addresses.ts";
+import type { HeldAddresses } from "./addresses/held-addresses.ts";
 import { joinDataFolder } from "./data-folder.ts";
 import { socketOf } from "./listening-socket.ts";
 import type { ListeningSocket, ListeningSockets } from "./listening-socket.ts";
@@ -45,6 +47,8 @@ export interface LinkedWorker {
 
 export interface WorkerStart {
   readonly assignment: Assignment;
+  /** Kept true for as long as the worker runs. */
+  readonly addresses: HeldAddresses;
   /** From the worker whose place this one takes. */
   readonly sockets: ListeningSockets;
   /** To be called when `assignment.recovery` is done, before the worker listens: other workers wait for it. */
@@ -105,6 +109,7 @@ interface Ending {
 
 interface Link {
   readonly assignment: Promise<Assignment>;
+  readonly addresses: HeldAddresses;
   readonly sockets: ListeningSockets;
   /** Resolves when the worker has to end. */
   readonly ending: Promise<Ending>;
@@ -123,13 +128,17 @@ function openLink(clock: Clock): Link {
   const end = endOfWorker(clock);
   const requests = new Map<number, (text: string) => void>();
   const sockets = new Map<string, ListeningSocket>();
+  const addresses = heldAddresses(clock);
   let lastRequest = 0;
   let services: Services | null = null;
 
   process.on("message", (message: ToWorker, socket?: unknown) => {
     switch (message.type) {
       case "start":
+        addresses.replace(message.assignment.addresses);
         return assigned.resolve(message.assignment);
+      case "addresses":
+        return addresses.replace(message.held);
       case "socket":
         if (socket !== undefined) sockets.set(message.key, socket as ListeningSocket);
         return;
@@ -152,6 +161,7 @@ function openLink(clock: Clock): Link {
 
   return {
     assignment: assigned.promise,
+    addresses,
     sockets,
     ending: end.asked,
     ended: end.signal,

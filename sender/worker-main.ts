@@ -16,12 +16,14 @@ import type { Worker } from "./worker.ts";
 await runUnderSupervisor(startLinkedWorker, systemClock);
 
 async function startLinkedWorker(start: WorkerStart): Promise<LinkedWorker> {
-  const { settings, worker, recovery } = start.assignment;
+  const { settings, worker, hostname, recovery } = start.assignment;
   assertNotRoot(settings.config);
   const log = await openLog(settings, { clock: systemClock, fields: { worker } });
   const wired = await wireWorker({
     settings,
     worker,
+    hostname,
+    addresses: start.addresses,
     log,
     metricTotals: start.totals,
     reusePort: true,

@@ -8,6 +8,7 @@
  *   │ ── recovered ──────────────────────────▶ │  when `start` asked for it, or later a `recover`
  *   │ ── ready, or failed ───────────────────▶ │
  *   │ ── metrics ────────────────────────────▶ │  now and then, and for each `metrics-request`
+ *   │ ◀────────────────────────── addresses ── │  on hosts with Elastic IPs: those that it may send from now, and until when
  *   │ ◀─────────────────────────────── ping ── │  now and then: does its event loop turn?
  *   │ ── pong ───────────────────────────────▶ │
  *   │ ── totals-request ─────────────────────▶ │
@@ -22,6 +23,7 @@ import type { WorkerId } from "#shared/domain/ids.ts";
 import { MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { Settings } from "#shared/runtime/config.ts";
 import type { MetricsSnapshot } from "#shared/runtime/metrics.ts";
+import type { HeldAddress } from "./addresses/held-addresses.ts";
 
 /** What a worker that drains has for what is in flight; then it cuts that off and ends. The whole of a drain stays under 30 s. */
 export const GRACE_MS = 25 * SECOND;
@@ -34,6 +36,10 @@ export interface Assignment {
   readonly worker: WorkerId;
   /** 0 to one less than there are processes: the place it fills. Whoever replaces it has the same. */
   readonly index: number;
+  /** Name of this host in the fleet. */
+  readonly hostname: string;
+  /** Elastic IPs that this host holds. */
+  readonly addresses: readonly HeldAddress[];
   /** As the supervisor read them, so that all workers run on the same whatever is done to the file; with no port 0 left. */
   readonly settings: Settings;
   /** To be done before the first row is taken; null: another worker has done it. */
@@ -67,6 +73,7 @@ export type ToWorker =
   | { readonly type: "hand-over" }
   | { readonly type: "retire"; readonly leisureMs: number; readonly graceMs: number }
   | { readonly type: "drain"; readonly graceMs: number }
+  | { readonly type: "addresses"; readonly held: readonly HeldAddress[] }
   | { readonly type: "metrics-request" }
   | { readonly type: "ping" }
   | { readonly type: "totals"; readonly request: number; readonly text: string };

@@ -24,6 +24,7 @@ import { submitter } from "#shared/app/submit.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import type { SlowedSite } from "#shared/ports/limit-store.ts";
+import type { HeldAddresses } from "./addresses/held-addresses.ts";
 import type { StsOf } from "./delivery/mta-sts.ts";
 import type { ResolveMx } from "./delivery/resolve-mx.ts";
 import type { Signer } from "./delivery/sign.ts";
@@ -48,7 +49,10 @@ export interface WorkerDeps {
   readonly random: () => number;
   readonly newMessageId: () => MessageId;
   readonly worker: WorkerId;
+  /** Of this host in the fleet. */
   readonly hostname: string;
+  /** Elastic IPs that this host holds. */
+  readonly addresses: HeldAddresses;
   readonly pid: number;
   readonly resolve: ResolveMx;
   /** MTA-STS policies of the domains that mail goes to. */
@@ -207,14 +211,14 @@ function startChores(
   const startedAt = clock.now();
   const heartbeat = async (): Promise<void> => {
     const now = clock.now();
-    const { hostname, pid } = deps;
+    const { hostname, pid, addresses } = deps;
     await backend.fleet.beat({
       worker,
       hostname,
       pid,
       startedAt,
       until: later(now, HEARTBEAT_TTL_MS),
-      addresses: [],
+      addresses: addresses.names(),
       full: full.list(),
     });
   };

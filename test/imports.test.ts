@@ -37,7 +37,9 @@ const MAY_CHOOSE_ADAPTERS = ["shared/embedded/open.ts"];
 
 /** What the stacks are made to fit: the shape of table, bucket and queues, and the bundles. They run none of it. */
 const SHAPES = [
-  ...["keys", "names", "storage-terms", "stream-readers", "table"].map((name) => `shared/aws/${name}.ts`),
+  ...["host-terms", "keys", "names", "storage-terms", "stream-readers", "table"].map(
+    (name) => `shared/aws/${name}.ts`,
+  ),
   "lambdas/build.ts",
   "sender/bundle.ts",
 ];

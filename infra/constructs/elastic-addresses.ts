@@ -1,16 +1,13 @@
 /**
  * The addresses that mail leaves from: an Elastic IP for each name in a pool. They have a reputation, so they outlive the stack. Which
- * host holds which is decided while it runs (sender/aws); hosts know them by their tags.
+ * host holds which is decided while it runs (sender/addresses); hosts know them by their tags.
  */
 
 import { CfnOutput, RemovalPolicy } from "aws-cdk-lib";
 import { CfnEIP } from "aws-cdk-lib/aws-ec2";
 import { Construct } from "constructs";
 
-/** Its value is the name of the installation. Hosts and their network interfaces have it too. */
-export const TAG = "zonefleet:installation";
-/** Its value is the EHLO name, which reverse DNS says too. */
-export const NAME_TAG = "zonefleet:name";
+import { ADDRESS_NAME_TAG, INSTALLATION_TAG } from "#shared/aws/host-terms.ts";
 
 export class ElasticAddresses extends Construct {
   constructor(scope: Construct, id: string, { prefix, names }: { prefix: string; names: readonly string[] }) {
@@ -19,8 +16,8 @@ export class ElasticAddresses extends Construct {
       const address = new CfnEIP(this, `Address-${name}`, {
         domain: "vpc",
         tags: [
-          { key: TAG, value: prefix },
-          { key: NAME_TAG, value: name },
+          { key: INSTALLATION_TAG, value: prefix },
+          { key: ADDRESS_NAME_TAG, value: name },
           { key: "Name", value: `${prefix} ${name}` },
         ],
       });

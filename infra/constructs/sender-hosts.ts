@@ -30,13 +30,14 @@ import { LogGroup, RetentionDays } from "aws-cdk-lib/aws-logs";
 import { Asset } from "aws-cdk-lib/aws-s3-assets";
 import { Construct } from "constructs";
 
+import { DRAIN_HOOK, INSTALLATION_TAG } from "#shared/aws/host-terms.ts";
+
 import { accept, acceptWildcard } from "../accepted-findings.ts";
 import type { Deployment } from "../deployment.ts";
 import { SENDER_CONFIG_FILE } from "../../sender/bundle.ts";
 import { acceptWildcards, statementsFor } from "../grants.ts";
 import type { Installation } from "../installation.ts";
 import { SENDER_NEEDS } from "../sender-needs.ts";
-import { TAG } from "./elastic-addresses.ts";
 
 export interface SenderHostsProps {
   readonly names: Installation;
@@ -98,7 +99,7 @@ export class SenderHosts extends Construct {
     });
     userData.addSignalOnExitCommand(this.group);
     this.group.addLifecycleHook("Drain", {
-      lifecycleHookName: "drain",
+      lifecycleHookName: DRAIN_HOOK,
       lifecycleTransition: LifecycleTransition.INSTANCE_TERMINATING,
       heartbeatTimeout: DRAIN_TIME,
       defaultResult: DefaultResult.CONTINUE, // a host that is dead already says nothing
@@ -149,6 +150,7 @@ export class SenderHosts extends Construct {
       ZONEFLEET_BUCKET: names.bucket,
       ZONEFLEET_QUEUE_PREFIX: names.queuePrefix,
       ZONEFLEET_SECRET: names.secret,
+      ZONEFLEET_INSTALLATION: names.prefix,
       ZONEFLEET_ADDRESSES: String(senders.addressesPerHost),
       ZONEFLEET_LOG_GROUP: this.logGroup.logGroupName,
     };
@@ -192,21 +194,21 @@ export class SenderHosts extends Construct {
     const { names } = this.props;
     const stack = Stack.of(this);
     const ec2 = (resource: string) => stack.formatArn({ service: "ec2", resource, resourceName: "*" });
-    const ours = { StringEquals: { [`aws:ResourceTag/${TAG}`]: names.prefix } };
+    const ours = { StringEquals: { [`aws:ResourceTag/${INSTALLATION_TAG}`]: names.prefix } };
     return [
       new PolicyStatement({ actions: ["ec2:DescribeAddresses"], resources: ["*"] }),
       new PolicyStatement({
-        actions: ["ec2:AssociateAddress", "ec2:DisassociateAddress", "ec2:ModifyAddressAttribute"],
+        actions: ["ec2:AssociateAddress", "ec2:ModifyAddressAttribute"],
         resources: [ec2("elastic-ip")],
         conditions: ours,
       }),
       new PolicyStatement({
-        actions: ["ec2:AssociateAddress", "ec2:DisassociateAddress", "ec2:AssignPrivateIpAddresses"],
+        actions: ["ec2:AssociateAddress", "ec2:AssignPrivateIpAddresses"],
         resources: [ec2("network-interface")],
         conditions: { ArnEquals: { "ec2:Vpc": this.props.vpc.vpcArn } },
       }),
       new PolicyStatement({
-        actions: ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat"],
+        actions: ["autoscaling:CompleteLifecycleAction"],
         resources: [this.groupArn()],
       }),
       new PolicyStatement({

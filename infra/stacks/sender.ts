@@ -4,7 +4,9 @@ import { Stack, Tags } from "aws-cdk-lib";
 import type { StackProps } from "aws-cdk-lib";
 import type { Construct } from "constructs";
 
-import { ElasticAddresses, TAG } from "../constructs/elastic-addresses.ts";
+import { INSTALLATION_TAG } from "#shared/aws/host-terms.ts";
+
+import { ElasticAddresses } from "../constructs/elastic-addresses.ts";
 import { Network } from "../constructs/network.ts";
 import { SenderHosts } from "../constructs/sender-hosts.ts";
 import { SmtpBalancer } from "../constructs/smtp-balancer.ts";
@@ -44,6 +46,6 @@ export class SenderStack extends Stack {
         hostGroup: this.hosts.securityGroup,
         domain: `smtp.${deployment.domain}`,
       });
-    Tags.of(this).add(TAG, names.prefix);
+    Tags.of(this).add(INSTALLATION_TAG, names.prefix);
   }
 }

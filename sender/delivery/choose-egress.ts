@@ -29,7 +29,18 @@ export function egressFor({ zone, message, site, peer, isForbidden }: EgressFact
   });
 }
 
-/** Null: the system chooses the address to bind. */
-export function bindAddress(egress: EgressAddress): string | null {
-  return WILDCARDS.has(egress.address) ? null : egress.address;
+/** IP address to bind for the Elastic IP of that name; null: this host does not hold it. */
+export type PlaceOf = (name: string) => string | null;
+
+/** IP address to bind; null: the system chooses it. `elsewhere`: it is an Elastic IP that this host does not hold. */
+export function bindAddress({ address, elastic }: EgressAddress, placeOf: PlaceOf): string | null {
+  if (elastic === true) return placeOf(address) ?? ELSEWHERE;
+  return WILDCARDS.has(address) ? null : address;
+}
+
+export const ELSEWHERE = "elsewhere";
+
+/** False: all that the zone could send from are Elastic IPs that this host does not hold, so its mail is for others to send. */
+export function hasEgressHere({ pool, http }: Pick<Zone, "pool" | "http">, placeOf: PlaceOf): boolean {
+  return http !== null || pool.some((each) => each.share > 0 && bindAddress(each, placeOf) !== ELSEWHERE);
 }

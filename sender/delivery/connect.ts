@@ -49,6 +49,8 @@ export interface Target {
   readonly tls: "opportunistic" | "required" | "verified" | "never";
   /** Egress address; null: the system chooses. */
   readonly localAddress: string | null;
+  /** What the egress address is called, which an Elastic IP is not by what is bound; left out: by its IP. */
+  readonly egress?: string;
   readonly ehloName: string;
   /** A connection that somebody has made already; left out: one is made. */
   readonly socket?: Socket;
@@ -214,7 +216,8 @@ class Attempt {
   }
 
   #routeFrom(egress: string | null): Route {
-    return { mx: this.#target.host, peer: this.#target.ip, egress: egress ?? this.#target.localAddress };
+    const target = this.#target;
+    return { mx: target.host, peer: target.ip, egress: target.egress ?? egress ?? target.localAddress };
   }
 }
 

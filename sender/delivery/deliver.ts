@@ -93,7 +93,8 @@ async function deliverByHosts(
   for (let begun = 0; begun < MAX_SESSIONS_PER_JOB; begun++) {
     if (!session) {
       const opened = await openSession(job, deps, tried, options.signal);
-      if (!opened.ok) return before ?? failed(job, opened.outcome, opened.siteDown);
+      if (!opened.ok)
+        return before ?? (opened.outcome ? failed(job, opened.outcome, opened.siteDown) : UNTRIED);
       session = opened.session;
       tellOfSession("sender:connected", job, session, deps);
     }

@@ -9,7 +9,8 @@ import type { StsPolicy } from "#shared/domain/mta-sts.ts";
 import { stsNames } from "#shared/domain/mta-sts.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
 import { deferred } from "#shared/domain/outcome.ts";
-import { bindAddress, egressFor } from "./choose-egress.ts";
+import { bindAddress, egressFor, ELSEWHERE, hasEgressHere } from "./choose-egress.ts";
+import type { PlaceOf } from "./choose-egress.ts";
 import { connect } from "./connect.ts";
 import type { ConnectOptions, Target } from "./connect.ts";
 import type { DeliveryHooks } from "./delivery-hooks.ts";
@@ -21,14 +22,18 @@ export interface OpenDeps {
   readonly connectOptions: Omit<ConnectOptions, "signal">;
   /** True: this egress address may not be used for the job's site. */
   readonly isForbidden: (address: string, job: Pick<Job, "site" | "leases" | "view">) => boolean;
+  readonly placeOf: PlaceOf;
   /** Null: there are no plugins. */
   readonly hooks: DeliveryHooks | null;
 }
 
 export type Opened =
   | { ok: true; session: SmtpSession }
-  /** `siteDown`: no host of the site could be reached at all, so other mail for it need not try now. */
-  | { ok: false; outcome: Outcome; siteDown: boolean };
+  /**
+   * `outcome` null: it was not tried, since this host has no address to send it from. `siteDown`: no host of the site could be reached
+   * at all, so other mail for it need not try now.
+   */
+  | { ok: false; outcome: Outcome | null; siteDown: boolean };
 
 /** Addresses tried for one job: a domain with dozens of dead hosts must not hold a connection slot for hours. */
 const MAX_ADDRESSES_TRIED = 8;
@@ -47,8 +52,10 @@ export async function openSession(
   let outcome: Outcome | null = null;
   let down = 0;
   for (const candidate of candidates.slice(0, MAX_ADDRESSES_TRIED)) {
+    const localAddress = bindAddress(candidate.egress, deps.placeOf);
+    if (localAddress === ELSEWHERE) break; // it went while other hosts of the domain were tried
     tried.add(candidate.ip);
-    const target = await withPlugins(job, targetOf(job, candidate), deps.hooks);
+    const target = await withPlugins(job, targetOf(job, candidate, localAddress), deps.hooks);
     if ("kind" in target) return { ok: false, outcome: target, siteDown: false };
     const connected = await connect(target, {
       ...deps.connectOptions,
@@ -63,6 +70,8 @@ export async function openSession(
     if (connected.host === "down") down++;
     if (!connected.tryNextHost || signal.aborted) break;
   }
+  if (outcome === null && !hasEgressHere(job.zone, deps.placeOf))
+    return { ok: false, outcome, siteDown: false };
   return {
     ok: false,
     outcome: outcome ?? deferred("blocked", `no egress address of the pool may be used for ${job.site} now`),
@@ -138,7 +147,7 @@ function candidatesOf(job: Omit<Job, "egressKey">, isForbidden: OpenDeps["isForb
   );
 }
 
-function targetOf(job: Job, { host, ip, egress }: Candidate): Target {
+function targetOf(job: Job, { host, ip, egress }: Candidate, localAddress: string | null): Target {
   const { zone, relay } = job;
   return {
     host,
@@ -156,7 +165,8 @@ function targetOf(job: Job, { host, ip, egress }: Candidate): Target {
         : zone.requireTls
           ? "required"
           : "opportunistic",
-    localAddress: bindAddress(egress),
+    localAddress,
+    ...(egress.elastic === true ? { egress: egress.address } : {}),
     ehloName: egress.name,
   };
 }

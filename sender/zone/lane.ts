@@ -15,6 +15,7 @@
  * L7 Where there are throttles each recipient needs a permit of each (throttles.ts), which a job waits for with its connection
  *    ready. It goes on with as many recipients as there are permits. While its turn is far, nothing begins or asks: the lane fills
  *    up, and no more of its rows are taken.
+ * L8 While this host holds none of the Elastic IPs that the zone sends from, its rows go back at once, for hosts that do.
  */
 
 import type { Domain } from "#shared/domain/address.ts";
@@ -64,6 +65,10 @@ export interface LaneDeps {
   readonly mayStart: (lease: Lease) => boolean;
   /** Renew those that may not start. False: another worker has some of them, and may send their mail. */
   readonly confirm: (leases: readonly Lease[]) => Promise<boolean>;
+  /** False: the zone has no address to send from on this host (L8). */
+  readonly hasEgress: () => boolean;
+  /** True: the session is from an Elastic IP that this host does not hold any more: it carries no other mail. */
+  readonly isWithdrawn: (session: SmtpSession) => boolean;
   /** The lane was full and is not any more. */
   readonly onRoom: () => void;
   readonly onConnections: (change: { idle?: number; reused?: number }) => void;
@@ -121,7 +126,7 @@ export function openLane(deps: LaneDeps): Lane {
 
   function pump(): void {
     notePace();
-    if (draining || isStarved()) return void giveBackWaiting().catch(deps.onError);
+    if (draining || isStarved() || !deps.hasEgress()) return void giveBackWaiting().catch(deps.onError);
     const { outage } = health;
     if (outage) return putOffWaiting(outage);
     while (waiting.length > 0 && mayStartMore()) {
@@ -131,7 +136,7 @@ export function openLane(deps: LaneDeps): Lane {
 
   /** L4: while the site is down, and then until a probe has come through, there is one job at most. */
   function mayStartMore(): boolean {
-    if (draining) return false;
+    if (draining || !deps.hasEgress()) return false;
     if (health.isProbed && inFlight + acquiring > 0) return false;
     return permits.has(acquiring) && throttle.hasPlace(); // one that is being opened will need a permit of the pace
   }
@@ -154,13 +159,17 @@ export function openLane(deps: LaneDeps): Lane {
    */
   function runOnIdle(): boolean {
     for (const connection of connections) {
-      if (connection.idleSince === null || connection.session?.usable !== true) continue;
+      if (connection.idleSince === null || !isFit(connection)) continue;
       const job = waiting.take(({ egressKey }) => egressKey === connection.egressKey);
       if (!job) continue;
       run(job, connection, throttle.begin("open"));
       return true;
     }
     return false;
+  }
+
+  function isFit({ session }: Connection): boolean {
+    return session?.usable === true && !deps.isWithdrawn(session);
   }
 
   /** False: no more connections can be opened now. */
@@ -300,7 +309,12 @@ export function openLane(deps: LaneDeps): Lane {
   }
 
   function isSpent(session: SmtpSession): boolean {
-    return draining || isOver() || session.transactions >= zone.connectionCache.reuseCount;
+    return (
+      draining ||
+      isOver() ||
+      deps.isWithdrawn(session) ||
+      session.transactions >= zone.connectionCache.reuseCount
+    );
   }
 
   /** Close the session. Until it is closed the peer counts it, so only then its slot goes to the next job, or back (L2). */
@@ -363,8 +377,8 @@ export function openLane(deps: LaneDeps): Lane {
     tidy() {
       const oldest = later(clock.now(), -zone.connectionCache.ttlMs);
       for (const connection of connections) {
-        const { idleSince, session } = connection;
-        if (idleSince !== null && (idleSince <= oldest || session?.usable !== true)) retire(connection);
+        const { idleSince } = connection;
+        if (idleSince !== null && (idleSince <= oldest || !isFit(connection))) retire(connection);
       }
       pump();
     },

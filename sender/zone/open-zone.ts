@@ -6,6 +6,7 @@ import type { Config, DomainLimit } from "#shared/domain/config.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
 import { NO_ROUTE } from "#shared/domain/outcome.ts";
+import { elasticNames } from "#shared/domain/pool.ts";
 import type { Lease } from "#shared/domain/queue-row.ts";
 import { srsForward } from "#shared/domain/srs.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
@@ -18,7 +19,8 @@ import { openWay } from "#shared/app/ways.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import type { Settlement } from "#shared/ports/queue-store.ts";
-import { egressFor } from "../delivery/choose-egress.ts";
+import type { HeldAddresses } from "../addresses/held-addresses.ts";
+import { egressFor, hasEgressHere } from "../delivery/choose-egress.ts";
 import { DeliveryHooks, deferTimesOf, forbiddenByPlugin } from "../delivery/delivery-hooks.ts";
 import { deliver } from "../delivery/deliver.ts";
 import type { DeliverDeps } from "../delivery/deliver.ts";
@@ -44,6 +46,7 @@ export interface SenderDeps {
   readonly clock: Clock;
   readonly random: () => number;
   readonly worker: WorkerId;
+  readonly addresses: Pick<HeldAddresses, "placeOf">;
   readonly resolve: ResolveMx;
   readonly stsOf: StsOf;
   readonly signer: Signer;
@@ -79,7 +82,12 @@ export function openZone(
   const { backend, clock, config, worker } = deps;
   const onError = (error: unknown): void => deps.onError("zone", error, { zone: zone.name });
   const keeper = leaseKeeper({ queue: backend.queue, clock, leaseMs: config.queue.leaseMs, onError });
+  const { placeOf } = deps.addresses;
+  const elastic = new Set(elasticNames([zone.pool]));
+  const isElsewhere = (name: string): boolean => elastic.has(name) && placeOf(name) === null;
+  const hasEgress = (): boolean => hasEgressHere(zone, placeOf);
   const isForbidden = (address: string, job: Pick<Job, "site" | "leases" | "view">): boolean =>
+    isElsewhere(address) ||
     forbiddenByPlugin(job.view, address) ||
     deps.blocked.isBlocked(address, job.site) ||
     limitOf(config, job).disabledAddresses.includes(address);
@@ -132,6 +140,7 @@ export function openZone(
         : srsForward(returnPath, config.srs, clock.now()),
     connectOptions: deps.connectOptions,
     isForbidden,
+    placeOf,
     hooks,
     onInternalError: (job, error) =>
       deps.onError("delivery", error, { zone: zone.name, messageId: job.message.id }),
@@ -155,6 +164,8 @@ export function openZone(
           endWithout(job.leases.map((lease) => putOff(config, lease, { now: clock.now(), dueAt, detail }))),
         giveBack,
         mayStart: (lease) => keeper.mayStart(lease),
+        hasEgress,
+        isWithdrawn: ({ route }) => route.egress !== null && isElsewhere(route.egress),
         confirm: (leases) => keeper.confirm(leases),
         onRoom: () => onRoom(),
         onConnections: deps.onConnections,
@@ -188,7 +199,20 @@ export function openZone(
   const leaseMs = config.queue.leaseMs;
   const onFull = (full: ReadonlySet<Domain> | "all"): void => deps.onFull(zone.name, full);
   return runZone(
-    { zone, queue, clock, worker, leaseMs, keeper, lanes, dispatch, onFull, onRoom: listen, onError },
+    {
+      zone,
+      queue,
+      clock,
+      worker,
+      leaseMs,
+      keeper,
+      lanes,
+      dispatch,
+      hasEgress,
+      onFull,
+      onRoom: listen,
+      onError,
+    },
     stop,
   );
 }

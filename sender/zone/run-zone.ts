@@ -23,6 +23,8 @@ export interface ZoneDeps {
   readonly leaseMs: number;
   readonly keeper: LeaseKeeper;
   readonly lanes: Lanes;
+  /** False: this host has no address to send from, and others have. */
+  readonly hasEgress: () => boolean;
   /** Told before each take of which domains no mail is taken. */
   readonly onFull: (full: ReadonlySet<Domain> | "all") => void;
   /** Find the way of what was taken and put it in its lane; it does not throw. */
@@ -74,6 +76,11 @@ async function takeSome(deps: ZoneDeps, looking: Lookups, stop: AbortSignal): Pr
   stop.addEventListener("abort", abort, { once: true });
   try {
     const room = MAX_HELD_ROWS - keeper.size;
+    if (!deps.hasEgress()) {
+      queue.leave?.(zone.name, "all");
+      await deps.clock.sleep(TAKE_WAIT_MS, wake.signal);
+      return [];
+    }
     const full = lanes.fullDomains();
     const starved = lanes.starvedDomains();
     if (starved === "all" || starved.size > 0) queue.leave?.(zone.name, starved);

@@ -14,6 +14,8 @@ export interface AwsSettings {
   readonly queuePrefix: string;
   /** Name or ARN of the secret with the seal key and those of the configuration; null: there is none, and nothing needs one. */
   readonly secret: string | null;
+  /** What tags of Elastic IPs and the Auto Scaling group of this host say; null: this is no host of a deployment. */
+  readonly installation: string | null;
   /** Where all services are, instead of each one's own endpoint in the region; null: there. */
   readonly endpointUrl: string | null;
 }
@@ -25,6 +27,8 @@ const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
 const QUEUE_PREFIX = /^[a-zA-Z0-9_-]{1,27}$/;
 /** A name, an ARN, or with local servers the URL of a file that stands in for it. */
 const SECRET = /^(file:\/\/\/.{1,500}|arn:aws[a-z-]*:secretsmanager:.{1,2000}|[a-zA-Z0-9/_+=.@-]{1,512})$/;
+/** Name of an Auto Scaling group, and value of a tag. */
+const INSTALLATION = /^[a-zA-Z0-9_.-]{1,255}$/;
 
 /** Throws a `DomainError` that names the variable. */
 export function awsSettingsOf(env: Env): AwsSettings {
@@ -45,6 +49,7 @@ export function awsSettingsOf(env: Env): AwsSettings {
       words: "1 to 27 letters, digits and _ -",
     }),
     secret: secretOf(env),
+    installation: installationOf(env),
     endpointUrl: endpointOf(env),
   };
 }
@@ -65,6 +70,13 @@ function secretOf(env: Env): string | null {
   if (text === null || SECRET.test(text)) return text;
   // not shown: somebody may have put the secret itself there
   throw refused(name, "expected the name or the ARN of a secret in AWS Secrets Manager");
+}
+
+function installationOf(env: Env): string | null {
+  const name = "ZONEFLEET_INSTALLATION";
+  const text = valueOf(env, name);
+  if (text === null || INSTALLATION.test(text)) return text;
+  throw refused(name, `expected 1 to 255 letters, digits and _ . -, found ${JSON.stringify(text)}`);
 }
 
 function endpointOf(env: Env): string | null {

@@ -57,7 +57,7 @@ function jobFor({ port, sts, hosts, zone = {} }: Here): Job {
 
 /** The host of the session and its TLS; or the outcome. */
 async function open(here: Here, log = pino({ level: "silent" })): Promise<string> {
-  const deps = { connectOptions: { log }, isForbidden: () => false, hooks: null };
+  const deps = { connectOptions: { log }, isForbidden: () => false, placeOf: () => null, hooks: null };
   const opened = await openSession(jobFor(here), deps, new Set(), new AbortController().signal);
   if (opened.ok) {
     opened.session.quit();
@@ -65,7 +65,9 @@ async function open(here: Here, log = pino({ level: "silent" })): Promise<string
     return `${route.mx} ${secured === null ? "in clear" : secured.verified ? "verified" : "unverified"}`;
   }
   const { outcome } = opened;
-  return outcome.kind === "deferred" ? `${outcome.kind} ${outcome.cause}: ${outcome.detail}` : outcome.kind;
+  return outcome?.kind === "deferred"
+    ? `${outcome.kind} ${outcome.cause}: ${outcome.detail}`
+    : String(outcome?.kind);
 }
 
 describe("a policy that is enforced", { timeout: 20_000 }, () => {

@@ -27,6 +27,8 @@ import { parseConfig } from "#shared/runtime/config.ts";
 import type { ConfigInput } from "#shared/runtime/config-schema.ts";
 import { httpPost } from "#shared/runtime/http-post.ts";
 import { createMetrics } from "#shared/runtime/metrics.ts";
+import { heldAddresses } from "../../sender/addresses/held-addresses.ts";
+import type { HeldAddresses } from "../../sender/addresses/held-addresses.ts";
 import type { StsOf } from "../../sender/delivery/mta-sts.ts";
 import { mxResolver } from "../../sender/delivery/resolve-mx.ts";
 import { signer } from "../../sender/delivery/sign.ts";
@@ -64,6 +66,8 @@ export interface RelayOptions {
   readonly backend?: "embedded" | "aws";
   /** Which one on AWS, so that relays share it; default: a new one, whose bounces are reported. */
   readonly installation?: AwsInstallation;
+  /** Elastic IPs that it may send from; default: none. */
+  readonly addresses?: HeldAddresses;
   /** Default: that of the machine. */
   readonly clock?: Clock;
   /** A folder of the test's own, which it removes itself; default: a new one. */
@@ -105,6 +109,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     plugins,
     worker,
     hostname: "test",
+    addresses: options.addresses ?? heldAddresses(clock),
     pid: process.pid,
     resolve: mxResolver({
       dns: options.dns,

@@ -121,6 +121,7 @@ async function send(url: string, sending: Sending = {}) {
     returnPathOf: ({ returnPath }) => returnPath,
     connectOptions: { timeouts: { ...DEFAULT_TIMEOUTS, ...timeouts } },
     isForbidden: () => false,
+    placeOf: () => null,
     hooks: null,
     onInternalError: (_, error) => errors.push(error),
   };

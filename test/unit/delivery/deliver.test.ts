@@ -24,6 +24,7 @@ const deps: DeliverDeps = {
   returnPathOf: ({ returnPath }) => returnPath,
   connectOptions: {},
   isForbidden: () => false,
+  placeOf: () => null,
   hooks: null,
   onInternalError: (_job, error) => {
     throw error;

@@ -11,6 +11,7 @@ describe("the settings for AWS", () => {
       bucket: "zonefleet-mail",
       queuePrefix: "zonefleet-",
       secret: null,
+      installation: null,
       endpointUrl: null,
     });
   });
@@ -21,6 +22,7 @@ describe("the settings for AWS", () => {
       ZONEFLEET_BUCKET: "bodies.eu-1",
       ZONEFLEET_QUEUE_PREFIX: "Mail_Queue-",
       ZONEFLEET_SECRET: "arn:aws:secretsmanager:eu-central-1:123456789012:secret:zonefleet-prod-AbCdEf",
+      ZONEFLEET_INSTALLATION: "zonefleet-prod",
       AWS_ENDPOINT_URL: "http://127.0.0.1:4566",
     };
     assert.deepEqual(awsSettingsOf(env), {
@@ -28,6 +30,7 @@ describe("the settings for AWS", () => {
       bucket: "bodies.eu-1",
       queuePrefix: "Mail_Queue-",
       secret: env.ZONEFLEET_SECRET,
+      installation: "zonefleet-prod",
       endpointUrl: "http://127.0.0.1:4566",
     });
   });
@@ -43,6 +46,7 @@ describe("the settings for AWS", () => {
       { ZONEFLEET_SECRET: '{"sealKey":"x"}' },
       /^ZONEFLEET_SECRET: expected the name or the ARN of a secret [^"{]*$/,
     ],
+    [{ ZONEFLEET_INSTALLATION: "zone fleet" }, /^ZONEFLEET_INSTALLATION: expected 1 to 255 letters/],
     [{ AWS_ENDPOINT_URL: "localhost:4566" }, /^AWS_ENDPOINT_URL: expected a URL such as http:\/\//],
   ];
   for (const [env, message] of wrong) {

@@ -53,6 +53,8 @@ function harness({ siteLimit = 2, slotsFree = 100, throttles = [] as RateSource[
     doubtful: new Set<Lease>(),
     confirmed: [] as Lease[],
     isOver: false,
+    hasEgress: true,
+    withdrawn: new Set<SmtpSession>(),
     surrendered: 0,
     step: 0,
     permits: 0,
@@ -122,6 +124,8 @@ function harness({ siteLimit = 2, slotsFree = 100, throttles = [] as RateSource[
       state.confirmed.push(...leases);
       return !leases.some((lease) => state.lost.has(lease));
     },
+    hasEgress: () => state.hasEgress,
+    isWithdrawn: (session) => state.withdrawn.has(session),
     onRoom: () => void state.room++,
     onConnections: () => undefined,
     onError: (error) => void errors.push(error),
@@ -242,6 +246,42 @@ describe("a lane", () => {
       running.map(({ job: { egressKey }, reused }) => [egressKey, reused]),
       [["e2", null]],
     );
+  });
+
+  test("carries no more mail on a connection from an address that is another host's by now", async () => {
+    const { lane, running, state } = harness({ siteLimit: 2 });
+    const [idle, busy] = [session(), session()];
+    lane.add(job());
+    lane.add(job());
+    await turn();
+    await running[0]?.end({ session: idle });
+    for (const each of [idle, busy]) state.withdrawn.add(each);
+    lane.add(job());
+    await turn();
+    assert.equal(running.at(-1)?.reused, null, "it has a connection of its own");
+    await running[0]?.end({ session: busy });
+    assert.equal(busy.closed, true);
+    lane.tidy();
+    assert.equal(idle.closed, true);
+  });
+
+  test("gives its rows back while its zone has no address on this host, those that found none too", async () => {
+    const { lane, running, state, givenBack } = harness({ siteLimit: 1 });
+    const untried = job();
+    lane.add(untried);
+    lane.add(job());
+    await turn();
+    state.hasEgress = false;
+    await running[0]?.end({ outcomes: [], session: null });
+    assert.equal(givenBack.length, 2);
+    assert.ok(givenBack.includes(untried.leases[0] as Lease));
+    lane.add(job());
+    await turn();
+    assert.deepEqual([givenBack.length, running.length, state.settled.length], [3, 0, 0]);
+    state.hasEgress = true;
+    lane.add(job());
+    await turn();
+    assert.equal(running.length, 1);
   });
 
   test("closes a connection that carried as many transactions as it may", async () => {

@@ -26,6 +26,7 @@ function starved(backend: SenderDeps["backend"], clock: FakeClock): SenderDeps {
     clock,
     random: () => 0.5,
     worker: anna,
+    addresses: { placeOf: () => null },
     resolve: async () => ({ ok: true, site: "mx.one.example", hosts: [] }),
     stsOf: async () => null,
     signer: { sign: () => assert.fail("nothing is sent") },
