@@ -10,6 +10,7 @@ import { join, resolve } from "node:path";
 import { App, Validations } from "aws-cdk-lib";
 import { AwsSolutionsChecks } from "cdk-nag";
 
+import { DomainError } from "#shared/domain/errors.ts";
 import { loadConfig } from "#shared/runtime/config.ts";
 
 import { buildLambdas } from "../lambdas/build.ts";
@@ -23,23 +24,34 @@ const EXAMPLE_RECORD = join(ROOT, "docs", "aws", "zonefleet.deployment.ts");
 const BUNDLES = join(ROOT, "node_modules", ".cache", "zonefleet");
 
 const app = new App();
-const { deployment, configFile } = await loadDeployment(recordFile());
-const { config } = await loadConfig({
-  env: { ZONEFLEET_CONFIG: configFile, ZONEFLEET_BACKEND: "aws" },
-  cwd: process.cwd(),
-});
-const built = await buildLambdas({ outDir: join(BUNDLES, "lambdas"), config });
-const senderFolder = join(BUNDLES, "sender");
-await bundleSender({ outDir: senderFolder, config });
-await copyFile(join(import.meta.dirname, "sender-boot.sh"), join(senderFolder, "sender-boot.sh"));
-Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
-buildApp(app, {
-  deployment,
-  config,
-  bundles: new Map(built.map(({ name, folder }) => [name, folder])),
-  senderFolder,
-  isLocal: app.node.tryGetContext("stage") === "local",
-});
+try {
+  await build();
+} catch (error) {
+  if (!(error instanceof DomainError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exit(1); // before CDK would synthesise what there is
+}
+
+/** Throws a `DomainError` when the record or the configuration is not right. */
+async function build(): Promise<void> {
+  const { deployment, configFile } = await loadDeployment(recordFile());
+  const { config } = await loadConfig({
+    env: { ZONEFLEET_CONFIG: configFile, ZONEFLEET_BACKEND: "aws" },
+    cwd: process.cwd(),
+  });
+  const built = await buildLambdas({ outDir: join(BUNDLES, "lambdas"), config });
+  const senderFolder = join(BUNDLES, "sender");
+  await bundleSender({ outDir: senderFolder, config });
+  await copyFile(join(import.meta.dirname, "sender-boot.sh"), join(senderFolder, "sender-boot.sh"));
+  Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
+  buildApp(app, {
+    deployment,
+    config,
+    bundles: new Map(built.map(({ name, folder }) => [name, folder])),
+    senderFolder,
+    isLocal: app.node.tryGetContext("stage") === "local",
+  });
+}
 
 function recordFile(): string {
   const asked: unknown = app.node.tryGetContext("deployment");

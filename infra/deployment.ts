@@ -8,6 +8,8 @@ import { pathToFileURL } from "node:url";
 
 import * as z from "zod";
 
+import { DomainError } from "#shared/domain/errors.ts";
+
 const DOMAIN = /^(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const domain = z.string().regex(DOMAIN, "expected a domain name in lower case");
 const arn = z.string().regex(/^arn:aws[a-z-]*:/, "expected an ARN");
@@ -69,16 +71,26 @@ export function defineDeployment(deployment: DeploymentInput): DeploymentInput {
   return deployment;
 }
 
-/** The record, and the configuration file that it names. */
+/** The record, and the configuration file that it names. Throws a `DomainError` that says what is wrong with the record. */
 export async function loadDeployment(file: string): Promise<{ deployment: Deployment; configFile: string }> {
-  const { default: written } = (await import(pathToFileURL(file).href)) as { default: unknown };
-  const deployment = parseDeployment(written, file);
+  const deployment = parseDeployment(await readRecord(file), file);
   return { deployment, configFile: resolve(dirname(file), deployment.config) };
 }
 
-/** Throws an error that names each field that is wrong; `source` is where it was written. */
+async function readRecord(file: string): Promise<unknown> {
+  try {
+    const exported = (await import(pathToFileURL(file).href)) as { default?: unknown };
+    return exported.default;
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    throw new DomainError("invalid-config", `${file} cannot be read: ${detail}`);
+  }
+}
+
+/** Throws a `DomainError` that names each field that is wrong; `source` is where it was written. */
 export function parseDeployment(written: unknown, source: string): Deployment {
   const parsed = DeploymentSchema.safeParse(written);
-  if (!parsed.success) throw new Error(`${source} is not right:\n${z.prettifyError(parsed.error)}`);
+  if (!parsed.success)
+    throw new DomainError("invalid-config", `${source} is not right:\n${z.prettifyError(parsed.error)}`);
   return parsed.data;
 }
