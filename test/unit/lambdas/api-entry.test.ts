@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 
 import type { Context } from "aws-lambda";
 
+import type { MessageId } from "#shared/domain/ids.ts";
 import { MIB } from "#shared/domain/units.ts";
 import type { UploadStore } from "#shared/ports/upload-store.ts";
 import { apiEntry } from "../../../lambdas/api-entry.ts";
@@ -15,6 +16,7 @@ import { sendHandlers } from "../../../lambdas/send.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { ApiHarness } from "../../support/api-harness.ts";
 import { realSubmit, startApi } from "../../support/api-harness.ts";
+import type { ApiEvent } from "../../../lambdas/http.ts";
 import type { LambdaRequest } from "../../support/lambda-event.ts";
 import { lambdaEvent } from "../../support/lambda-event.ts";
 import { toldTelemetry } from "../../support/told-telemetry.ts";
@@ -93,6 +95,43 @@ describe("a Lambda of the API", () => {
       assert.deepEqual([here.status, here.body], [local.status, local.text], `${method} ${path}`);
       assert.equal(here.headers["allow"], local.headers["allow"]);
     }
+  });
+
+  test("answers an event of its Function URL, which hands over text as text", async () => {
+    const entry = apiEntry(handlers, { telemetry: toldTelemetry(), clock: systemClock });
+    const host = "abcdefg0123456789.lambda-url.eu-central-1.on.aws";
+    const event = (method: string, path: string, query: string, body?: string): ApiEvent => ({
+      version: "2.0",
+      routeKey: "$default",
+      rawPath: path,
+      rawQueryString: query,
+      cookies: [],
+      headers: { host, "content-type": "application/json; charset=utf-8" },
+      ...(query === "" ? {} : { queryStringParameters: Object.fromEntries(new URLSearchParams(query)) }),
+      requestContext: {
+        accountId: "anonymous",
+        apiId: "abcdefg0123456789",
+        domainName: host,
+        domainPrefix: "abcdefg0123456789",
+        http: { method, path, protocol: "HTTP/1.1", sourceIp: "192.0.2.7", userAgent: "curl/8" },
+        requestId: "request-2",
+        routeKey: "$default",
+        stage: "$default",
+        time: "21/Nov/2026:03:00:00 +0000",
+        timeEpoch: 1,
+      },
+      ...(body === undefined ? {} : { body }),
+      isBase64Encoded: false,
+    });
+    const mail = JSON.stringify({ from: "a@b.example", to: "c@d.example", subject: "Grüße" });
+    const sent = await entry(event("POST", "/send", "", mail), {} as Context);
+    assert.equal(sent.statusCode, 200, sent.body);
+    const { id } = JSON.parse(sent.body ?? "") as { id: string };
+    const stored = await api.backend.queue.get(id as MessageId);
+    assert.equal(stored?.message.subject, "Grüße");
+    const listed = await entry(event("GET", "/queue", "limit=1&state=queued"), {} as Context);
+    assert.equal(listed.statusCode, 200, listed.body);
+    assert.equal(listed.headers["x-request-id"], "request-2");
   });
 
   test("answers a route of another Lambda as nothing there", async () => {
