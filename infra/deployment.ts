@@ -47,6 +47,8 @@ const DeploymentSchema = z.strictObject({
     })
     .prefault({}),
   vpc: z.union([z.literal("new"), ExistingVpc]).default("new"),
+  /** The table to work on after a restore (docs/deploy.md), with its stream. `zonefleet-<environment>` stays, and is used no more. */
+  restoredTable: z.strictObject({ name: z.string().regex(/^[\w.-]{3,255}$/), streamArn: arn }).optional(),
   senders: z
     .strictObject({
       instanceType: z.string().default("c7g.medium"),

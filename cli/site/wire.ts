@@ -76,7 +76,7 @@ async function openAwsParts(aws: AwsSettings, config: Config, env: Env) {
   return {
     secrets: dynamoSecretStore({ dynamo, table: aws.table, clock: systemClock, sealing: secret.sealing }),
     whole: (deployed: Config) => secret.whole(deployed),
-    elasticIps: () => listElasticIps(aws.table, env),
+    elasticIps: () => listElasticIps(aws.installation ?? aws.table, env),
     reach: [...partsOf(clients, aws, [...config.zones.keys()]), ...readSecret],
     clockUrl: await clockOf(clients.dynamo.config),
     close: () => clients.close(),

@@ -6,7 +6,7 @@
 import { CustomResource, Duration, RemovalPolicy, Stack } from "aws-cdk-lib";
 import type { StackProps } from "aws-cdk-lib";
 import { AttributeType, BillingMode, ProjectionType, StreamViewType, Table } from "aws-cdk-lib/aws-dynamodb";
-import type { Attribute } from "aws-cdk-lib/aws-dynamodb";
+import type { Attribute, ITable } from "aws-cdk-lib/aws-dynamodb";
 import { ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import { BlockPublicAccess, Bucket, BucketEncryption, ObjectOwnership } from "aws-cdk-lib/aws-s3";
 import { Secret } from "aws-cdk-lib/aws-secretsmanager";
@@ -25,6 +25,7 @@ import type { ZoneName } from "#shared/domain/zone.ts";
 import { accept } from "../accepted-findings.ts";
 import { MailFunction } from "../constructs/mail-function.ts";
 import { Zone } from "../constructs/zone.ts";
+import type { Deployment } from "../deployment.ts";
 import { LAMBDA_NEEDS } from "../lambda-needs.ts";
 import type { Installation } from "../installation.ts";
 
@@ -32,6 +33,8 @@ export interface StorageProps extends StackProps {
   readonly names: Installation;
   /** Folder of the guard's bundle. */
   readonly guardFolder: string;
+  /** One that operators have made of a backup; left out or null: the one that is made here. */
+  readonly restoredTable?: Deployment["restoredTable"] | null;
 }
 
 /** For a restore to any second of so many days. */
@@ -40,14 +43,14 @@ const SEAL_KEY_CHARS = 64;
 const GUARD_TIMEOUT = Duration.minutes(1);
 
 export class StorageStack extends Stack {
-  readonly table: Table;
+  readonly table: ITable;
   readonly bucket: Bucket;
   readonly secret: Secret;
   readonly zones: ReadonlyMap<ZoneName, Zone>;
 
-  constructor(scope: Construct, id: string, { names, guardFolder, ...props }: StorageProps) {
+  constructor(scope: Construct, id: string, { names, guardFolder, restoredTable, ...props }: StorageProps) {
     super(scope, id, props);
-    this.table = this.makeTable(names.table);
+    this.table = restoredTable ? this.otherTable(restoredTable) : this.makeTable(names.table);
     this.bucket = this.makeBucket(names.bucket);
     this.secret = this.makeSecret(names.secret);
     this.zones = new Map(
@@ -59,7 +62,11 @@ export class StorageStack extends Stack {
     this.addGuard(names, guardFolder);
   }
 
-  private makeTable(tableName: string): Table {
+  private otherTable({ name, streamArn }: NonNullable<Deployment["restoredTable"]>): ITable {
+    return Table.fromTableAttributes(this, "RestoredTable", { tableName: name, tableStreamArn: streamArn });
+  }
+
+  private makeTable(tableName: string): ITable {
     const table = new Table(this, "Table", {
       tableName,
       partitionKey: text(PARTITION_KEY),
@@ -81,7 +88,7 @@ export class StorageStack extends Stack {
         sortKey: text(sort),
         projectionType: ProjectionType.KEYS_ONLY,
       });
-    return table;
+    return table as ITable;
   }
 
   private makeBucket(bucketName: string): Bucket {

@@ -9,7 +9,7 @@ export interface EgressName {
   readonly publicIps: readonly string[];
   /** Addresses of hosts that a connection can bind; `0.0.0.0` and `::` are any. */
   readonly bound: readonly string[];
-  /** True: the configuration names no address, so it is an Elastic IP. */
+  /** True: an Elastic IP, which one host of the fleet or another holds. */
   readonly isElastic: boolean;
 }
 
@@ -43,7 +43,7 @@ export function egressNames(
       name,
       publicIps: [...new Set(publicIps)],
       bound: [...new Set(bound)],
-      isElastic: configured.length === 0,
+      isElastic: entries.every(({ elastic }) => elastic === true),
     };
   });
 }
