@@ -151,6 +151,8 @@ export default defineConfig({
       /** Waits between attempts of its own. */
       deferTimes: [HOUR, 4 * HOUR, DAY],
       requireTLS: true,
+      /** Addresses of a network card of this machine join the pool (not on AWS). */
+      // interface: "eth1",
       ignoreIPv6: true,
       blockLocalAddresses: true,
     },

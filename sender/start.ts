@@ -17,6 +17,7 @@ import type { DeployedHost } from "./addresses/deployed-host.ts";
 import { checkPorts } from "./check-ports.ts";
 import { claimDataFolder, makeFolderFor } from "./data-folder.ts";
 import { holdSockets } from "./held-sockets.ts";
+import { missingAddresses } from "./missing-addresses.ts";
 import { ROOT_WARNING, asUser, becomeUser, checkAccess, identityOf, isRoot } from "./run-as.ts";
 import { openLog } from "./remote-log/open.ts";
 import { supervise } from "./supervisor.ts";
@@ -96,6 +97,7 @@ async function run(options: StartOptions): Promise<number> {
   let sandbox: AsyncDisposable | null = null;
   try {
     const settings = { ...read, config: await checkPorts(read.config) };
+    await tellMissing(settings.config, log);
     const held = identity && (await holdSockets(settings.config, settings.processes));
     if (identity) {
       becomeUser(identity);
@@ -112,6 +114,7 @@ async function run(options: StartOptions): Promise<number> {
       const config = await checkPorts(next.config, current.config);
       sameSandbox(config, current.config);
       sameUser(config, current.config);
+      await tellMissing(config, log);
       const names = elasticNamesOf(next);
       host?.useNames(names);
       return { ...next, config };
@@ -137,6 +140,11 @@ async function run(options: StartOptions): Promise<number> {
     await sandbox?.[Symbol.asyncDispose]();
     claim[Symbol.dispose]();
   }
+}
+
+async function tellMissing(config: Config, log: Logger): Promise<void> {
+  for (const address of await missingAddresses(config))
+    log.warn({ component: "pools", address }, "no address of this machine: nothing is sent from it");
 }
 
 /** The built-in receiver runs here, beside the workers: one for all of them. Null: it is off. */

@@ -30,6 +30,7 @@ import type { ResolveMx } from "./delivery/resolve-mx.ts";
 import type { Signer } from "./delivery/sign.ts";
 import type { ConnectOptions } from "./delivery/connect.ts";
 import { blockedEgressView } from "./zone/blocked-egress.ts";
+import { idleEgress } from "./zone/idle-egress.ts";
 import { connectionSlots } from "./zone/connection-slots.ts";
 import type { ConnectionSlots } from "./zone/connection-slots.ts";
 import { fullDomainsBook } from "./zone/full-domains.ts";
@@ -188,7 +189,7 @@ function startZones(
     ? plainRelay(config.sandbox.host, config.sandbox.port)
     : null;
   const onFull: SenderDeps["onFull"] = (zone, domains) => full.note(zone, domains);
-  const shared = { ...deps, settle, slots, blocked, slowed, sandbox, onFull };
+  const shared = { ...deps, settle, slots, blocked, idleEgress: idleEgress(clock), slowed, sandbox, onFull };
   const failed = (what: string) => (error: unknown) => deps.onError(what, error);
   const refreshing = [
     repeat(clock, VIEW_MS, stop, () => blocked.refresh(), failed("blocked addresses")),

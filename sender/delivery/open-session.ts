@@ -23,6 +23,8 @@ export interface OpenDeps {
   /** True: this egress address may not be used for the job's site. */
   readonly isForbidden: (address: string, job: Pick<Job, "site" | "leases" | "view">) => boolean;
   readonly placeOf: PlaceOf;
+  /** Told that this egress address cannot be used here for the job's site; another of the pool is tried at once. */
+  readonly onEgressUnusable: (address: string, job: Pick<Job, "site">, detail: string) => void;
   /** Null: there are no plugins. */
   readonly hooks: DeliveryHooks | null;
 }
@@ -65,6 +67,10 @@ export async function openSession(
     if (connected.ok) {
       tellWhatWouldFail(job, connected.session, deps.connectOptions.log);
       return connected;
+    }
+    if (!connected.egressUsable && hasOther(job, candidate, deps.isForbidden)) {
+      tried.delete(candidate.ip);
+      return openSession(job, without(candidate.egress, job, connected.outcome, deps), tried, signal);
     }
     outcome = moreTelling(outcome, connected.outcome);
     if (connected.host === "down") down++;
@@ -145,6 +151,20 @@ function candidatesOf(job: Omit<Job, "egressKey">, isForbidden: OpenDeps["isForb
       return egress ? [{ host: host.name, ip, egress }] : [];
     }),
   );
+}
+
+/** True: the pool has another address for that host. */
+function hasOther(job: Job, { egress, ip }: Candidate, isForbidden: OpenDeps["isForbidden"]): boolean {
+  const { zone, message, site } = job;
+  const forbidden = (address: string): boolean => address === egress.address || isForbidden(address, job);
+  const other = egressFor({ zone, message, site, peer: ip, isForbidden: forbidden });
+  return other !== null && other.address !== egress.address;
+}
+
+/** With one address less, so there is an end to it. */
+function without({ address }: EgressAddress, job: Job, outcome: Outcome, deps: OpenDeps): OpenDeps {
+  if (outcome.kind === "deferred") deps.onEgressUnusable(address, job, outcome.detail);
+  return { ...deps, isForbidden: (other, of) => other === address || deps.isForbidden(other, of) };
 }
 
 function targetOf(job: Job, { host, ip, egress }: Candidate, localAddress: string | null): Target {

@@ -31,6 +31,7 @@ import type { AddressPolicy, ResolveMx } from "../delivery/resolve-mx.ts";
 import type { Signer } from "../delivery/sign.ts";
 import type { ConnectOptions } from "../delivery/connect.ts";
 import type { BlockedEgressView } from "./blocked-egress.ts";
+import type { IdleEgress } from "./idle-egress.ts";
 import type { ConnectionSlots } from "./connection-slots.ts";
 import { dispatcher } from "./dispatch.ts";
 import { openLane } from "./lane.ts";
@@ -53,6 +54,7 @@ export interface SenderDeps {
   readonly settle: Settle;
   readonly slots: Pick<ConnectionSlots, "acquire" | "release" | "isOver" | "surrender">;
   readonly blocked: BlockedEgressView;
+  readonly idleEgress: IdleEgress;
   readonly slowed: SlowedSites;
   readonly observer: Observer;
   /** Null: there are none. */
@@ -90,6 +92,7 @@ export function openZone(
     isElsewhere(address) ||
     forbiddenByPlugin(job.view, address) ||
     deps.blocked.isBlocked(address, job.site) ||
+    deps.idleEgress.isLeftOut(address, job.site) ||
     limitOf(config, job).disabledAddresses.includes(address);
   const hooks = deps.plugins && new DeliveryHooks(deps.plugins);
   let onRoom = (): void => undefined;
@@ -141,6 +144,10 @@ export function openZone(
     connectOptions: deps.connectOptions,
     isForbidden,
     placeOf,
+    onEgressUnusable(address, { site }, detail) {
+      if (!deps.idleEgress.leaveOut(address, site)) return;
+      deps.onError("egress address", new Error(detail), { zone: zone.name, egress: address, site });
+    },
     hooks,
     onInternalError: (job, error) =>
       deps.onError("delivery", error, { zone: zone.name, messageId: job.message.id }),

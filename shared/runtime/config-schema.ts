@@ -146,6 +146,8 @@ export const ZoneSchema = z.strictObject({
   throttling: throttling.optional(),
   /** Name of a pool, or the addresses; left out: the pool `default`. */
   pool: z.union([z.string(), pool]).optional(),
+  /** Name of a network card of this machine: its addresses join the pool. */
+  interface: z.string().min(1).optional(),
   poolHash: z.enum(["message", "from"]).default("message"),
   /** Mail is posted here as a form, with ZoneMTA's fields, in place of SMTP. */
   http: httpUrl.optional(),

@@ -6,6 +6,7 @@ import { parseThrottle } from "../domain/throttle.ts";
 import { ipFamily } from "../domain/ip.ts";
 import type { Relay, Zone, ZoneName, ZoneRoutes } from "../domain/zone.ts";
 import { suggestion } from "./config-errors.ts";
+import { addressesOfCard, cardNames } from "./network-cards.ts";
 import type { Report } from "./config-errors.ts";
 import { ELASTIC } from "./config-fields.ts";
 import { ZoneSchema } from "./config-schema.ts";
@@ -152,18 +153,45 @@ function routesOf(zone: ZoneSettings): ZoneRoutes {
 
 function egressOf(zone: ZoneSettings, ignoreIpv6: boolean, checker: ZoneChecker): EgressAddress[] {
   const { hostname, path, pools, report } = checker;
+  if (zone.interface !== undefined) {
+    const written = poolSettingsOf(zone, checker);
+    const there = new Set(written.map((entry) => (typeof entry === "string" ? entry : entry.address)));
+    const added = addressesOf(zone.interface, checker).filter((address) => !there.has(address));
+    return (
+      poolOf([...written, ...added], hostname, [...path, "pool"], report) ??
+      wildcardPool(hostname, ignoreIpv6)
+    );
+  }
   const named = zone.pool ?? DEFAULT_POOL;
   if (typeof named !== "string") {
     return poolOf(named, hostname, [...path, "pool"], report) ?? wildcardPool(hostname, ignoreIpv6);
   }
-  const known = pools.has(named) || named === DEFAULT_POOL;
-  if (!known) {
-    report(
-      [...path, "pool"],
-      `there is no pool ${JSON.stringify(named)}${suggestion(named, [...pools.keys(), DEFAULT_POOL])}`,
-    );
-  }
+  checkPoolName(named, checker);
   return pools.get(named) ?? wildcardPool(hostname, ignoreIpv6);
+}
+
+/** What the zone says itself, besides its network card. */
+function poolSettingsOf({ pool = [] }: ZoneSettings, checker: ZoneChecker): PoolSettings {
+  if (typeof pool !== "string") return pool;
+  checkPoolName(pool, checker);
+  return checker.settings.pools[pool] ?? [];
+}
+
+function checkPoolName(name: string, { pools, path, report }: ZoneChecker): void {
+  if (pools.has(name) || name === DEFAULT_POOL) return;
+  const near = suggestion(name, [...pools.keys(), DEFAULT_POOL]);
+  report([...path, "pool"], `there is no pool ${JSON.stringify(name)}${near}`);
+}
+
+function addressesOf(card: string, { path, report }: ZoneChecker): string[] {
+  const addresses = addressesOfCard(card);
+  const known = cardNames().join(", ");
+  if (addresses === null)
+    report(
+      [...path, "interface"],
+      `this machine has no network card ${JSON.stringify(card)}; it has ${known}`,
+    );
+  return addresses ?? [];
 }
 
 /** Null: it has no addresses. */

@@ -106,6 +106,33 @@ describe("an address that a site has refused", () => {
   });
 });
 
+describe("an address that this machine has not got", () => {
+  test("is left out, and the mail goes at once from another of the pool", async () => {
+    await using mx = await startFakeMx();
+    const pool = ["198.51.100.77", "127.0.0.3"];
+    await using relay = await startRelay({ dns, config: { zones: { default: { port: mx.port, pool } } } });
+    for (let i = 0; i < 8; i++) {
+      const { rows } = await relay.finished(await send(relay, `a${i}@one.example`));
+      assert.deepEqual([rows[0]?.state, rows[0]?.attempts], ["delivered", 1]);
+    }
+    assert.deepEqual(new Set(peersOf(mx)), new Set(["127.0.0.3"]));
+  });
+
+  test("is named when there is no other", async () => {
+    await using mx = await startFakeMx();
+    const zones = { default: { port: mx.port, pool: ["198.51.100.77", "198.51.100.78"] } };
+    await using relay = await startRelay({ dns, config: { zones } });
+    for (const to of ["first@one.example", "second@one.example"]) {
+      const id = await send(relay, to);
+      const row = await eventually("a deferral", 10_000, async () => {
+        const { rows } = await relay.message(id);
+        return rows[0]?.state === "deferred" ? rows[0] : null;
+      });
+      assert.match(row.lastAttempt?.detail ?? "", /198\.51\.100\.7[78].*EADDRNOTAVAIL/);
+    }
+  });
+});
+
 describe("the addresses of a destination", () => {
   test("are none that domainConfig disables, of the domain or of all", async () => {
     await using mx = await startFakeMx();

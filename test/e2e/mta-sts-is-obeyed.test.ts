@@ -57,7 +57,13 @@ function jobFor({ port, sts, hosts, zone = {} }: Here): Job {
 
 /** The host of the session and its TLS; or the outcome. */
 async function open(here: Here, log = pino({ level: "silent" })): Promise<string> {
-  const deps = { connectOptions: { log }, isForbidden: () => false, placeOf: () => null, hooks: null };
+  const deps = {
+    connectOptions: { log },
+    isForbidden: () => false,
+    placeOf: () => null,
+    onEgressUnusable: () => undefined,
+    hooks: null,
+  };
   const opened = await openSession(jobFor(here), deps, new Set(), new AbortController().signal);
   if (opened.ok) {
     opened.session.quit();

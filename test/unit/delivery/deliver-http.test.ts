@@ -122,6 +122,7 @@ async function send(url: string, sending: Sending = {}) {
     connectOptions: { timeouts: { ...DEFAULT_TIMEOUTS, ...timeouts } },
     isForbidden: () => false,
     placeOf: () => null,
+    onEgressUnusable: () => assert.fail("no egress address is bound"),
     hooks: null,
     onInternalError: (_, error) => errors.push(error),
   };

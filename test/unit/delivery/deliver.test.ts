@@ -25,6 +25,7 @@ const deps: DeliverDeps = {
   connectOptions: {},
   isForbidden: () => false,
   placeOf: () => null,
+  onEgressUnusable: () => assert.fail("no egress address is bound"),
   hooks: null,
   onInternalError: (_job, error) => {
     throw error;

@@ -43,6 +43,7 @@ function starved(backend: SenderDeps["backend"], clock: FakeClock): SenderDeps {
       isBlocked: () => false,
       size: 0,
     },
+    idleEgress: { leaveOut: () => assert.fail("nothing is connected"), isLeftOut: () => false },
     slowed: {
       refresh: async () => undefined,
       slowDown: async () => undefined,
