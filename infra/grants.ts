@@ -8,7 +8,7 @@ import { ArnFormat } from "aws-cdk-lib";
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { Role } from "aws-cdk-lib/aws-iam";
 
-import { INDEXES, KINDS } from "#shared/aws/keys.ts";
+import { BY_TIME, BY_ZONE, KINDS } from "#shared/aws/keys.ts";
 import { queueName } from "#shared/aws/names.ts";
 import { BODY_PREFIX, UPLOAD_PREFIX } from "#shared/aws/storage-terms.ts";
 
@@ -21,9 +21,9 @@ export interface Needs {
   readonly reads?: readonly ItemKind[];
   /** Writing takes reading along: conditions, and what lies there when one did not hold. */
   readonly writes?: readonly ItemKind[];
-  /** Open rows by zone and by time, in the indexes. */
-  readonly queries?: true;
-  readonly bodies?: "read" | "write";
+  /** Open rows, in the indexes. */
+  readonly queries?: readonly ("by zone" | "by time")[];
+  readonly bodies?: readonly BodyUse[];
   /** Mail that clients put into the bucket themselves. */
   readonly uploads?: true;
   /** Signals are sent by who takes mail in, and received by senders. */
@@ -31,7 +31,16 @@ export interface Needs {
   readonly secret?: true;
 }
 
-const READ = ["GetItem", "BatchGetItem", "Query", "PartiQLSelect"];
+type BodyUse = "read" | "put" | "put in parts" | "delete";
+
+const BODY_ACTIONS: Readonly<Record<BodyUse, readonly string[]>> = {
+  read: ["s3:GetObject"],
+  put: ["s3:PutObject"],
+  // What is put in parts is given up when its client goes.
+  "put in parts": ["s3:PutObject", "s3:AbortMultipartUpload"],
+  delete: ["s3:DeleteObject"],
+};
+const READ = ["GetItem", "BatchGetItem", "Query"];
 const WRITE = [
   "PutItem",
   "UpdateItem",
@@ -43,7 +52,10 @@ const WRITE = [
   "PartiQLDelete",
 ];
 /** How partitions of the two indexes begin (shared/aws/keys.ts). */
-const INDEX_PARTITIONS = ["z#*", "t#*", "p#*"];
+const INDEX_PARTITIONS = {
+  "by zone": { index: BY_ZONE.name, partitions: ["z#*"] },
+  "by time": { index: BY_TIME.name, partitions: ["t#*", "p#*"] },
+} as const;
 
 export function statementsFor(stack: Stack, names: Installation, needs: Needs): PolicyStatement[] {
   return [
@@ -67,15 +79,17 @@ export function acceptWildcards(role: Role, statements: readonly PolicyStatement
 }
 
 function tableStatements(stack: Stack, names: Installation, needs: Needs): PolicyStatement[] {
-  const { reads = [], writes = [], queries = false } = needs;
+  const { reads = [], writes = [], queries = [] } = needs;
   const table = stack.formatArn({ service: "dynamodb", resource: "table", resourceName: names.table });
-  const indexes = INDEXES.map(({ name }) => `${table}/index/${name}`);
   const onItems = (actions: readonly string[], kinds: readonly ItemKind[]) =>
     kinds.length === 0 ? [] : [onKeys(actions, [table], partitionsOf(kinds))];
   return [
     ...onItems(READ, reads),
     ...onItems([...READ, ...WRITE], writes),
-    ...(queries ? [onKeys(["Query"], indexes, INDEX_PARTITIONS)] : []),
+    ...queries.map((how) => {
+      const { index, partitions } = INDEX_PARTITIONS[how];
+      return onKeys(["Query"], [`${table}/index/${index}`], partitions);
+    }),
   ];
 }
 
@@ -95,13 +109,16 @@ function onKeys(
   });
 }
 
-function bucketStatements(stack: Stack, names: Installation, { bodies, uploads }: Needs): PolicyStatement[] {
+function bucketStatements(
+  stack: Stack,
+  names: Installation,
+  { bodies = [], uploads }: Needs,
+): PolicyStatement[] {
   const bucket = `arn:${stack.partition}:s3:::${names.bucket}`;
   const statements: PolicyStatement[] = [];
-  const write = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"];
-  if (bodies) {
-    const actions = ["s3:GetObject", ...(bodies === "write" ? write : [])];
-    statements.push(new PolicyStatement({ actions, resources: [`${bucket}/${BODY_PREFIX}*`] }));
+  if (bodies.length > 0) {
+    const actions = new Set(bodies.flatMap((use) => BODY_ACTIONS[use]));
+    statements.push(new PolicyStatement({ actions: [...actions], resources: [`${bucket}/${BODY_PREFIX}*`] }));
   }
   // What signs a URL must itself be allowed what the URL allows.
   if (uploads) {
@@ -109,7 +126,7 @@ function bucketStatements(stack: Stack, names: Installation, { bodies, uploads }
     statements.push(new PolicyStatement({ actions, resources: [`${bucket}/${UPLOAD_PREFIX}*`] }));
   }
   // Without it S3 answers 403 in place of 404 for an object that is not there.
-  if (statements.length > 0)
+  if (bodies.includes("read") || uploads)
     statements.push(new PolicyStatement({ actions: ["s3:ListBucket"], resources: [bucket] }));
   return statements;
 }

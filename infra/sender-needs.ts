@@ -3,10 +3,10 @@
 import type { Needs } from "./grants.ts";
 
 export const SENDER_NEEDS: Needs = {
-  reads: ["secret", "suppression", "config"],
+  reads: ["secret", "suppression"],
   writes: ["message", "limit", "fleet"],
-  queries: true,
-  bodies: "write",
+  queries: ["by zone", "by time"],
+  bodies: ["read", "put", "put in parts", "delete"],
   signals: "send and receive",
   secret: true,
 };

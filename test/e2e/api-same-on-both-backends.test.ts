@@ -4,17 +4,12 @@
  */
 
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 
-import { addApiKey } from "#shared/app/api-keys.ts";
 import { readStore } from "#shared/app/health.ts";
 import { matchRoute, ROUTE_NAMES } from "#shared/app/routes.ts";
 import { noDeploymentSecret } from "#shared/aws/deployment-secret.ts";
 import { dynamoSecretStore } from "#shared/aws/secret-store.ts";
-import { DAY } from "#shared/domain/units.ts";
-import type { SecretStore } from "#shared/ports/secret-store.ts";
 import { parseConfig } from "#shared/runtime/config.ts";
 import { createMetrics, METRICS_CONTENT_TYPE } from "#shared/runtime/metrics.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
@@ -24,23 +19,8 @@ import { sharedLocalAws, stopLocalAwsAtEnd } from "../support/aws-backend.ts";
 import type { LambdaApi } from "../support/lambda-api.ts";
 import { startLambdaApi } from "../support/lambda-api.ts";
 import { noLocalAws } from "../support/local-aws.ts";
-
-interface Recorded {
-  readonly name: string;
-  readonly method: string;
-  /** `{{name}}` stands for an id or a cursor that was remembered. */
-  readonly path: string;
-  /** Scope of the key it comes with, or a key that is none; null: it comes without; left out: `admin`. */
-  readonly key?: string | null;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Sent as JSON. */
-  readonly body?: unknown;
-  readonly raw?: string;
-  /** The id in the answer is remembered by this name. */
-  readonly remember?: string;
-  /** The cursor in the answer is remembered by this name. */
-  readonly rememberCursor?: string;
-}
+import type { Asked, Recorded } from "../support/recorded-requests.ts";
+import { asker, keysIn, RECORDED, RECORDED_CONFIG } from "../support/recorded-requests.ts";
 
 interface Answered {
   readonly status: number;
@@ -51,10 +31,6 @@ interface Answered {
 /** Asks what was recorded, and gives the answer with names in place of ids and times. */
 type Player = (recorded: Recorded) => Promise<string>;
 
-const RECORDED = JSON.parse(
-  readFileSync(new URL("../data/recorded-requests.json", import.meta.url), "utf8"),
-) as readonly Recorded[];
-const CONFIG = { hostname: "mail.example", zones: { bulk: { disabled: true } } };
 /** Those a client goes by. Lengths and connections are the transport's. */
 const HEADERS = [
   "content-type",
@@ -76,8 +52,8 @@ describe("the API on both backends", { skip }, () => {
   let onAws: Player;
   let keysOnAws: ReadonlyMap<string, string>;
   before(async () => {
-    embedded = await startApi({ config: CONFIG });
-    lambdas = await startLambdaApi(parseConfig(CONFIG, { source: null, baseDir: "/" }));
+    embedded = await startApi({ config: RECORDED_CONFIG });
+    lambdas = await startLambdaApi(parseConfig(RECORDED_CONFIG, { source: null, baseDir: "/" }));
     const { dynamo } = (await sharedLocalAws()).clients;
     const awsSecrets = dynamoSecretStore({
       dynamo,
@@ -151,59 +127,14 @@ describe("the API on both backends", { skip }, () => {
   });
 });
 
-interface Asked {
-  readonly method: string;
-  readonly path: string;
-  readonly headers: Record<string, string>;
-  readonly body: string | null;
-}
-
-async function keysIn(secrets: SecretStore): Promise<ReadonlyMap<string, string>> {
-  const keys = new Map<string, string>();
-  for (const scope of ["send", "read", "admin"]) {
-    const added = await addApiKey(
-      { secrets, clock: systemClock, random: randomBytes },
-      { scopes: [scope], label: "" },
-    );
-    keys.set(scope, added.key);
-  }
-  return keys;
-}
-
 function player(keys: ReadonlyMap<string, string>, ask: (asked: Asked) => Promise<Answered>): Player {
-  const tomorrow = new Date(Date.now() + DAY).toISOString();
-  const remembered = new Map([["tomorrow", tomorrow]]);
   const names = new Map<string, string>();
-  const fill = (text: string): string =>
-    text.replaceAll(/\{\{(.+?)\}\}/g, (_, name: string) => remembered.get(name) ?? assert.fail(name));
-  return async ({ method, path, key = "admin", headers = {}, body, raw, remember, rememberCursor }) => {
-    const {
-      status,
-      headers: answered,
-      text,
-    } = await ask({
-      method,
-      path: fill(path),
-      headers: {
-        ...(key === null ? {} : { authorization: `Bearer ${keys.get(key) ?? key}` }),
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
-        ...headers,
-      },
-      body: body === undefined ? (raw ?? null) : fill(JSON.stringify(body)),
-    });
-    if (remember !== undefined) remembered.set(remember, idIn(text));
-    if (rememberCursor !== undefined) remembered.set(rememberCursor, cursorIn(text));
-    const shown = HEADERS.map((name) => `${name}: ${String(answered[name] ?? "-")}`);
+  const asked = asker(keys, ask);
+  return async (recorded) => {
+    const { status, headers, text } = await asked(recorded);
+    const shown = HEADERS.map((name) => `${name}: ${String(headers[name] ?? "-")}`);
     return named([String(status), ...shown, "", text].join("\n"), names);
   };
-}
-
-function idIn(text: string): string {
-  return /"id":"([^"]+)"/.exec(text)?.[1] ?? assert.fail(`no id in ${text}`);
-}
-
-function cursorIn(text: string): string {
-  return /"cursor":"([^"]+)"/.exec(text)?.[1] ?? assert.fail(`no cursor in ${text}`);
 }
 
 /** The first lines of each metric in Prometheus' text: what it is called and of which type it is. */

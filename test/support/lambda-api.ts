@@ -40,11 +40,18 @@ export interface LambdaApi extends AsyncDisposable {
   invoke(name: LambdaName, event: object): Promise<unknown>;
 }
 
+export interface LambdaApiOptions {
+  /** True: the table has a stream. */
+  readonly stream?: boolean;
+  /** Over the environment that leads to the local AWS. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Told of each call of a Lambda before it is made. */
+  readonly onInvoke?: (name: LambdaName) => void;
+}
+
 /** A file that uses it calls `stopLocalAwsAtEnd`. It sets the environment of this process, as a Lambda's is set. */
-export async function startLambdaApi(
-  config: Config,
-  { stream = false }: { stream?: boolean } = {},
-): Promise<LambdaApi> {
+export async function startLambdaApi(config: Config, options: LambdaApiOptions = {}): Promise<LambdaApi> {
+  const { stream = false, onInvoke = () => undefined } = options;
   const outDir = await mkdtemp(join(tmpdir(), "zonefleet-lambdas-"));
   const aws = await sharedLocalAws();
   const names = aws.newNames();
@@ -63,12 +70,14 @@ export async function startLambdaApi(
     ZONEFLEET_SECRET: await writeSecret(outDir, config),
     POWERTOOLS_LOG_LEVEL: "SILENT",
     POWERTOOLS_METRICS_DISABLED: "true",
+    ...options.env,
   };
   Object.assign(process.env, env);
   const handlers = await handlersIn(outDir, config);
   const invoke: LambdaApi["invoke"] = (name, event) => {
     const handler = handlers.get(name);
     if (!handler) throw new Error(`no Lambda ${name}`);
+    onInvoke(name);
     return handler(JSON.parse(JSON.stringify(event)), CONTEXT);
   };
   return {
