@@ -18,6 +18,7 @@ import type { SentMail } from "../support/fault-load.ts";
 import { noLocalAws } from "../support/local-aws.ts";
 import { startLoad } from "../support/mail-load.ts";
 import { fewer, patient, TOGETHER } from "../support/patience.ts";
+import { wrongFates } from "../support/relay-api.ts";
 import type { RelayProcess } from "../support/relay-process.ts";
 import { eventually, scratchFolder, startRelayProcess } from "../support/relay-process.ts";
 import { startRelay } from "../support/relay.ts";
@@ -76,6 +77,11 @@ describe("senders on AWS", options, () => {
       const got = deliveriesIn(mx);
       return wanted.every(({ address: to }) => got.has(to)) ? true : null;
     });
+    let wrong: unknown[] = [];
+    await eventually("one final state of each acknowledged recipient", PATIENCE_MS, async () => {
+      wrong = await wrongFates(lives.httpUrl, load.acknowledged());
+      return wrong.length === 0 ? true : null;
+    }).catch((error: unknown) => assert.deepEqual(wrong, [], String(error)));
     const got = deliveriesIn(mx);
     const twice = [...got].filter(([, count]) => count > 1).map(([to]) => to);
     assert.ok(

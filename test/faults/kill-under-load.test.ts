@@ -10,9 +10,9 @@ import { SECOND } from "#shared/domain/units.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { FakeMail, FakeMx } from "../support/fake-mx.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
-import type { Load, Probe } from "../support/mail-load.ts";
+import type { Load } from "../support/mail-load.ts";
 import { startLoad } from "../support/mail-load.ts";
-import { allFinal, messageView } from "../support/relay-api.ts";
+import { allFinal, wrongFates } from "../support/relay-api.ts";
 import type { RelayProcess } from "../support/relay-process.ts";
 import { eventually, scratchFolder, startRelayProcess } from "../support/relay-process.ts";
 
@@ -70,7 +70,7 @@ test(
           `${doubles} of them doubles; ${allowed} connections were lost at ${WORKER_KILLS + 1} kills`,
       );
       assert.ok(acknowledged.length >= MAILS);
-      await assertFates(relay, acknowledged);
+      assert.deepEqual(await wrongFates(relay.httpUrl, acknowledged), []);
       assertReceived(mx, load);
       assert.ok(doubles <= allowed, `${doubles} doubles, and ${allowed} connections were lost at the kills`);
     } finally {
@@ -102,17 +102,6 @@ function doublesIn(mails: readonly FakeMail[]): number {
     for (const recipient of recipients) seen.add(recipient);
   }
   return doubles;
-}
-
-async function assertFates(relay: RelayProcess, acknowledged: readonly Probe[]): Promise<void> {
-  const wrong: unknown[] = [];
-  for (const { id, recipients } of acknowledged) {
-    const view = await messageView(relay.httpUrl, id as string);
-    const is = view?.messages.map(({ recipient, status }) => `${recipient} ${status}`);
-    const shouldBe = recipients.map(({ address, fate }) => `${address} ${fate}`);
-    if (JSON.stringify(is) !== JSON.stringify(shouldBe)) wrong.push({ id, shouldBe, view });
-  }
-  assert.deepEqual(wrong, []);
 }
 
 /** What the receiver has: each delivered recipient of what was acknowledged, a report for each bounce, and nothing unheard of. */

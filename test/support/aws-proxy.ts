@@ -154,9 +154,28 @@ async function whole(stream: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-function forward(
+async function forward(request: AwsRequest, to: ForwardOptions): Promise<AwsAnswer> {
+  for (;;) {
+    try {
+      return await forwardOnce(request, to);
+    } catch (error) {
+      // The local server closed it while it was idle, a fault that no test asked for. Each time round one such connection is gone.
+      if (!(error instanceof StaleConnectionError)) throw error;
+    }
+  }
+}
+
+class StaleConnectionError extends Error {}
+
+interface ForwardOptions {
+  readonly target: URL;
+  readonly agent: Agent;
+  readonly signal: AbortSignal;
+}
+
+function forwardOnce(
   { method, path, headers, body }: AwsRequest,
-  { target, agent, signal }: { target: URL; agent: Agent; signal: AbortSignal },
+  { target, agent, signal }: ForwardOptions,
 ): Promise<AwsAnswer> {
   return new Promise((resolve, reject) => {
     const { "transfer-encoding": _, ...kept } = headers;
@@ -171,7 +190,10 @@ function forward(
       timeout: ANSWER_MS,
     });
     outgoing.once("timeout", () => outgoing.destroy(new Error("no answer from the local server")));
-    outgoing.once("error", reject);
+    outgoing.once("error", (error: NodeJS.ErrnoException) => {
+      const isStale = outgoing.reusedSocket && error.code === "ECONNRESET";
+      reject(isStale ? new StaleConnectionError("closed while it was idle", { cause: error }) : error);
+    });
     outgoing.once("response", (response) => {
       whole(response).then(
         (answered) =>

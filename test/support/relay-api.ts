@@ -1,5 +1,6 @@
 /** What a test asks a relay by its HTTP API. */
 
+import type { Probe } from "./mail-load.ts";
 import { eventually } from "./relay-process.ts";
 
 export interface MessageView {
@@ -15,6 +16,18 @@ export interface MessageView {
 export async function messageView(httpUrl: string, id: string): Promise<MessageView | null> {
   const response = await fetch(`${httpUrl}/message/${id}`);
   return response.ok ? ((await response.json()) as MessageView) : null;
+}
+
+/** Acknowledged mails whose recipients are not each there once, in the state that their fate says; with what they are instead. */
+export async function wrongFates(httpUrl: string, acknowledged: readonly Probe[]): Promise<unknown[]> {
+  const wrong: unknown[] = [];
+  for (const { id, recipients } of acknowledged) {
+    const view = await messageView(httpUrl, id as string);
+    const is = view?.messages.map(({ recipient, status }) => `${recipient} ${status}`);
+    const shouldBe = recipients.map(({ address, fate }) => `${address} ${fate}`);
+    if (JSON.stringify(is) !== JSON.stringify(shouldBe)) wrong.push({ id, shouldBe, view });
+  }
+  return wrong;
 }
 
 interface Counter {
