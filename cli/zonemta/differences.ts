@@ -66,6 +66,7 @@ export const CHANGED_MEANING: readonly Rule[] = [
   ownPlugins,
   connectionsOfAllProcesses,
   dkimPlugin,
+  namesOfNothing,
 ];
 
 /** `"core/x": "main"` says no more than that it is on. */
@@ -109,6 +110,42 @@ function dkimPlugin(config: Tree, { note }: Notes): void {
   const keys = Array.isArray(dkim["keys"]) ? dkim["keys"] : [];
   config["dkim"] = { ...dkim, keys: [...keys, { domain, selector, path }] };
   note(["plugins", "core/dkim"], "is in dkim.keys now, which signs the mail of its domain");
+}
+
+/** Interfaces that take no connection. */
+const OTHER_ORIGINS = ["api", "bounce"];
+const DEFAULT_INTERFACE = "feeder";
+const BUILT_IN_ZONES = ["default", "bounces"];
+
+/** ZoneMTA's own defaults name interfaces and zones that few have; here such a name would be a slip. */
+function namesOfNothing(config: Tree, { note }: Notes): void {
+  const written = Object.keys(treeAt(config, "smtpInterfaces"));
+  const interfaces = new Set([...(written.length > 0 ? written : [DEFAULT_INTERFACE]), ...OTHER_ORIGINS]);
+  const zones = new Set(
+    [...Object.keys(treeAt(config, "zones")), ...BUILT_IN_ZONES].map((name) => name.toLowerCase()),
+  );
+  const plugins = treeAt(config, "plugins");
+  for (const [plugin, key] of [
+    ["core/email-bounce", "disableInterfaces"],
+    ["core/default-headers", "allowRoutingHeaders"],
+  ] as const) {
+    const holder = treeAt(plugins, plugin);
+    const list = holder[key];
+    if (!Array.isArray(list)) continue;
+    const gone = list.filter((name) => typeof name === "string" && !interfaces.has(name));
+    holder[key] = list.filter((name) => !gone.includes(name));
+    for (const name of gone)
+      note(["plugins", plugin, key], `is without ${JSON.stringify(name)}: there is no such interface`);
+  }
+  const ofZones = treeAt(treeAt(plugins, "core/email-bounce"), "zoneConfig");
+  for (const name of Object.keys(ofZones)) {
+    if (zones.has(name.toLowerCase())) continue;
+    delete ofZones[name];
+    note(
+      ["plugins", "core/email-bounce", "zoneConfig"],
+      `is without ${JSON.stringify(name)}: there is no such zone`,
+    );
+  }
 }
 
 function treeAt(config: Tree, key: string): Tree {

@@ -101,6 +101,36 @@ describe("zonefleet import-config", () => {
     assert.match(said, /log\.queue/);
   });
 
+  test("leaves out names of interfaces and zones that ZoneMTA's defaults have and this ZoneMTA has not", async () => {
+    const { config, said } = await imported({
+      "config/default.json": JSON.stringify({
+        smtpInterfaces: { in: { port: 2525 } },
+        zones: { Bulk: { connections: 1 } },
+        plugins: {
+          "core/default-headers": { enabled: true, allowRoutingHeaders: ["api", "in", "feeder"] },
+          "core/email-bounce": {
+            enabled: "main",
+            disableInterfaces: ["forwarder"],
+            zoneConfig: { bulk: { disabled: true }, mysuperzone: { disabled: true } },
+          },
+        },
+      }),
+    });
+    const { plugins } = config as { plugins: Record<string, unknown> };
+    assert.deepEqual(plugins, {
+      "core/default-headers": { enabled: true, allowRoutingHeaders: ["api", "in"] },
+      "core/email-bounce": {
+        enabled: "main",
+        disableInterfaces: [],
+        zoneConfig: { bulk: { disabled: true } },
+      },
+    });
+    assert.match(said, /disableInterfaces: is without "forwarder": there is no such interface/);
+    assert.match(said, /allowRoutingHeaders: is without "feeder"/);
+    assert.match(said, /zoneConfig: is without "mysuperzone": there is no such zone/);
+    assert.doesNotMatch(said, /To be put right/);
+  });
+
   test("reads ZoneMTA's template: TOML, with included files in the place of the directive", async () => {
     const { config, said } = await imported({
       "config/zonemta.toml":
