@@ -41,6 +41,8 @@ const ROWS_OF_DOMAIN_PER_TAKE = 50;
 const TAKE_WAIT_MS = 5 * SECOND;
 const ROOM_POLL_MS = SECOND / 20;
 const TIDY_MS = SECOND / 2;
+/** While this host has no address to send from. */
+const AWAY_POLL_MS = SECOND;
 /** After the store failed. */
 const STORE_RETRY_MS = SECOND;
 
@@ -77,8 +79,8 @@ async function takeSome(deps: ZoneDeps, looking: Lookups, stop: AbortSignal): Pr
   try {
     const room = MAX_HELD_ROWS - keeper.size;
     if (!deps.hasEgress()) {
-      queue.leave?.(zone.name, "all");
-      await deps.clock.sleep(TAKE_WAIT_MS, wake.signal);
+      queue.leave?.(zone.name, "all"); // again and again: a poll under way may have brought more
+      await deps.clock.sleep(AWAY_POLL_MS, wake.signal);
       return [];
     }
     const full = lanes.fullDomains();
