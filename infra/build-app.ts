@@ -1,7 +1,8 @@
 /** The stacks of one deployment, from its record and its mail configuration. */
 
-import type { App } from "aws-cdk-lib";
+import type { App, Environment } from "aws-cdk-lib";
 import { Tags } from "aws-cdk-lib";
+import type { HttpApi } from "aws-cdk-lib/aws-apigatewayv2";
 import type { ITable } from "aws-cdk-lib/aws-dynamodb";
 
 import { isLoopbackHost } from "#shared/app/api-access.ts";
@@ -11,7 +12,9 @@ import { elasticNames } from "#shared/domain/pool.ts";
 import type { LambdaName } from "../lambdas/build.ts";
 import type { Deployment } from "./deployment.ts";
 import { installation } from "./installation.ts";
+import type { Installation } from "./installation.ts";
 import { ApiStack } from "./stacks/api.ts";
+import { ObservabilityStack } from "./stacks/observability.ts";
 import { SenderStack } from "./stacks/sender.ts";
 import { StorageStack } from "./stacks/storage.ts";
 
@@ -31,6 +34,8 @@ export interface Stacks {
   readonly api: ApiStack;
   /** Null: LocalStack has no hosts. */
   readonly sender: SenderStack | null;
+  /** Null: LocalStack has nothing to look at. */
+  readonly observability: ObservabilityStack | null;
 }
 
 export function buildApp(app: App, { deployment, config, bundles, senderFolder, isLocal }: AppInput): Stacks {
@@ -68,8 +73,29 @@ export function buildApp(app: App, { deployment, config, bundles, senderFolder, 
         folder: senderFolder,
       });
   sender?.addStackDependency(storage);
+  const observability =
+    api.api && observabilityOf(app, { env, names, deployment, config, api, http: api.api });
+  if (sender) observability?.addStackDependency(sender);
   Tags.of(app).add("zonefleet", environment);
-  return { storage, api, sender };
+  return { storage, api, sender, observability };
+}
+
+interface Observed {
+  readonly env: Environment;
+  readonly names: Installation;
+  readonly deployment: Deployment;
+  readonly config: Config;
+  readonly api: ApiStack;
+  readonly http: HttpApi;
+}
+
+function observabilityOf(app: App, { api, http, ...seen }: Observed): ObservabilityStack {
+  return new ObservabilityStack(app, `${seen.names.prefix}-observability`, {
+    ...seen,
+    description: "ZoneFleet: dashboard and alarms",
+    lambdas: [...api.functions.keys()],
+    api: http,
+  });
 }
 
 /** Of the interfaces that others than their own host can reach. */

@@ -25,3 +25,23 @@ export function installation(environment: string, zones: Iterable<ZoneName>): In
     zones: [...zones].toSorted(),
   };
 }
+
+/** The queue of changes that a reader of the table's stream has given up. */
+export function streamFailuresQueue({ prefix }: Pick<Installation, "prefix">): string {
+  return `${prefix}-stream-failures`;
+}
+
+/** Where the senders' hosts send their log. */
+export function senderLogGroup({ prefix }: Pick<Installation, "prefix">): string {
+  return `/zonefleet/${prefix}/sender`;
+}
+
+/** The variables by which Lambdas, senders and the command line find it. None is a secret. */
+export function settingsOf({ table, bucket, queuePrefix, secret }: Installation) {
+  return {
+    ZONEFLEET_TABLE: table,
+    ZONEFLEET_BUCKET: bucket,
+    ZONEFLEET_QUEUE_PREFIX: queuePrefix,
+    ZONEFLEET_SECRET: secret,
+  };
+}

@@ -5,6 +5,7 @@
 
 import type { Clock } from "#shared/domain/clock.ts";
 import { SECOND } from "#shared/domain/units.ts";
+import type { ZoneName } from "#shared/domain/zone.ts";
 import type { FleetStore } from "#shared/ports/fleet-store.ts";
 import type { LimitStore } from "#shared/ports/limit-store.ts";
 import type { ZoneBacklog } from "#shared/ports/zone-backlog.ts";
@@ -15,6 +16,8 @@ export interface FleetStateDeps {
   readonly queue: { backlog(): Promise<ZoneBacklog[]> };
   readonly fleet: Pick<FleetStore, "living" | "addressLeases">;
   readonly limits: Pick<LimitStore, "blocked">;
+  /** Zones whose mail is kept and not sent. */
+  readonly disabled: ReadonlySet<ZoneName>;
   /** Names of the Elastic IPs in the pools. */
   readonly elastic: readonly string[];
   readonly clock: Pick<Clock, "now">;
@@ -35,7 +38,7 @@ export function fleetState(deps: FleetStateDeps): () => Promise<void> {
   };
 }
 
-async function tellZones({ queue, clock, telemetry }: FleetStateDeps): Promise<void> {
+async function tellZones({ queue, disabled, clock, telemetry }: FleetStateDeps): Promise<void> {
   const backlog = await queue.backlog();
   const now = clock.now();
   for (const { zone, queued, deferred, held, oldestDueAt } of backlog) {
@@ -46,6 +49,8 @@ async function tellZones({ queue, clock, telemetry }: FleetStateDeps): Promise<v
       OldestDueAgeSeconds: oldestDueAt === null ? 0 : Math.max(0, Math.round((now - oldestDueAt) / SECOND)),
     });
   }
+  const sending = backlog.filter(({ zone }) => !disabled.has(zone));
+  telemetry.fleetGauges(now, { RowsWaiting: sending.reduce((sum, { queued }) => sum + queued, 0) });
 }
 
 async function tellFleet({ fleet, limits, elastic, clock, telemetry }: FleetStateDeps): Promise<void> {

@@ -7,45 +7,14 @@ import { Logger } from "@aws-lambda-powertools/logger";
 import { Metrics, MetricUnit } from "@aws-lambda-powertools/metrics";
 
 import type { Observer } from "#shared/app/observer.ts";
-import { DIMENSIONS, fleetLine, NAMESPACE, zoneLine } from "#shared/runtime/cloudwatch.ts";
-import type { FleetGauge, Values, ZoneGauge } from "#shared/runtime/cloudwatch.ts";
+import { DIMENSIONS, fleetLine, NAMESPACE, zoneGaugesLine } from "#shared/runtime/cloudwatch.ts";
+import type { CountName, FleetGauge, Values, ZoneGauge } from "#shared/runtime/cloudwatch.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import type { ZoneName } from "#shared/domain/zone.ts";
 
 import type { Log } from "./log.ts";
 
-/**
- * - `Requests` `Refused` `Faults` answers of the API, those of 4xx and of 5xx. Alert: any Faults that last.
- * - `MessagesAccepted` `RecipientsAccepted` `RecipientsSuppressed` `MessagesNotStored`. Alert: NotStored above 0.
- * - `BouncesSent` `EventsRead` `EventsFailed`. Alert: EventsFailed above 0, for records cannot be read or nothing can be kept.
- * - `EventsKept` `EventsGivenUp` of `events`: reports that are late; of `notify`, with `EventsTold`: of receivers by HTTP. Alert: Kept
- *   for minutes, a store or a receiver is down; GivenUp above 0.
- * - `RowsFed` `LeasesLapsed` `MessagesPurged` of the sweep. Alert: LeasesLapsed stays high, senders die.
- * - `SignalsNotSent` rows whose signal is tried again, or waits for the sweep. Alert: any for minutes, mail is late by as much.
- * - `DeadLetters` signals that nobody could use. Alert: above 0.
- * - `ColdStarts` invocations that were the first of their process.
- */
-export type CountName =
-  | "Requests"
-  | "Refused"
-  | "Faults"
-  | "MessagesAccepted"
-  | "RecipientsAccepted"
-  | "RecipientsSuppressed"
-  | "MessagesNotStored"
-  | "BouncesSent"
-  | "EventsRead"
-  | "EventsFailed"
-  | "EventsTold"
-  | "EventsKept"
-  | "EventsGivenUp"
-  | "RowsFed"
-  | "LeasesLapsed"
-  | "MessagesPurged"
-  | "SignalsNotSent"
-  | "DeadLetters"
-  | "ColdStarts";
 export type TimeName = "RequestTime" | "AcceptTime";
 
 /** What is counted is written when the invocation ends, what is read (a gauge) at once. */
@@ -57,7 +26,7 @@ export interface Telemetry {
   readonly time: (name: TimeName, ms: number) => void;
   /** What stands in a zone at a time. */
   readonly zoneGauges: (zone: ZoneName, at: EpochMs, values: Values<ZoneGauge>) => void;
-  readonly fleetGauges: (at: EpochMs, values: Values<FleetGauge>) => void;
+  readonly fleetGauges: (at: EpochMs, values: Partial<Values<FleetGauge>>) => void;
   readonly publish: () => void;
 }
 
@@ -88,7 +57,7 @@ export function telemetry(service: string, installation: string): Telemetry {
     time(name, ms) {
       metrics.addMetric(name, MetricUnit.Milliseconds, ms);
     },
-    zoneGauges: (zone, at, values) => write(zoneLine({ at, installation, zone }, values)),
+    zoneGauges: (zone, at, values) => write(zoneGaugesLine({ at, installation, zone }, values)),
     fleetGauges: (at, values) => write(fleetLine({ at, installation }, values)),
     publish() {
       if (metrics.hasStoredMetrics()) metrics.publishStoredMetrics();

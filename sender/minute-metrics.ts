@@ -4,8 +4,8 @@
  */
 
 import type { Observer } from "#shared/app/observer.ts";
-import { serviceLine, zoneLine } from "#shared/runtime/cloudwatch.ts";
-import type { ZoneCount } from "#shared/runtime/cloudwatch.ts";
+import { serviceLine, zoneCountsLine } from "#shared/runtime/cloudwatch.ts";
+import type { Values, ZoneCount } from "#shared/runtime/cloudwatch.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import type { Settled } from "#shared/domain/queue-row.ts";
@@ -27,6 +27,7 @@ export interface MinuteMetricsOptions {
 }
 
 const SERVICE = "sender";
+const NOTHING: Values<ZoneCount> = { Accepted: 0, Delivered: 0, Deferred: 0, Bounced: 0, Expired: 0 };
 const COUNT_OF: Readonly<Partial<Record<Settled["state"], ZoneCount>>> = {
   delivered: "Delivered",
   deferred: "Deferred",
@@ -37,20 +38,19 @@ const COUNT_OF: Readonly<Partial<Record<Settled["state"], ZoneCount>>> = {
 export function minuteMetrics({ installation, clock, log }: MinuteMetricsOptions): MinuteMetrics {
   // Alarms take the absence of these lines for mail that stands still: they are written whatever the level of the log is.
   const lines = log.child({ component: "metrics" }, { level: "info" });
-  const zones = new Map<ZoneName, Partial<Record<ZoneCount, number>>>();
+  const zones = new Map<ZoneName, Values<ZoneCount>>();
   let messages = { MessagesAccepted: 0, MessagesNotStored: 0 };
   const stop = new AbortController();
 
   function count(zone: ZoneName, name: ZoneCount): void {
-    const counts = zones.get(zone) ?? {};
-    counts[name] = (counts[name] ?? 0) + 1;
-    zones.set(zone, counts);
+    const counts = zones.get(zone) ?? NOTHING;
+    zones.set(zone, { ...counts, [name]: counts[name] + 1 });
   }
 
   function write(): void {
     const at = clock.now();
     for (const [zone, counts] of zones)
-      lines.info(zoneLine({ at, installation, zone }, counts), "counts of a zone");
+      lines.info(zoneCountsLine({ at, installation, zone }, counts), "counts of a zone");
     zones.clear();
     if (messages.MessagesAccepted + messages.MessagesNotStored === 0) return;
     lines.info(serviceLine({ at, installation, service: SERVICE }, messages), "counts of the worker");

@@ -37,6 +37,7 @@ import type { Deployment } from "../deployment.ts";
 import { SENDER_CONFIG_FILE } from "../../sender/bundle.ts";
 import { acceptWildcards, statementsFor } from "../grants.ts";
 import type { Installation } from "../installation.ts";
+import { senderLogGroup } from "../installation.ts";
 import { SENDER_NEEDS } from "../sender-needs.ts";
 
 export interface SenderHostsProps {
@@ -65,7 +66,7 @@ export class SenderHosts extends Construct {
     this.props = props;
     const { names, vpc, senders } = props;
     this.logGroup = new LogGroup(this, "Log", {
-      logGroupName: `/zonefleet/${names.prefix}/sender`,
+      logGroupName: senderLogGroup(names),
       retention: RetentionDays.ONE_MONTH,
       removalPolicy: RemovalPolicy.DESTROY,
     });

@@ -5,6 +5,7 @@
 
 import { CfnOutput, Duration, Stack } from "aws-cdk-lib";
 import type { StackProps } from "aws-cdk-lib";
+import type { HttpApi } from "aws-cdk-lib/aws-apigatewayv2";
 import type { ITable } from "aws-cdk-lib/aws-dynamodb";
 import { Rule, Schedule } from "aws-cdk-lib/aws-events";
 import { LambdaFunction } from "aws-cdk-lib/aws-events-targets";
@@ -29,6 +30,7 @@ import { MailFunction } from "../constructs/mail-function.ts";
 import type { Deployment } from "../deployment.ts";
 import { LAMBDA_NEEDS } from "../lambda-needs.ts";
 import type { Installation } from "../installation.ts";
+import { streamFailuresQueue } from "../installation.ts";
 
 export interface ApiProps extends StackProps {
   readonly names: Installation;
@@ -67,12 +69,14 @@ const WHAT_FOR: Readonly<Record<LambdaName, string>> = {
 
 export class ApiStack extends Stack {
   readonly functions = new Map<LambdaName, AwsFunction>();
+  /** Null: the Lambdas have URLs in its place. */
+  readonly api: HttpApi | null;
 
   constructor(scope: Construct, id: string, props: ApiProps) {
     super(scope, id, props);
     for (const name of API_LAMBDAS) this.add(name, props, API_TIMEOUT);
     if (props.isLocal) this.addUrls();
-    else this.addHttpApi(props);
+    this.api = props.isLocal ? null : this.addHttpApi(props);
     this.addSchedules(props);
     this.addStreamReaders(props);
     this.addDeadLetters(props);
@@ -99,9 +103,9 @@ export class ApiStack extends Stack {
     return found;
   }
 
-  private addHttpApi({ names, deployment: { api, domain } }: ApiProps): void {
+  private addHttpApi({ names, deployment: { api, domain } }: ApiProps): HttpApi {
     const { certificateArn, rateLimit, burstLimit } = api;
-    new MailApi(this, "Http", {
+    const made = new MailApi(this, "Http", {
       apiName: names.prefix,
       routes: new Map([...segments()].map(([segment, name]) => [segment, this.functionOf(name)])),
       fallback: this.functionOf("health"),
@@ -109,6 +113,7 @@ export class ApiStack extends Stack {
       burstLimit,
       domain: certificateArn === undefined ? null : { name: `api.${domain}`, certificateArn },
     });
+    return made.api;
   }
 
   private addUrls(): void {
@@ -154,7 +159,7 @@ export class ApiStack extends Stack {
   /** Which records of the stream were given up. */
   private failures(names: Installation): Queue {
     const queue = new Queue(this, "StreamFailures", {
-      queueName: `${names.prefix}-stream-failures`,
+      queueName: streamFailuresQueue(names),
       encryption: QueueEncryption.SQS_MANAGED,
       enforceSSL: true,
       retentionPeriod: KEPT_FAILURES,

@@ -11,8 +11,10 @@ import { wireLambda } from "../wire.ts";
 
 const { backend, clock, config, telemetry } = await wireLambda("sweep", import.meta.url);
 const { queue, fleet, limits } = backend;
-const elastic = elasticNames([...config.zones.values()].map(({ pool }) => pool));
-const tellState = fleetState({ queue, fleet, limits, elastic, clock, telemetry });
+const zones = [...config.zones.values()];
+const elastic = elasticNames(zones.map(({ pool }) => pool));
+const disabled = new Set(zones.filter((zone) => zone.disabled).map(({ name }) => name));
+const tellState = fleetState({ queue, fleet, limits, disabled, elastic, clock, telemetry });
 
 export const handler = withMiddleware(sweepHandler({ queue, telemetry, tellState })).use(
   background(telemetry),

@@ -25,21 +25,74 @@ export const ZONE_GAUGES = ["RowsQueued", "RowsDeferred", "RowsHeld", "OldestDue
 export type ZoneGauge = (typeof ZONE_GAUGES)[number];
 
 /**
- * Of the installation, once a minute by the sweep: hosts with a worker that is alive; Elastic IPs of its pools, and how many of them a
+ * Of the installation, once a minute by the sweep: rows that are queued in zones that send; hosts with a worker that is alive; Elastic IPs of its pools, and how many of them a
  * host holds; pairs of egress address and site that the site refuses just now.
  */
-export const FLEET_GAUGES = ["SendersAlive", "AddressesWanted", "AddressesHeld", "BlockedPairs"] as const;
+export const FLEET_GAUGES = [
+  "RowsWaiting",
+  "SendersAlive",
+  "AddressesWanted",
+  "AddressesHeld",
+  "BlockedPairs",
+] as const;
 export type FleetGauge = (typeof FLEET_GAUGES)[number];
+
+/**
+ * What a Lambda counts in an invocation, or a sender in a minute, by `service`: the name of the Lambda, or `sender`.
+ * - `Requests` `Refused` `Faults` answers of the API, those of 4xx and of 5xx
+ * - `MessagesAccepted` `RecipientsAccepted` `RecipientsSuppressed` `MessagesNotStored`
+ * - `BouncesSent` `EventsRead` `EventsFailed` Alert: EventsFailed above 0, for records cannot be read or nothing can be kept
+ * - `EventsKept` `EventsGivenUp` of `events` and `report-again`: reports that are late; of `notify` and `notify-again`, with `EventsTold`: of
+ *   receivers by HTTP. Kept for minutes: a store or a receiver is down
+ * - `RowsFed` `LeasesLapsed` `MessagesPurged` of the sweep. Where LeasesLapsed stays high, senders die
+ * - `SignalsNotSent` rows whose signal is tried again, or waits for the sweep: their mail is late by as much
+ * - `DeadLetters` signals that nobody could use
+ * - `ColdStarts` invocations that were the first of their process
+ */
+export const COUNTS = [
+  "Requests",
+  "Refused",
+  "Faults",
+  "MessagesAccepted",
+  "RecipientsAccepted",
+  "RecipientsSuppressed",
+  "MessagesNotStored",
+  "BouncesSent",
+  "EventsRead",
+  "EventsFailed",
+  "EventsTold",
+  "EventsKept",
+  "EventsGivenUp",
+  "RowsFed",
+  "LeasesLapsed",
+  "MessagesPurged",
+  "SignalsNotSent",
+  "DeadLetters",
+  "ColdStarts",
+] as const;
+export type CountName = (typeof COUNTS)[number];
 
 export type Values<Name extends string> = Readonly<Record<Name, number>>;
 
-/** Metrics of a zone. They are counted for the whole installation, too, so that nobody has to add zones up. */
-export function zoneLine(
-  { at, installation, zone }: { at: EpochMs; installation: string; zone: ZoneName },
-  values: Partial<Values<ZoneCount | ZoneGauge>>,
-): Record<string, unknown> {
-  const { installation: whole, zone: part } = DIMENSIONS;
-  return line(at, [[whole, part], [whole]], { [whole]: installation, [part]: zone }, values);
+/** What was done in a zone, counted for the whole installation, too, so that nobody has to add zones up. */
+export function zoneCountsLine(of: ZoneLine, counts: Values<ZoneCount>): Record<string, unknown> {
+  const { installation, zone } = DIMENSIONS;
+  return line(of.at, [[installation, zone], [installation]], namesOf(of), counts);
+}
+
+export function zoneGaugesLine(of: ZoneLine, gauges: Values<ZoneGauge>): Record<string, unknown> {
+  const { installation, zone } = DIMENSIONS;
+  return line(of.at, [[installation, zone]], namesOf(of), gauges);
+}
+
+export interface ZoneLine {
+  readonly at: EpochMs;
+  readonly installation: string;
+  readonly zone: ZoneName;
+}
+
+function namesOf({ installation, zone }: ZoneLine): Record<string, string> {
+  return { [DIMENSIONS.installation]: installation, [DIMENSIONS.zone]: zone };
 }
 
 export function fleetLine(
@@ -53,7 +106,7 @@ export function fleetLine(
 /** Counts of one kind of process, under the names that Lambdas count by. */
 export function serviceLine(
   { at, installation, service }: { at: EpochMs; installation: string; service: string },
-  values: Readonly<Record<string, number>>,
+  values: Partial<Values<CountName>>,
 ): Record<string, unknown> {
   const { installation: whole, service: part } = DIMENSIONS;
   return line(at, [[part, whole]], { [whole]: installation, [part]: service }, values);

@@ -1,6 +1,7 @@
 /** A Telemetry that remembers. */
 
-import type { CountName, Telemetry } from "../../lambdas/telemetry.ts";
+import type { CountName } from "#shared/runtime/cloudwatch.ts";
+import type { Telemetry } from "../../lambdas/telemetry.ts";
 
 export interface ToldTelemetry extends Telemetry {
   readonly counts: Partial<Record<CountName, number>>;
@@ -30,7 +31,7 @@ export function toldTelemetry(): ToldTelemetry {
     },
     time: () => undefined,
     zoneGauges: (zone, _at, values) => void gauges.set(zone, values),
-    fleetGauges: (_at, values) => void gauges.set("*", values),
+    fleetGauges: (_at, values) => void gauges.set("*", { ...gauges.get("*"), ...values }),
     publish: () => {
       published.times++;
     },

@@ -10,6 +10,7 @@ import type { ZoneBacklog } from "#shared/ports/zone-backlog.ts";
 import type { FleetStateDeps } from "../../../lambdas/fleet-state.ts";
 import { fleetState } from "../../../lambdas/fleet-state.ts";
 import { zoneA, zoneB } from "../../support/builders.ts";
+import type { ZoneName } from "#shared/domain/zone.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
 import type { ToldTelemetry } from "../../support/told-telemetry.ts";
 import { toldTelemetry } from "../../support/told-telemetry.ts";
@@ -33,6 +34,7 @@ interface State {
   readonly leases?: readonly AddressLease[];
   readonly blocked?: () => Promise<BlockedEgress[]>;
   readonly elastic?: readonly string[];
+  readonly disabled?: readonly ZoneName[];
 }
 
 async function told(state: State): Promise<ToldTelemetry> {
@@ -42,6 +44,7 @@ async function told(state: State): Promise<ToldTelemetry> {
     queue: { backlog },
     fleet: { living: async () => [...members], addressLeases: async () => [...leases] },
     limits: { blocked },
+    disabled: new Set(state.disabled),
     elastic: state.elastic ?? [],
     clock,
     telemetry,
@@ -69,6 +72,15 @@ describe("what stands in the store", () => {
       RowsHeld: 0,
       OldestDueAgeSeconds: 0,
     });
+  });
+
+  test("has as waiting what is queued where mail is sent", async () => {
+    const backlog = async (): Promise<ZoneBacklog[]> => [
+      { zone: zoneA, ...NOTHING, queued: 3 },
+      { zone: zoneB, ...NOTHING, queued: 7 },
+    ];
+    assert.equal((await told({ backlog })).gauges.get("*")?.["RowsWaiting"], 10);
+    assert.equal((await told({ backlog, disabled: [zoneB] })).gauges.get("*")?.["RowsWaiting"], 3);
   });
 
   test("counts a host once, however many workers it has", async () => {
@@ -102,6 +114,8 @@ describe("what stands in the store", () => {
     const backlog = async () => Promise.reject(new Error("the table is throttled"));
     const { gauges, lines } = await told({ backlog });
     assert.deepEqual([...gauges.keys()], ["*"]);
+    assert.equal(gauges.get("*")?.["RowsWaiting"], undefined);
+    assert.equal(gauges.get("*")?.["SendersAlive"], 0);
     assert.deepEqual(
       lines.map(({ level, message }) => [level, message]),
       [["error", "state not read"]],

@@ -13,6 +13,8 @@ import { fakeClock } from "../../support/fake-clock.ts";
 import { metricLinesIn } from "../../support/metric-lines.ts";
 import type { MetricLine } from "../../support/metric-lines.ts";
 
+const NOTHING = { Accepted: 0, Delivered: 0, Deferred: 0, Bounced: 0, Expired: 0 };
+
 function setUp({ level = "info" } = {}) {
   const lines: MetricLine[] = [];
   const clock = fakeClock();
@@ -42,8 +44,8 @@ describe("the metrics of a worker", () => {
     assert.equal(lines.length, 0);
     await clock.advance(MINUTE);
     assert.deepEqual(lines.map(countsOf), [
-      { who: zoneA, Delivered: 2, Deferred: 1, Bounced: 1, Expired: 1 },
-      { who: zoneB, Delivered: 1 },
+      { who: zoneA, ...NOTHING, Delivered: 2, Deferred: 1, Bounced: 1, Expired: 1 },
+      { who: zoneB, ...NOTHING, Delivered: 1 },
     ]);
     const installation = { Installation: "zonefleet-test" };
     assert.equal(lines[0]?.namespace, "ZoneFleet");
@@ -82,8 +84,8 @@ describe("the metrics of a worker", () => {
     minutes.observer.notAccepted(new DomainError("no-recipients", "name at least one recipient"));
     await clock.advance(MINUTE);
     assert.deepEqual(lines.map(countsOf), [
-      { who: zoneA, Accepted: 1 },
-      { who: zoneB, Accepted: 1 },
+      { who: zoneA, ...NOTHING, Accepted: 1 },
+      { who: zoneB, ...NOTHING, Accepted: 1 },
       { who: "sender", MessagesAccepted: 1, MessagesNotStored: 1 },
     ]);
     minutes[Symbol.dispose]();
