@@ -165,7 +165,11 @@ export const SendNowQuery = z.strictObject({
 });
 
 export const UnblockQuery = z.strictObject({
-  address: z.string().max(64).optional().describe("egress address; left out: any"),
+  address: z
+    .string()
+    .max(255)
+    .optional()
+    .describe("egress address, of an Elastic IP its name; left out: any"),
   domain: z.string().max(1_024).optional().describe("site, as `domain` in the list; left out: any"),
 });
 
