@@ -9,6 +9,8 @@ const NO_SERVER = "there is no database to name: the queue is in the data folder
 const NO_QUEUE_SERVER = "processes meet in the store; there is no queue server";
 const DNS_CACHE = "answers are kept for as long as the DNS says";
 const NO_VERSION = "the greeting never shows a version";
+const TLS_TERMS = "TLS 1.2 and later, with the ciphers of Node, for all interfaces";
+const ALL_OFFERED = "what an interface can do is offered";
 const SMTP_LOG = "dialogues are not logged; each attempt is, with the peer's reply";
 
 /** Keys without a meaning, a star for any one name. */
@@ -24,6 +26,20 @@ const MEANINGLESS: readonly (readonly [path: string, why: string])[] = [
   ["smtpInterfaces * processes", PROCESSES],
   ["smtpInterfaces * disableVersionString", NO_VERSION],
   ["smtpInterfaces * logger", SMTP_LOG],
+  ...[
+    "authMethods",
+    "disabledCommands",
+    "hideSTARTTLS",
+    "hidePIPELINING",
+    "hide8BITMIME",
+    "hideSMTPUTF8",
+    "hideSize",
+  ].map((key) => [`smtpInterfaces * ${key}`, ALL_OFFERED] as const),
+  ...["ciphers", "minVersion", "dhparam", "secureProtocol", "secureOptions"].map(
+    (key) => [`smtpInterfaces * ${key}`, TLS_TERMS] as const,
+  ),
+  ["smtpInterfaces * secured", "no proxy takes TLS off before us: it would have to be believed"],
+  ["smtpInterfaces * closeTimeout", "a drain gives all connections the same time"],
   ["zones * processes", PROCESSES],
   ["dns caching", DNS_CACHE],
   ["dns cacheTTL", DNS_CACHE],

@@ -101,6 +101,16 @@ describe("zonefleet import-config", () => {
     assert.match(said, /log\.queue/);
   });
 
+  test("says of each option of an interface that is not one here why it is not", async () => {
+    const feeder = { port: 2525, minVersion: "TLSv1", hideSize: true, authMethods: ["PLAIN"], secured: true };
+    const { config, said } = await imported({
+      "config/default.json": JSON.stringify({ smtpInterfaces: { feeder } }),
+    });
+    assert.deepEqual(config, { smtpInterfaces: { feeder: { port: 2525 } } });
+    assert.match(said, /feeder\.minVersion: TLS 1\.2 and later/);
+    assert.doesNotMatch(said, /unknown key/);
+  });
+
   test("leaves out names of interfaces and zones that ZoneMTA's defaults have and this ZoneMTA has not", async () => {
     const { config, said } = await imported({
       "config/default.json": JSON.stringify({
