@@ -1,5 +1,5 @@
 /**
- * `npm run bench -- relay`, `cost` or `rates`, with options: the numbers in the README come from here. Those of relay
+ * `npm run bench -- relay`, `cost`, `rest` or `rates`, with options: the numbers in the README come from here. Those of relay
  * are ratios within one run, not promises.
  */
 
@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { parseThrottle } from "#shared/domain/throttle.ts";
 import { measureCost, noCost } from "./cost.ts";
 import { measureRates } from "./rates.ts";
+import { costAtRest } from "./rest.ts";
 import { measureRelay } from "./relay.ts";
 import type { Measure } from "./relay.ts";
 import type { SystemName } from "./systems.ts";
@@ -29,6 +30,8 @@ npm run bench -- cost [options]
   --processes 2      sender processes
   --sessions 100     connections or requests at once that hand in mail: calls to AWS are shared under load
 
+npm run bench -- rest    what a deployment costs in a month without mail: of zonefleet.deployment.ts, else of the example in docs/aws
+
 npm run bench -- rates [options]
   --throttling 20/second   as in the configuration
   --of zone                zone, domain or site
@@ -43,6 +46,8 @@ async function main(): Promise<number> {
       return benchRelay();
     case "cost":
       return benchCost();
+    case "rest":
+      return benchRest();
     case "rates":
       return benchRates();
     default:
@@ -78,6 +83,19 @@ async function benchRates(): Promise<number> {
     `${values.throttling} of a ${of}, ${values.processes} process(es), replies after ${values.delay} ms: ` +
       `${usedPercent.toFixed(1)} % of the rate in ${values.seconds} s; ` +
       `most in a period, of ${limit}: ${mostBegun} begun, ${mostWhole} whole`,
+  );
+  return 0;
+}
+
+async function benchRest(): Promise<number> {
+  const { lines, date, region } = await costAtRest();
+  for (const { what, count, dollars } of lines)
+    console.log(
+      `${what.padEnd(32)}${Math.round(count).toLocaleString("en").padStart(11)}${dollars.toFixed(2).padStart(9)}`,
+    );
+  const sum = lines.reduce((total, { dollars }) => total + dollars, 0);
+  console.log(
+    `${"US$ in a month".padEnd(43)}${sum.toFixed(2).padStart(9)}   at list prices of ${date}, ${region}`,
   );
   return 0;
 }
