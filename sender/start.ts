@@ -10,6 +10,7 @@ import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import { elasticNames } from "#shared/domain/pool.ts";
+import { MINUTE } from "#shared/domain/units.ts";
 import type { Settings } from "#shared/runtime/config.ts";
 import { loadConfig } from "#shared/runtime/config.ts";
 import type { Logger } from "#shared/runtime/log.ts";
@@ -78,7 +79,7 @@ async function run(options: StartOptions): Promise<number> {
   const host = await deployedHostOf(read, options, log);
   if (host === "ends") {
     say("This host is to end: nothing is begun on it.");
-    await aborted(stop);
+    while (!stop.aborted) await clock.sleep(MINUTE, stop); // an end by itself would have it started again at once
     return 0;
   }
   const identity = read.config.runAs && identityOf(read.config.runAs);
@@ -208,13 +209,6 @@ function elasticNamesOf({ aws, config }: Settings): string[] {
   const instead =
     aws === null ? "name the IP addresses of this machine" : "its hosts have ZONEFLEET_INSTALLATION set";
   throw new DomainError("invalid-config", `${wanted}: ${instead}`, "pools");
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }
 
 /** Workers leave the API to who serves it. */
