@@ -51,6 +51,11 @@ describe("a relay that cannot start says why, and ends with 1:", () => {
       /smtpInterfaces\.feeder\.key: cannot read .*no-key\.pem: no such file/,
     ],
     [
+      "an Elastic IP on one machine",
+      { pools: { default: [{ address: "elastic", name: "m1.example.com" }] } },
+      /^zonefleet: pools: Elastic IPs \(m1\.example\.com\) are those of a deployment on AWS: name the IP addresses of this machine$/m,
+    ],
+    [
       "an API that the whole world could use",
       { api: { host: "0.0.0.0", port: 0 } },
       /api.*(?:key|loopback)/i,
@@ -68,6 +73,21 @@ describe("a relay that cannot start says why, and ends with 1:", () => {
       "a configuration file that is not there",
       { ZONEFLEET_CONFIG: "/nowhere/zonefleet.config.ts" },
       /ZONEFLEET_CONFIG: there is no file \/nowhere\/zonefleet\.config\.ts/,
+    ],
+    [
+      "Elastic IPs on AWS outside of a deployment",
+      { ZONEFLEET_BACKEND: "aws", ZONEFLEET_CONFIG: "docs/aws/zonefleet.config.ts" },
+      /^zonefleet: pools: Elastic IPs \(m1\..*\) .*: its hosts have ZONEFLEET_INSTALLATION set$/m,
+    ],
+    [
+      "a host of a deployment that nobody knows",
+      {
+        ZONEFLEET_BACKEND: "aws",
+        ZONEFLEET_INSTALLATION: "zonefleet-test",
+        AWS_REGION: "us-east-1",
+        AWS_EC2_METADATA_SERVICE_ENDPOINT: "http://127.0.0.1:1",
+      },
+      /^zonefleet: ZONEFLEET_INSTALLATION is set, and this host cannot be asked what it is: /m,
     ],
     [
       "an unknown backend",
