@@ -1,6 +1,6 @@
 /**
  * Where ZoneFleet is deployed on AWS. Copy both files of this folder beside package.json and change them; `npm run synth` shows what
- * they would make, `npx cdk deploy --all` makes it.
+ * they would make, and docs/deploy.md how it is made.
  */
 
 import { defineDeployment } from "zonefleet/deployment";
