@@ -50,6 +50,7 @@ export function feederDoor(settings: SmtpInterface, deps: DoorDeps): OpenDoor {
       secrets: backend.secrets,
       httpAuth: config.httpAuth,
       senders: config.httpConfig && httpSenderDirectory(config.httpConfig, { clock }),
+      srs: config.srs,
       plugins: deps.plugins,
       newMessageId: deps.newMessageId,
       clock,

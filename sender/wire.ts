@@ -38,6 +38,7 @@ import { openRemoteLog } from "./remote-log/open.ts";
 import { AWS_TERMS, EMBEDDED_TERMS } from "./store-terms.ts";
 import type { StoreTerms } from "./store-terms.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
+import { toldLimits } from "./told-limits.ts";
 import type { WorkerDeps } from "./worker.ts";
 
 export interface Wired {
@@ -84,7 +85,8 @@ export async function wireWorker({
 }: WireOptions): Promise<Wired> {
   const { config } = settings;
   const clock = systemClock;
-  const { backend, terms, recovery } = await openStore(settings, log);
+  const { backend: stores, terms, recovery } = await openStore(settings, log);
+  const backend: Backend = { ...stores, limits: toldLimits(stores.limits, log) };
   const onError: WorkerDeps["onError"] = (what, error, fields) =>
     log.error({ component: what, err: error, ...fields }, "failed");
   const metrics = createMetrics({

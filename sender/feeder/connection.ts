@@ -10,6 +10,7 @@
 
 /* oxlint-disable eslint/no-underscore-dangle -- the names are those of smtp-server */
 
+import { srsRefusal } from "#shared/app/srs-return.ts";
 import type { Submitted } from "#shared/app/submit.ts";
 import { maySendAs } from "#shared/domain/account.ts";
 import type { Address } from "#shared/domain/address.ts";
@@ -267,6 +268,9 @@ export class FeederConnection extends ProxiedSession {
     if (recipients.size >= maxRecipients && !recipients.has(recipient)) {
       return { code: 452, text: `4.5.3 Not more than ${maxRecipients} recipients in one message` };
     }
+    const { srs, clock } = this.context;
+    const refusal = srsRefusal(recipient, srs, clock.now());
+    if (refusal !== null) return { code: 553, text: `5.1.1 ${refusal}` };
     recipients.add(recipient);
     return { code: 250, text: "2.1.5 Recipient OK" };
   }

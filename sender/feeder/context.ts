@@ -4,6 +4,7 @@ import type { Submit } from "#shared/app/submit.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { SmtpInterface } from "#shared/domain/config.ts";
 import type { MessageId } from "#shared/domain/ids.ts";
+import type { Srs } from "#shared/domain/srs.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
 import type { Login } from "./auth.ts";
@@ -15,6 +16,8 @@ export interface FeederContext {
   readonly submit: Submit;
   /** Asked about each sender at MAIL; null: nobody is. */
   readonly senders: SenderDirectory | null;
+  /** Whose addresses of ours lead back to senders; null: there are none. */
+  readonly srs: Srs | null;
   /** Null: there are none. */
   readonly plugins: Plugins | null;
   readonly newMessageId: () => MessageId;

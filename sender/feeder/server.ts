@@ -18,6 +18,7 @@ import type { Submit } from "#shared/app/submit.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { HttpServiceConfig, SmtpInterface } from "#shared/domain/config.ts";
 import type { MessageId } from "#shared/domain/ids.ts";
+import type { Srs } from "#shared/domain/srs.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
 import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
@@ -46,6 +47,8 @@ export interface FeederOptions {
   readonly httpAuth: HttpServiceConfig | null;
   /** Asked about each sender; null: nobody is. */
   readonly senders: SenderDirectory | null;
+  /** Whose addresses of ours lead back to senders; null: there are none. */
+  readonly srs: Srs | null;
   /** Null: there are none. */
   readonly plugins: Plugins | null;
   readonly newMessageId: () => MessageId;

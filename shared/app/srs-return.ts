@@ -13,18 +13,19 @@ import type { EpochMs } from "../domain/units.ts";
 export function srsReturn(recipient: Address, srs: Srs | null, now: EpochMs): Address {
   if (srs === null) return recipient;
   const reversed = srsReverse(recipient, srs, now);
-  switch (reversed.kind) {
-    case "plain":
-      return recipient;
-    case "sender":
-      return reversed.address;
-    case "refused":
-      throw new DomainError(
-        "invalid-address",
-        reversed.reason === "expired"
-          ? `The address <${recipient}> was made for a mail that is too old to come back`
-          : `The address <${recipient}> was not made by this server`,
-        "to",
-      );
-  }
+  if (reversed.kind === "refused")
+    throw new DomainError("invalid-address", whyRefused(recipient, reversed.reason), "to");
+  return reversed.kind === "sender" ? reversed.address : recipient;
+}
+
+/** What `srsReturn` would throw, for a client that names recipients one by one. Null: it would not. */
+export function srsRefusal(recipient: Address, srs: Srs | null, now: EpochMs): string | null {
+  const reversed = srs && srsReverse(recipient, srs, now);
+  return reversed?.kind === "refused" ? whyRefused(recipient, reversed.reason) : null;
+}
+
+function whyRefused(recipient: Address, reason: "expired" | "forged"): string {
+  return reason === "expired"
+    ? `The address <${recipient}> was made for a mail that is too old to come back`
+    : `The address <${recipient}> was not made by this server`;
 }

@@ -88,6 +88,11 @@ export function lineOf({ domain, way }: Pick<QueueRow, "domain" | "way">): Domai
   return way === null ? domain : (`${way}/${domain}` as Domain);
 }
 
+/** The domain of a line. */
+export function domainOfLine(line: Domain): Domain {
+  return line.slice(line.indexOf("/") + 1) as Domain;
+}
+
 export function isFinal(state: RowState): state is FinalState {
   return (FINAL_STATES as readonly RowState[]).includes(state);
 }

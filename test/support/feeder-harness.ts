@@ -6,6 +6,7 @@ import type { Submission, Submit, Submitted } from "#shared/app/submit.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { HttpServiceConfig, SmtpInterface } from "#shared/domain/config.ts";
 import { rowIdOf } from "#shared/domain/ids.ts";
+import type { Srs } from "#shared/domain/srs.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import { MIB, MINUTE } from "#shared/domain/units.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";
@@ -144,6 +145,7 @@ export interface TestFeederOptions {
   readonly secrets?: SecretStore;
   readonly httpAuth?: HttpServiceConfig;
   readonly senders?: SenderDirectory;
+  readonly srs?: Srs;
   readonly plugins?: Plugins;
   readonly clock?: Clock;
   readonly log?: FeederLog;
@@ -161,6 +163,7 @@ export async function testFeeder(options: TestFeederOptions = {}): Promise<Feede
     secrets: options.secrets ?? memorySecrets(),
     httpAuth: options.httpAuth ?? null,
     senders: options.senders ?? null,
+    srs: options.srs ?? null,
     plugins: options.plugins ?? null,
     newMessageId,
     clock: options.clock ?? hastyClock,

@@ -244,3 +244,17 @@ describe("a session", () => {
     assert.equal(lines.filter(({ level }) => level === "info").length, 200);
   });
 });
+
+test("a recipient who only looks like one of ours for a bounce to come back to is refused, and the others get the mail", async () => {
+  const srs = { secret: "a secret of ours", domain: "us.example", excludeDomains: [] };
+  const { submit, collected } = collectingSubmit();
+  await using feeder = await testFeeder({ submit, srs });
+  using talker = await SmtpTalker.ready(feeder.port);
+  await talker.say("MAIL FROM:<>");
+  const forged = await talker.say("RCPT TO:<SRS0=abcdefgh=AA=sender.example=eve@us.example>");
+  assert.match(forged.text, /^553 5\.1\.1 .* was not made by this server$/);
+  assert.equal((await talker.say("RCPT TO:<you@one.example>")).code, 250);
+  assert.equal((await talker.say("DATA")).code, 354);
+  assert.equal((await talker.say("Subject: x\r\n\r\nx\r\n.")).code, 250);
+  assert.deepEqual(collected[0]?.recipients, ["you@one.example"]);
+});

@@ -18,3 +18,9 @@ test("a heartbeat tells what each zone said last, of so many domains at most, an
   book.note(zoneA, new Set(domains));
   assert.deepEqual(book.list(), [{ zone: zoneA, domains: domains.slice(0, 100) }]);
 });
+
+test("mail that goes by ways of its own is told by its domain", () => {
+  const book = fullDomainsBook();
+  book.note(zoneA, new Set(["~00ff/one.example", "one.example", "~00ff.2/two.example"] as Domain[]));
+  assert.deepEqual(book.list(), [{ zone: zoneA, domains: ["one.example", "two.example"] }]);
+});
