@@ -13,7 +13,7 @@ import { RefusedError } from "#shared/domain/errors.ts";
 import { parseHeaders } from "#shared/domain/headers.ts";
 import type { Message } from "#shared/domain/message.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
-import { deferred, NO_ROUTE, outcomeOfReply } from "#shared/domain/outcome.ts";
+import { bounced, deferred } from "#shared/domain/outcome.ts";
 import type { Lease } from "#shared/domain/queue-row.ts";
 import { printReply, smtpReply } from "#shared/domain/smtp-reply.ts";
 import type { Way } from "#shared/domain/way.ts";
@@ -118,7 +118,8 @@ export class DeliveryHooks {
   /** `sender:delivered`, or `sender:responseError`, which may change what an outcome means. */
   async result(view: DeliveryView, outcome: Outcome, connection: object): Promise<Outcome> {
     if (outcome.kind === "delivered") {
-      await this.#plugins.tell("sender:delivered", view, {
+      // not waited for: until the row is settled, a crash would send the mail twice
+      this.tell("sender:delivered", view, {
         response: printReply(outcome.reply),
         mx: outcome.route.mx,
         host: outcome.route.peer,
@@ -126,6 +127,7 @@ export class DeliveryHooks {
       });
       return outcome;
     }
+    if (outcome.ruling) return outcome; // a plugin has decided before
     const error: ResponseError = Object.assign(new Error(outcome.detail), {
       response: outcome.reply ? printReply(outcome.reply) : outcome.detail,
       ...(outcome.reply && { responseCode: outcome.reply.code }),
@@ -137,14 +139,22 @@ export class DeliveryHooks {
   }
 
   #outcomeOf(error: unknown, hook: HookName): Outcome {
-    if (error instanceof RefusedError) {
-      const { code, text } = error.reply;
-      return outcomeOfReply(smtpReply(code, [text]), NO_ROUTE);
-    }
+    if (error instanceof DroppedError)
+      return { ...deferred("plugin", error.description), ruling: { action: "drop", category: null } };
+    if (error instanceof RefusedError) return refusedByPlugin(error.reply);
     this.#plugins.log.error({ component: "plugin", hook, err: error }, "hook failed");
     const detail = error instanceof Error ? error.message : String(error);
     return deferred("internal", error instanceof PluginError ? detail : `${hook}: ${detail}`);
   }
+}
+
+/** By its code alone: the rules are for what peers say, and might take a plugin's words for theirs. */
+function refusedByPlugin({ code, text }: RefusedError["reply"]): Outcome {
+  const reply = smtpReply(code, [text]);
+  const detail = printReply(reply);
+  return code < 500
+    ? deferred("plugin", detail)
+    : bounced("plugin", reply.enhanced?.startsWith("5.") ? reply.enhanced : "5.7.1", detail);
 }
 
 /** One recipient as plugins see him. */

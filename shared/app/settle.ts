@@ -11,6 +11,7 @@ import type { DeferCause, Outcome, Ruling } from "../domain/outcome.ts";
 import { NO_ROUTE } from "../domain/outcome.ts";
 import { printReply } from "../domain/smtp-reply.ts";
 import type { AttemptRecord, Lease } from "../domain/queue-row.ts";
+import { droppedByPlugin } from "../domain/queue-row.ts";
 import type { Classify } from "../domain/own-bounce-rules.ts";
 import { becomesLate, nextAttempt } from "../domain/retry.ts";
 import type { EpochMs } from "../domain/units.ts";
@@ -106,7 +107,8 @@ function meaning(
 } {
   if (outcome.kind === "delivered")
     return { action: "defer", category: null, status: outcome.reply.enhanced ?? "2.0.0" };
-  if (outcome.ruling) return ruled(outcome, outcome.ruling);
+  const { ruling } = outcome;
+  if (ruling && ruling.action !== "drop") return ruled(outcome, ruling.action, ruling.category);
   if (outcome.cause === "reply" && outcome.reply) return classify(outcome.reply);
   if (outcome.kind === "bounced")
     return { action: "reject", category: CATEGORY[outcome.cause] ?? null, status: outcome.status };
@@ -118,7 +120,11 @@ function meaning(
 }
 
 /** A plugin has decided. Categories are ours; of another, none is kept. */
-function ruled({ reply }: Outcome, { action, category }: Ruling): ReturnType<typeof meaning> {
+function ruled(
+  { reply }: Outcome,
+  action: BounceAction,
+  category: Ruling["category"],
+): ReturnType<typeof meaning> {
   const status = reply?.enhanced ?? (action === "reject" ? "5.0.0" : "4.0.0");
   return { action, category: BOUNCE_CATEGORIES.find((known) => known === category) ?? null, status };
 }
@@ -137,6 +143,7 @@ const CATEGORY: Readonly<Record<string, BounceCategory>> = {
   "too-large": "message",
   "no-smtputf8": "message",
   http: "other",
+  plugin: "policy",
 };
 
 /** RFC 3463 §3.5: what our own failures are called in a DSN. */
@@ -149,6 +156,7 @@ const STATUS: Readonly<Record<string, string>> = {
   tls: "4.7.5",
   http: "4.3.0",
   blocked: "4.7.1",
+  plugin: "4.7.1",
   internal: "4.3.0",
 };
 
@@ -159,6 +167,12 @@ function verdictOf(
   outcome: Outcome,
 ): Settlement {
   const now = attempt.endedAt;
+  if (outcome.kind !== "delivered" && outcome.ruling?.action === "drop")
+    return {
+      lease,
+      settled: { state: "dropped", untried: true },
+      attempt: droppedByPlugin(now, outcome.detail),
+    };
   const { action, category, status } = meaning(deps.classify, outcome);
   const record: AttemptRecord = {
     at: now,

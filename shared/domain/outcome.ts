@@ -9,7 +9,8 @@ import { printReply, replyClass } from "./smtp-reply.ts";
  * - `timeout` the peer went silent · `protocol` the peer spoke nonsense or hung up before the final dot
  * - `ambiguous` the connection was lost after the final dot and before the reply: it may have been delivered, and is tried again
  * - `http` the server that the mail is posted to did not take it now
- * - `blocked` no egress address may talk to this site now · `internal` our own fault; never blames the recipient
+ * - `blocked` no egress address may talk to this site now · `plugin` an operator's plugin says so
+ * - `internal` our own fault; never blames the recipient
  */
 export type DeferCause =
   | "reply"
@@ -21,16 +22,17 @@ export type DeferCause =
   | "ambiguous"
   | "http"
   | "blocked"
+  | "plugin"
   | "internal";
 
 /**
  * Why a recipient will never be reached.
  * - `reply` the peer said 5yz · `null-mx` the domain takes no mail (RFC 7505) · `no-domain` NXDOMAIN, or no host at all
  * - `unroutable` every host is one we must not connect to · `too-large` over the peer's SIZE · `no-smtputf8` the peer cannot take it
- * - `http` the server that the mail is posted to refused it
+ * - `http` the server that the mail is posted to refused it · `plugin` an operator's plugin says so
  */
 export type BounceCause =
-  "reply" | "null-mx" | "no-domain" | "unroutable" | "too-large" | "no-smtputf8" | "http";
+  "reply" | "null-mx" | "no-domain" | "unroutable" | "too-large" | "no-smtputf8" | "http" | "plugin";
 
 /** Where an attempt went. Null: it did not get that far. */
 export interface Route {
@@ -67,10 +69,13 @@ export type Outcome =
 
 /** What an operator's plugin says that an outcome means, in place of the rules. */
 export interface Ruling {
-  readonly action: "defer" | "reject";
+  /** `drop`: it ends here, and nobody is told but by the event. */
+  readonly action: "defer" | "reject" | "drop";
   /** Null: none is given. */
   readonly category: string | null;
 }
+
+export type Deferred = Extract<Outcome, { kind: "deferred" }>;
 
 export const NO_ROUTE: Route = { mx: null, peer: null, egress: null };
 
@@ -101,7 +106,7 @@ export function outcomeOfReply(reply: SmtpReply, route: Route): Outcome {
   }
 }
 
-export function deferred(cause: DeferCause, detail: string, route: Route = NO_ROUTE): Outcome {
+export function deferred(cause: DeferCause, detail: string, route: Route = NO_ROUTE): Deferred {
   return { kind: "deferred", cause, reply: null, detail, route };
 }
 

@@ -3,53 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import type { MessageId } from "#shared/domain/ids.ts";
-import type { ConfigInput } from "#shared/runtime/config-schema.ts";
-import { fakeDns } from "../support/fake-dns.ts";
-import { startFakeMx } from "../support/fake-mx.ts";
-import type { FakeMx } from "../support/fake-mx.ts";
-import { pluginFiles } from "../support/plugin-files.ts";
-import { startRelay } from "../support/relay.ts";
-import type { Relay } from "../support/relay.ts";
-
-const DNS = {
-  "one.example": { mx: [[10, "mx.one.example"]] as const },
-  "mx.one.example": { a: ["127.0.0.1"] },
-};
-
-interface Running extends AsyncDisposable {
-  readonly relay: Relay;
-  readonly mx: FakeMx;
-}
-
-async function relayWith(source: string, config: ConfigInput = {}): Promise<Running> {
-  const stack = new AsyncDisposableStack();
-  const files = stack.use(await pluginFiles({ "it.js": source }));
-  const mx = stack.use(await startFakeMx());
-  const relay = stack.use(
-    await startRelay({
-      dns: fakeDns(DNS),
-      config: {
-        zones: { default: { port: mx.port } },
-        pluginsPath: files.folder,
-        plugins: { it: { enabled: true, port: mx.port } },
-        ...config,
-      },
-    }),
-  );
-  return { relay, mx, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-}
-
-async function send(relay: Relay, fields: object = {}): Promise<MessageId> {
-  const mail = { from: "me@sender.example", to: "you@one.example", subject: "Hello", text: "It works.\n" };
-  const response = await fetch(`${relay.httpUrl}/send`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ ...mail, ...fields }),
-  });
-  assert.equal(response.status, 200);
-  return ((await response.json()) as { id: MessageId }).id;
-}
+import { relayWith, send, untilTried } from "../support/plugin-relay.ts";
 
 describe("a plugin that looks at deliveries", { timeout: 60_000 }, () => {
   test("changes headers and envelope of each recipient's mail, and sees what was kept with it", async () => {
@@ -72,10 +26,13 @@ describe("a plugin that looks at deliveries", { timeout: 60_000 }, () => {
       /^X-Tag: (.*)\r\n/m.exec(body.toString())?.[1],
       /\r\n\r\n(.*)\r\n$/.exec(body.toString())?.[1],
     ]);
-    assert.deepEqual(seen.toSorted((one, other) => String(one).localeCompare(String(other))), [
-      ["bounces+001@sender.example", "a@one.example", "from-accept for a@one.example", "It works."],
-      ["bounces+002@sender.example", "b@one.example", "from-accept for b@one.example", "It works."],
-    ]);
+    assert.deepEqual(
+      seen.toSorted((one, other) => String(one).localeCompare(String(other))),
+      [
+        ["bounces+001@sender.example", "a@one.example", "from-accept for a@one.example", "It works."],
+        ["bounces+002@sender.example", "b@one.example", "from-accept for b@one.example", "It works."],
+      ],
+    );
   });
 
   test("sends a recipient's mail another way, refuses one, drops one and suppresses one", async () => {
@@ -93,7 +50,7 @@ describe("a plugin that looks at deliveries", { timeout: 60_000 }, () => {
         });
         done();
       }`,
-      { zones: { default: {} } },
+      { config: { zones: { default: {} } } },
     );
     const id = await send(it.relay, {
       to: ["relayed", "refused", "dropped", "suppressed"].map((name) => `${name}@nowhere.example`),
@@ -166,11 +123,3 @@ describe("a plugin that follows what becomes of mail", { timeout: 60_000 }, () =
       assert.ok(heard.includes(what), `${what} in ${heard.join(", ")}`);
   });
 });
-
-async function untilTried(relay: Relay, id: MessageId): Promise<void> {
-  for (;;) {
-    const { rows } = await relay.message(id);
-    if (rows.every(({ attempts }) => attempts > 0)) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}

@@ -83,6 +83,24 @@ describe("settle", () => {
     assert.equal(row.lastAttempt?.status, "5.1.10");
   });
 
+  test("what a plugin says bounces, waits or is dropped, whatever its words are", async () => {
+    await using app = await openApp({ zones: { default: {} } });
+    const words = "Listed, blocked using bl.example; mailbox full; try again later";
+    const refused = await tried(app, bounced("plugin", "5.7.1", `550 5.7.1 ${words}`, route), {
+      otherEgress: true,
+    });
+    assert.deepEqual([refused.state, refused.lastAttempt?.cause], ["bounced", "plugin"]);
+    const waits = await tried(app, deferred("plugin", `451 4.7.1 ${words}`, route), { otherEgress: true });
+    assert.deepEqual([waits.state, waits.attempts, waits.dueAt > app.clock.now()], ["deferred", 1, true]);
+    assert.deepEqual(await app.backend.limits.blocked(), []);
+
+    const drop = { ...deferred("plugin", "seen before", route), ruling: { action: "drop", category: null } };
+    const dropped = await tried(app, drop as Outcome);
+    assert.equal(dropped.state, "dropped");
+    assert.equal(dropped.lastAttempt?.detail, "dropped by a plugin: seen before");
+    assert.equal(dropped.attempts, 0);
+  });
+
   const listed = said(554, "5.7.1 Service unavailable; client host [198.51.100.7] blocked using bl.example");
   const pools = {
     out: [
