@@ -101,6 +101,14 @@ function hostsInTurn(mx: FakeMx, name: string): string[] {
   return ips.filter((ip, i) => ip !== ips[i - 1]);
 }
 
+/** As the API shows it. */
+async function holdersBy({ httpUrl }: RelayProcess): Promise<Record<string, string>> {
+  const view = (await (await fetch(`${httpUrl}/internals`)).json()) as {
+    elasticAddresses: { name: string; host: string }[];
+  };
+  return Object.fromEntries(view.elasticAddresses.map(({ name, host }) => [name, host]));
+}
+
 const options = { skip: noLocalAws(), timeout: 4 * PATIENCE_MS };
 
 describe("hosts that share Elastic IPs", options, () => {
@@ -114,10 +122,12 @@ describe("hosts that share Elastic IPs", options, () => {
     await using _ = steadyMail(lives);
     await mailFrom(mx, "m1.example", dead[0]);
     await mailFrom(mx, "m2.example", survivor[0]);
+    assert.deepEqual(await holdersBy(lives), { "m1.example": "i-eni-dies", "m2.example": "i-eni-lives" });
     await dies.killAll();
     const killedAt = systemClock.now();
     const { at } = await mailFrom(mx, "m1.example", survivor[1], killedAt);
     tellSeconds(t, at - killedAt);
+    assert.deepEqual(await holdersBy(lives), { "m1.example": "i-eni-lives", "m2.example": "i-eni-lives" });
     assert.ok(at - killedAt < patient(60 * SECOND));
     assert.deepEqual(hostsInTurn(mx, "m1.example"), [dead[0], survivor[1]]);
     assert.deepEqual(hostsInTurn(mx, "m2.example"), [survivor[0]]);

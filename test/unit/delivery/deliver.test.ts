@@ -84,6 +84,14 @@ async function send(job: Job) {
 }
 
 describe("delivering a job", { timeout: 20_000 }, () => {
+  test("leaves it untried when its Elastic IP has just gone to another host", async () => {
+    await using hosts = await twoHosts({});
+    const job = jobFor(hosts.first, ["rcpt@one.example"]);
+    const pool = [{ address: "m1.example", name: "m1.example", share: 1, elastic: true }] as const;
+    assert.deepEqual(await send({ ...job, zone: { ...job.zone, pool } }), []);
+    assert.deepEqual([hosts.first.talks.length, hosts.second.counts.opened], [0, 0]);
+  });
+
   test("goes on to the next host when one takes no mail now", async () => {
     await using hosts = await twoHosts({ MAIL: "421 4.3.2 going down" });
     assert.deepEqual(await send(jobFor(hosts.first, ["rcpt@one.example"])), ["delivered by mx1.one.example"]);
