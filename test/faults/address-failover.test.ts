@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 
-import { SECOND } from "#shared/domain/units.ts";
+import { later, SECOND } from "#shared/domain/units.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 import { stopLocalAwsAtEnd } from "../support/aws-backend.ts";
 import { newAwsInstallation } from "../support/aws-relay-store.ts";
@@ -14,7 +14,7 @@ import { fakeEc2 } from "../support/fake-ec2.ts";
 import type { FakeMail, FakeMx } from "../support/fake-mx.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
 import { noLocalAws } from "../support/local-aws.ts";
-import { patient } from "../support/patience.ts";
+import { patient, TOGETHER } from "../support/patience.ts";
 import type { MainProcess, RelayProcess } from "../support/relay-process.ts";
 import { eventually, scratchFolder, startMain, startRelayProcess } from "../support/relay-process.ts";
 
@@ -109,7 +109,7 @@ async function holdersBy({ httpUrl }: RelayProcess): Promise<Record<string, stri
   return Object.fromEntries(view.elasticAddresses.map(({ name, host }) => [name, host]));
 }
 
-const options = { skip: noLocalAws(), timeout: 4 * PATIENCE_MS };
+const options = { skip: noLocalAws(), timeout: 4 * PATIENCE_MS, concurrency: TOGETHER };
 
 describe("hosts that share Elastic IPs", options, () => {
   test("send from those of a dead host within a minute, and never from two hosts at once", async (t) => {
@@ -133,6 +133,26 @@ describe("hosts that share Elastic IPs", options, () => {
     assert.deepEqual(hostsInTurn(mx, "m2.example"), [survivor[0]]);
     const strangers = mx.mails.filter(({ peer }) => !NAMES.includes(peer.helo));
     assert.deepEqual(strangers, [], "nothing goes by another name");
+  });
+
+  test("stop sending from an address before another has it, when what holds it for them hangs", async () => {
+    await using all = await scene();
+    const { ec2, fake, mx } = all;
+    const [first, second] = ["127.0.0.11", "127.0.0.22"];
+    const hangs = await all.start(await ec2.addInstance("eni-hangs", [first]));
+    await eventually("its address", PATIENCE_MS, () => fake.placeOf("m1.example"));
+    const lives = await all.start(await ec2.addInstance("eni-lives", ["127.0.0.21", second]));
+    await using mail = new AsyncDisposableStack();
+    for (const relay of [hangs, lives]) mail.use(steadyMail(relay));
+    await mailFrom(mx, "m1.example", first);
+    hangs.signal("SIGSTOP"); // the supervisor: its worker would go on sending for ever
+    const hungAt = systemClock.now();
+    await mailFrom(mx, "m1.example", first, later(hungAt, 5 * SECOND));
+    const { at } = await mailFrom(mx, "m1.example", second, hungAt);
+    const last = mx.mails.findLast(({ peer }) => peer.ip === first);
+    assert.ok(last && at - last.at > SECOND, "some seconds later, for clocks may differ");
+    await mailFrom(mx, "m1.example", second, later(at, 2 * SECOND));
+    assert.deepEqual(hostsInTurn(mx, "m1.example"), [first, second]);
   });
 
   test("give their addresses back and say that they are done when they are to end", async () => {
