@@ -20,6 +20,7 @@ import type { IMetric } from "aws-cdk-lib/aws-cloudwatch";
 import type { HttpApi } from "aws-cdk-lib/aws-apigatewayv2";
 import { Construct } from "constructs";
 
+import { STREAM_READERS } from "#shared/aws/stream-readers.ts";
 import { DIMENSIONS, NAMESPACE } from "#shared/runtime/cloudwatch.ts";
 import type { CountName, FleetGauge, ZoneCount, ZoneGauge } from "#shared/runtime/cloudwatch.ts";
 
@@ -164,12 +165,16 @@ export class MailDashboard extends Construct {
       graph("Lambdas: errors", each("Errors", sum)),
       graph("Lambdas: throttles", each("Throttles", sum)),
       graph("Lambdas: duration, 99th percentile (ms)", each("Duration", { ...sum, statistic: "p99" })),
-      graph("Readers of the stream: behind by (ms)", [
-        search("IteratorAge", "{AWS/Lambda,FunctionName}", `"${names.prefix}-"`, {
-          look: { statistic: "Maximum", period: MINUTE },
-          label: "${PROP('Dim.FunctionName')}",
-        }),
-      ]),
+      graph(
+        "Readers of the stream: behind by (ms)",
+        lambdas
+          .filter((lambda) => lambda in STREAM_READERS)
+          .map((lambda) =>
+            lambdaMetric(names, lambda, "IteratorAge", { statistic: "Maximum", period: MINUTE }).with({
+              label: lambda,
+            }),
+          ),
+      ),
     ];
   }
 
@@ -185,7 +190,7 @@ export class MailDashboard extends Construct {
         label,
       });
     const queues = (metricName: string): IMetric =>
-      search(metricName, "{AWS/SQS,QueueName}", `"${names.queuePrefix}"`, {
+      search(metricName, "{AWS/SQS,QueueName}", wordsOf(names.queuePrefix), {
         look: { statistic: "Maximum", period: FIVE_MINUTES },
         label: "${PROP('Dim.QueueName')}",
       });
@@ -243,6 +248,14 @@ function search(
   const { statistic, period } = look;
   const expression = `SEARCH('${schema} MetricName="${metricName}" ${terms}', '${statistic}', ${period.toSeconds()})`;
   return new MathExpression({ expression, usingMetrics: {}, label, period });
+}
+
+/** In quotes only whole names are found; without, names that have all these words in them. */
+function wordsOf(beginning: string): string {
+  return beginning
+    .split(/[^a-z0-9]+/)
+    .join(" ")
+    .trim();
 }
 
 function graph(title: string, left: IMetric[], right: IMetric[] = []): GraphWidget {
