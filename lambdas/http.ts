@@ -71,6 +71,11 @@ export async function* bodyOf(event: ApiEvent, maxBytes: number, advice = ""): A
   }
 }
 
+/** Where mail can be uploaded. */
+export function uploadAdvice(maxBytes: number): string {
+  return `; for mail of up to ${maxBytes} bytes, POST /uploads gives a URL to PUT it to, and POST /send-raw?upload=<id> sends it`;
+}
+
 export function tooLarge(maxBytes: number, advice = ""): DomainError {
   const text = `the request is larger than ${maxBytes} bytes, which is all that is taken here`;
   return new DomainError("too-large", text + advice);

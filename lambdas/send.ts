@@ -23,7 +23,7 @@ import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
 import type { EndpointDeps } from "./endpoint.ts";
 import { endpoint } from "./endpoint.ts";
 import type { ApiEvent, ApiHandler, ApiResult } from "./http.ts";
-import { bodyOf, callerKey, jsonResult, readJson } from "./http.ts";
+import { bodyOf, callerKey, jsonResult, readJson, uploadAdvice } from "./http.ts";
 import { HttpError } from "./http-error.ts";
 
 export interface SendHandlerDeps extends EndpointDeps {
@@ -116,10 +116,7 @@ function useCasesOf(deps: SendHandlerDeps): UseCases {
       onUndeleted: told("upload not deleted"),
     }),
     maxBytes: Math.min(maxSize, maxBodyBytes ?? maxSize),
-    advice:
-      backend.uploads && maxBodyBytes !== undefined
-        ? `; for mail of up to ${maxSize} bytes, POST /uploads gives a URL to PUT it to, and POST /send-raw?upload=<id> sends it`
-        : "",
+    advice: backend.uploads && maxBodyBytes !== undefined ? uploadAdvice(maxSize) : "",
   };
 }
 

@@ -35,6 +35,8 @@ import { errorResult, isFault } from "../lambdas/middleware/errors.ts";
 
 export interface ApiServerOptions {
   readonly config: Pick<ApiConfig, "host" | "port" | "maxSize">;
+  /** What to do with a request that is larger; left out: there is nothing. */
+  readonly advice?: string;
   readonly handlers: ApiHandlers;
   /** Of all paths under `/plugin/`; left out: there are none. */
   readonly pluginRoutes?: ApiHandler | null;
@@ -207,7 +209,7 @@ async function resultOf(
     }
     const { name, params } = findRoute(request.method ?? "GET", path);
     if (Number(request.headers["content-length"] ?? 0) > deps.config.maxSize)
-      throw tooLarge(deps.config.maxSize);
+      throw tooLarge(deps.config.maxSize, deps.advice);
     const sent = bodyOf(request, response, progress);
     const body = routes[name].body?.schema ? holding(sent, deps.held, progress) : sent;
     const routeKey = `${routes[name].method} ${routes[name].path}`;

@@ -14,6 +14,7 @@ import { loadConfig } from "#shared/runtime/config.ts";
 import { createLog } from "#shared/runtime/log.ts";
 
 import type { LambdaName } from "../../lambdas/build.ts";
+import { uploadAdvice } from "../../lambdas/http.ts";
 import { startApiServer } from "../api-server.ts";
 import { repeat } from "../repeat.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
@@ -53,6 +54,7 @@ async function run(): Promise<void> {
     const lambdas = await loadLambdas({ config, folder, clock, onInvocation });
     const server = await startApiServer({
       config: { ...config.api, maxSize: MAX_GATEWAY_BYTES },
+      advice: uploadAdvice(config.api.maxSize),
       handlers: lambdas.api,
       log,
       clock,

@@ -19,7 +19,7 @@ import type { ApiHandlers } from "../../lambdas/api.ts";
 import type { LambdaName } from "../../lambdas/build.ts";
 import { buildLambdas, LAMBDA_OF } from "../../lambdas/build.ts";
 import type { ApiEvent, ApiHandler, ApiResult } from "../../lambdas/http.ts";
-import { bodyOf } from "../../lambdas/http.ts";
+import { bodyOf, uploadAdvice } from "../../lambdas/http.ts";
 
 export interface Lambdas {
   /** The Lambda's answer to an event. */
@@ -71,7 +71,9 @@ export async function loadLambdas({ config, folder, clock, onInvocation }: Lambd
   const gateway =
     (name: LambdaName): ApiHandler =>
     async (event: ApiEvent) => {
-      const chunks = await Array.fromAsync(bodyOf(event, MAX_GATEWAY_BYTES));
+      const chunks = await Array.fromAsync(
+        bodyOf(event, MAX_GATEWAY_BYTES, uploadAdvice(config.api.maxSize)),
+      );
       const body = chunks.length === 0 ? {} : { body: Buffer.concat(chunks).toString("base64") };
       const whole = { ...event, ...body, isBase64Encoded: chunks.length > 0 };
       return (await invoke(name, whole)) as ApiResult;

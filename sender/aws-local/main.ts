@@ -26,6 +26,7 @@ const DEFAULTS = {
   AWS_REGION: "us-east-1",
   AWS_ACCESS_KEY_ID: "test",
   AWS_SECRET_ACCESS_KEY: "test",
+  POWERTOOLS_METRICS_DISABLED: "true", // CloudWatch reads them in the log, and here a person does
 };
 
 const say = (text: string): boolean => process.stderr.write(`${text}\n`);

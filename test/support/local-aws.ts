@@ -162,7 +162,10 @@ async function startDynoxide(): Promise<Server> {
 
 async function dynoxideOn(port: number): Promise<Server> {
   const serve = [DYNOXIDE, "serve", "--host", "127.0.0.1", "--port", String(port)];
-  const child = spawn("/bin/sh", ["-c", WITH_ITS_PARENT, ...serve], { stdio: ["pipe", "ignore", "pipe"] });
+  const child = spawn("/bin/sh", ["-c", WITH_ITS_PARENT, ...serve], {
+    stdio: ["pipe", "ignore", "pipe"],
+    detached: true, // Ctrl-C is for us: what stops has something to write still
+  });
   const ended = new Promise<void>((resolve) => {
     child.once("close", () => resolve());
   });
