@@ -3,16 +3,16 @@
 import type { App, Environment } from "aws-cdk-lib";
 import { Tags } from "aws-cdk-lib";
 import type { HttpApi } from "aws-cdk-lib/aws-apigatewayv2";
-import type { ITable } from "aws-cdk-lib/aws-dynamodb";
 
-import { isLoopbackHost } from "#shared/app/api-access.ts";
 import type { Config } from "#shared/domain/config.ts";
 import { elasticNames } from "#shared/domain/pool.ts";
 
 import type { LambdaName } from "../lambdas/build.ts";
 import type { Deployment } from "./deployment.ts";
+import { cidrOf } from "./constructs/network.ts";
 import { installation } from "./installation.ts";
 import type { Installation } from "./installation.ts";
+import { smtpPorts } from "./smtp-ports.ts";
 import { ApiStack } from "./stacks/api.ts";
 import { ObservabilityStack } from "./stacks/observability.ts";
 import { SenderStack } from "./stacks/sender.ts";
@@ -39,8 +39,9 @@ export interface Stacks {
 }
 
 export function buildApp(app: App, { deployment, config, bundles, senderFolder, isLocal }: AppInput): Stacks {
-  const { environment, region, account } = deployment;
-  const names = installation(environment, config.zones.keys());
+  const { environment, region, account, restoredTable = null } = deployment;
+  const ours = installation(environment, config.zones.keys());
+  const names = restoredTable === null ? ours : { ...ours, table: restoredTable.name };
   const env = { region, ...(account === undefined ? {} : { account }) };
   const guardFolder = bundles.get("zone-guard");
   if (guardFolder === undefined) throw new Error("there is no bundle of the zone guard");
@@ -50,6 +51,7 @@ export function buildApp(app: App, { deployment, config, bundles, senderFolder, 
     terminationProtection: true,
     names,
     guardFolder,
+    restoredTable,
   });
   const api = new ApiStack(app, `${names.prefix}-api`, {
     env,
@@ -57,7 +59,7 @@ export function buildApp(app: App, { deployment, config, bundles, senderFolder, 
     names,
     deployment,
     bundles,
-    table: storage.table as ITable,
+    table: storage.table,
     hasReceivers: config.receivers.length > 0,
     isLocal,
   });
@@ -69,7 +71,7 @@ export function buildApp(app: App, { deployment, config, bundles, senderFolder, 
         names,
         deployment,
         addressNames: elasticNames([...config.zones.values()].map(({ pool }) => pool)),
-        smtpPorts: smtpPorts(config),
+        smtpPorts: smtpPorts(config, cidrOf(deployment.vpc)),
         folder: senderFolder,
       });
   sender?.addStackDependency(storage);
@@ -96,9 +98,4 @@ function observabilityOf(app: App, { api, http, ...seen }: Observed): Observabil
     lambdas: [...api.functions.keys()],
     api: http,
   });
-}
-
-/** Of the interfaces that others than their own host can reach. */
-function smtpPorts(config: Config): number[] {
-  return config.smtpInterfaces.filter(({ host }) => !isLoopbackHost(host)).map(({ port }) => port);
 }

@@ -14,14 +14,23 @@ const DOMAIN = /^(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0
 const domain = z.string().regex(DOMAIN, "expected a domain name in lower case");
 const arn = z.string().regex(/^arn:aws[a-z-]*:/, "expected an ARN");
 
+function idOf(kind: string): z.ZodString {
+  return z
+    .string()
+    .regex(
+      new RegExp(`^${kind}-([0-9a-f]{8}|[0-9a-f]{17})$`),
+      `expected an id such as ${kind}-0123456789abcdef0`,
+    );
+}
+
 /** A network that is there already. Its first subnets are used, one in each availability zone; all are public. */
 const ExistingVpc = z.strictObject({
-  id: z.string().regex(/^vpc-[0-9a-f]+$/),
+  id: idOf("vpc"),
   cidr: z.string(),
   availabilityZones: z.array(z.string()).min(1),
-  publicSubnetIds: z.array(z.string().regex(/^subnet-[0-9a-f]+$/)).min(1),
+  publicSubnetIds: z.array(idOf("subnet")).min(1),
   /** Route tables of those subnets, which get the gateway endpoints of S3 and DynamoDB. */
-  publicRouteTableIds: z.array(z.string().regex(/^rtb-[0-9a-f]+$/)).min(1),
+  publicRouteTableIds: z.array(idOf("rtb")).min(1),
 });
 
 const DeploymentSchema = z.strictObject({

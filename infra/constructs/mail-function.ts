@@ -10,6 +10,7 @@ import { Construct } from "constructs";
 import type { Needs } from "../grants.ts";
 import { acceptWildcards, statementsFor } from "../grants.ts";
 import type { Installation } from "../installation.ts";
+import { settingsOf } from "../installation.ts";
 
 export interface MailFunctionProps {
   readonly name: string;
@@ -30,6 +31,7 @@ export class MailFunction extends Construct {
   constructor(scope: Construct, id: string, props: MailFunctionProps) {
     super(scope, id);
     const { name, names, needs } = props;
+    const { ZONEFLEET_SECRET, ...environment } = settingsOf(names);
     const logGroup = new LogGroup(this, "Log", {
       logGroupName: `/zonefleet/${names.prefix}/${name}`,
       retention: RetentionDays.ONE_MONTH,
@@ -49,12 +51,7 @@ export class MailFunction extends Construct {
       timeout: props.timeout,
       role,
       logGroup,
-      environment: {
-        ZONEFLEET_TABLE: names.table,
-        ZONEFLEET_BUCKET: names.bucket,
-        ZONEFLEET_QUEUE_PREFIX: names.queuePrefix,
-        ...(needs.secret ? { ZONEFLEET_SECRET: names.secret } : {}),
-      },
+      environment: needs.secret ? { ...environment, ZONEFLEET_SECRET } : environment,
     });
     acceptWildcards(role, statements);
   }

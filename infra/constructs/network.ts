@@ -17,6 +17,7 @@ import { RetentionDays, LogGroup } from "aws-cdk-lib/aws-logs";
 import { Fn, RemovalPolicy, Stack } from "aws-cdk-lib";
 import { Construct } from "constructs";
 
+import { accept } from "../accepted-findings.ts";
 import type { Deployment } from "../deployment.ts";
 
 export type ExistingVpc = Exclude<Deployment["vpc"], "new">;
@@ -25,15 +26,17 @@ const CIDR = "10.25.0.0/16";
 const SUBNET_BITS = 24;
 const ZONES = 2;
 
+/** Where all its hosts are, the load balancer's among them. */
+export function cidrOf(vpc: Deployment["vpc"]): string {
+  return vpc === "new" ? CIDR : vpc.cidr;
+}
+
 export class Network extends Construct {
   readonly vpc: IVpc;
-  /** Of all its hosts. */
-  readonly cidr: string;
 
   constructor(scope: Construct, id: string, { vpc, logName }: { vpc: Deployment["vpc"]; logName: string }) {
     super(scope, id);
     this.vpc = vpc === "new" ? (this.newVpc(logName) as IVpc) : this.existingVpc(vpc);
-    this.cidr = vpc === "new" ? CIDR : vpc.cidr;
   }
 
   private newVpc(logName: string): Vpc {
@@ -71,10 +74,17 @@ export class Network extends Construct {
         vpcEndpointType: "Gateway",
         routeTableIds: [...publicRouteTableIds],
       });
-    return Vpc.fromVpcAttributes(this, "Vpc", {
+    const vpc = Vpc.fromVpcAttributes(this, "Vpc", {
       vpcId: id,
       availabilityZones: [...availabilityZones],
       publicSubnetIds: [...publicSubnetIds],
     });
+    for (const subnet of vpc.publicSubnets)
+      accept(
+        subnet,
+        "Annotation::@aws-cdk/aws-ec2:noSubnetRouteTableId",
+        "The gateways name their route tables.",
+      );
+    return vpc;
   }
 }

@@ -5,6 +5,7 @@
 
 import { ArnFormat, Duration, RemovalPolicy, Stack, Tags } from "aws-cdk-lib";
 import {
+  AdditionalHealthCheckType,
   AutoScalingGroup,
   DefaultResult,
   GroupMetrics,
@@ -16,6 +17,7 @@ import {
 import {
   AmazonLinuxCpuType,
   BlockDeviceVolume,
+  EbsDeviceVolumeType,
   InstanceArchitecture,
   InstanceType,
   LaunchTemplate,
@@ -37,13 +39,15 @@ import type { Deployment } from "../deployment.ts";
 import { SENDER_CONFIG_FILE } from "../../sender/bundle.ts";
 import { acceptWildcards, statementsFor } from "../grants.ts";
 import type { Installation } from "../installation.ts";
-import { senderLogGroup } from "../installation.ts";
+import { senderLogGroup, settingsOf } from "../installation.ts";
 import { SENDER_NEEDS } from "../sender-needs.ts";
 
 export interface SenderHostsProps {
   readonly names: Installation;
   readonly senders: Deployment["senders"];
   readonly vpc: IVpc;
+  /** True: behind a load balancer, which sees when a host takes no more SMTP connections. */
+  readonly isBalanced: boolean;
   /** Folder with the bundled sender and its boot script. */
   readonly folder: string;
 }
@@ -88,7 +92,7 @@ export class SenderHosts extends Construct {
       minCapacity: senders.min,
       maxCapacity: senders.max,
       groupMetrics: [GroupMetrics.all()],
-      healthChecks: HealthChecks.ec2({ gracePeriod: BOOT_TIME }),
+      healthChecks: this.healthChecks(),
       signals: Signals.waitForMinCapacity({ timeout: BOOT_TIME }),
       // One host after another: the mail of a host that ends is taken up by those that stay.
       updatePolicy: UpdatePolicy.rollingUpdate({
@@ -113,6 +117,16 @@ export class SenderHosts extends Construct {
     );
   }
 
+  /** One that the load balancer cannot reach for long is replaced: its sender hangs, or never started. */
+  private healthChecks(): HealthChecks {
+    const gracePeriod = BOOT_TIME;
+    if (!this.props.isBalanced) return HealthChecks.ec2({ gracePeriod });
+    return HealthChecks.withAdditionalChecks({
+      gracePeriod,
+      additionalTypes: [AdditionalHealthCheckType.ELB],
+    });
+  }
+
   private launchTemplate(role: Role, userData: UserData): LaunchTemplate {
     const { names, senders } = this.props;
     const instanceType = new InstanceType(senders.instanceType);
@@ -132,7 +146,11 @@ export class SenderHosts extends Construct {
       blockDevices: [
         {
           deviceName: "/dev/xvda",
-          volume: BlockDeviceVolume.ebs(DISK_GIB, { encrypted: true, deleteOnTermination: true }),
+          volume: BlockDeviceVolume.ebs(DISK_GIB, {
+            volumeType: EbsDeviceVolumeType.GP3,
+            encrypted: true,
+            deleteOnTermination: true,
+          }),
         },
       ],
     });
@@ -147,10 +165,7 @@ export class SenderHosts extends Construct {
       ZONEFLEET_BACKEND: "aws",
       ZONEFLEET_CONFIG: `${FOLDER}/${SENDER_CONFIG_FILE}`,
       ZONEFLEET_DATA: "/var/lib/zonefleet",
-      ZONEFLEET_TABLE: names.table,
-      ZONEFLEET_BUCKET: names.bucket,
-      ZONEFLEET_QUEUE_PREFIX: names.queuePrefix,
-      ZONEFLEET_SECRET: names.secret,
+      ...settingsOf(names),
       ZONEFLEET_INSTALLATION: names.prefix,
       ZONEFLEET_ADDRESSES: String(senders.addressesPerHost),
       ZONEFLEET_LOG_GROUP: this.logGroup.logGroupName,

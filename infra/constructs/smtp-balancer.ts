@@ -51,8 +51,10 @@ export class SmtpBalancer extends Construct {
           protocol: Protocol.TCP,
           targets: [hosts],
           proxyProtocolV2: true,
+          // Else the connection itself would come from the client, from whom no host takes a PROXY header.
+          preserveClientIp: false,
           deregistrationDelay: DEREGISTRATION,
-          healthCheck: { protocol: Protocol.TCP, interval: HEALTH_INTERVAL },
+          healthCheck: { protocol: Protocol.TCP, interval: HEALTH_INTERVAL, unhealthyThresholdCount: 3 },
         });
     }
     accept(

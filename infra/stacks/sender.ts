@@ -35,8 +35,10 @@ export class SenderStack extends Stack {
       logName: `/zonefleet/${names.prefix}/refused`,
     });
     new ElasticAddresses(this, "Addresses", { prefix: names.prefix, names: addressNames });
-    this.hosts = new SenderHosts(this, "Senders", { names, senders: deployment.senders, vpc, folder });
-    if (smtpPorts.length > 0)
+    const isBalanced = smtpPorts.length > 0;
+    const { senders } = deployment;
+    this.hosts = new SenderHosts(this, "Senders", { names, senders, vpc, isBalanced, folder });
+    if (isBalanced)
       new SmtpBalancer(this, "Smtp", {
         name: names.prefix,
         vpc,

@@ -3,7 +3,7 @@
  * made it. Nothing runs here but the guard, which refuses to take away a zone that holds mail.
  */
 
-import { CustomResource, Duration, RemovalPolicy, Stack } from "aws-cdk-lib";
+import { CfnOutput, CustomResource, Duration, RemovalPolicy, Stack } from "aws-cdk-lib";
 import type { StackProps } from "aws-cdk-lib";
 import { AttributeType, BillingMode, ProjectionType, StreamViewType, Table } from "aws-cdk-lib/aws-dynamodb";
 import type { Attribute, ITable } from "aws-cdk-lib/aws-dynamodb";
@@ -28,6 +28,7 @@ import { Zone } from "../constructs/zone.ts";
 import type { Deployment } from "../deployment.ts";
 import { LAMBDA_NEEDS } from "../lambda-needs.ts";
 import type { Installation } from "../installation.ts";
+import { settingsOf } from "../installation.ts";
 
 export interface StorageProps extends StackProps {
   readonly names: Installation;
@@ -60,6 +61,18 @@ export class StorageStack extends Stack {
       ]),
     );
     this.addGuard(names, guardFolder);
+    this.tellSettings(names);
+  }
+
+  /** For the command line on a machine with AWS credentials: accounts, API keys, secrets. */
+  private tellSettings(names: Installation): void {
+    const settings = { ZONEFLEET_BACKEND: "aws", AWS_REGION: this.region, ...settingsOf(names) };
+    new CfnOutput(this, "Environment", {
+      value: Object.entries(settings)
+        .map(([name, value]) => `${name}=${value}`)
+        .join(" "),
+      description: "Before a command of zonefleet that works on this deployment",
+    });
   }
 
   private otherTable({ name, streamArn }: NonNullable<Deployment["restoredTable"]>): ITable {

@@ -4,21 +4,10 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { Match } from "aws-cdk-lib/assertions";
-import type { Template } from "aws-cdk-lib/assertions";
 
 import { tableInput } from "#shared/aws/table.ts";
 import { templates } from "../support/stacks.ts";
-
-interface Resource {
-  readonly Type: string;
-  readonly DeletionPolicy?: string;
-  readonly UpdateReplacePolicy?: string;
-  readonly Properties: Readonly<Record<string, unknown>>;
-}
-
-function resources(template: Template): Map<string, Resource> {
-  return new Map(Object.entries(template.toJSON()["Resources"] as Record<string, Resource>));
-}
+import { resourcesIn } from "../support/template-resources.ts";
 
 const ZONES = { zones: { bulk: {} } };
 const { storage } = await templates({ config: ZONES });
@@ -44,7 +33,7 @@ test("the table can be restored, and cannot be deleted by mistake", () => {
 
 test("nothing that holds mail or keys goes with the stack", () => {
   const kept = ["AWS::DynamoDB::Table", "AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::SecretsManager::Secret"];
-  const found = [...resources(storage).values()].filter(({ Type }) => kept.includes(Type));
+  const found = [...resourcesIn(storage).values()].filter(({ Type }) => kept.includes(Type));
   assert.equal(new Set(found.map(({ Type }) => Type)).size, kept.length);
   for (const { Type, DeletionPolicy, UpdateReplacePolicy } of found) {
     assert.equal(DeletionPolicy, "RetainExceptOnCreate", Type);
@@ -79,7 +68,7 @@ test("bodies are encrypted, closed to the public, reached by TLS alone, and take
 });
 
 test("each zone has a queue and dead letters behind it, encrypted and reached by TLS alone", () => {
-  const queues = [...resources(storage).values()].filter(({ Type }) => Type === "AWS::SQS::Queue");
+  const queues = [...resourcesIn(storage).values()].filter(({ Type }) => Type === "AWS::SQS::Queue");
   const names = queues.map(({ Properties }) => String(Properties["QueueName"]));
   assert.deepEqual(
     names.toSorted(),
@@ -89,7 +78,7 @@ test("each zone has a queue and dead letters behind it, encrypted and reached by
     ]),
   );
   for (const { Properties } of queues) assert.equal(Properties["SqsManagedSseEnabled"], true);
-  const policies = [...resources(storage).values()].filter(({ Type }) => Type === "AWS::SQS::QueuePolicy");
+  const policies = [...resourcesIn(storage).values()].filter(({ Type }) => Type === "AWS::SQS::QueuePolicy");
   assert.equal(policies.length, queues.length);
   const withDead = queues.filter(({ Properties }) => Properties["RedrivePolicy"] !== undefined);
   assert.equal(withDead.length, 3);
@@ -105,7 +94,7 @@ test("the secret's key is made when it is deployed, and no template has it", () 
 describe("a zone more in the configuration", () => {
   test("adds its two queues and their policies, and tells the guard: nothing else changes", async () => {
     const { storage: more } = await templates({ config: { zones: { bulk: {}, extra: {} } } });
-    const [before, now] = [resources(storage), resources(more)];
+    const [before, now] = [resourcesIn(storage), resourcesIn(more)];
     const added = [...now].filter(([id]) => !before.has(id)).map(([, { Type }]) => Type);
     const queue = ["AWS::SQS::Queue", "AWS::SQS::QueuePolicy"];
     assert.deepEqual(added.toSorted(), [...queue, ...queue].toSorted());
@@ -115,4 +104,15 @@ describe("a zone more in the configuration", () => {
       ["Custom::Zones"],
     );
   });
+});
+
+test("the names of the installation are put out for the command line", () => {
+  const outputs = JSON.stringify(storage.findOutputs("*"));
+  for (const said of [
+    "ZONEFLEET_BACKEND=aws",
+    "AWS_REGION=eu-central-1",
+    "ZONEFLEET_TABLE=zonefleet-test",
+    "ZONEFLEET_SECRET=zonefleet-test",
+  ])
+    assert.ok(outputs.includes(said), said);
 });
