@@ -10,7 +10,7 @@ import { failure, noAnswer, ok, warning } from "./check.ts";
 export function addressChecks(egress: readonly EgressName[], dns: Dns): Check[] {
   return egress.flatMap(({ name, publicIps }) => {
     if (publicIps.length === 0)
-      return [{ topic: "address", about: name, run: () => Promise.resolve(unknownAddress(name)) }];
+      return [{ topic: "address", about: name, run: () => checkUnknown(dns, name) }];
     return publicIps.flatMap((ip): Check[] => [
       { topic: "forward DNS", about: `${name} ${ip}`, run: () => checkForward(dns, name, ip) },
       { topic: "reverse DNS", about: `${ip} ${name}`, run: () => checkReverse(dns, name, ip) },
@@ -18,9 +18,19 @@ export function addressChecks(egress: readonly EgressName[], dns: Dns): Check[] 
   });
 }
 
-function unknownAddress(name: string): Verdict {
+/** Where it is sent from is not known, but a name that leads nowhere is wrong from anywhere. */
+async function checkUnknown(dns: Dns, name: string): Promise<Verdict> {
+  const answers = await Promise.all([dns.addresses(name, 4), dns.addresses(name, 6)]);
+  const found = answers.flatMap((answer) => (answer.kind === "found" ? answer.records : []));
+  const failed = answers.find((answer) => answer.kind === "failed");
+  if (found.length === 0 && failed) return noAnswer(failed.detail);
+  if (found.length === 0)
+    return failure(
+      "mail says EHLO with a name that leads nowhere, and many mail hosts refuse that",
+      "Set hostname, or the name in the pool, to a name in the DNS that leads to the address mail leaves by.",
+    );
   return warning(
-    "its public address is not known here, so nothing of it can be checked",
+    `the name leads to ${found.join(", ")}; whether mail leaves by it is not known here`,
     `Say it with --ip ${name}=<address>; with ZONEFLEET_BACKEND=aws Elastic IPs are found by themselves.`,
   );
 }

@@ -6,7 +6,7 @@ import type { KnownAddress } from "#shared/domain/egress-names.ts";
 import type { Dns } from "#shared/ports/dns.ts";
 
 export interface Site extends Disposable {
-  /** With its secrets, as far as they are to be had here. */
+  /** With its secrets, as far as they are to be had here; `dkimKeys` says when they are not. */
   readonly config: Config;
   /** Configuration file; null: the built-in defaults. */
   readonly source: string | null;

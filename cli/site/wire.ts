@@ -33,7 +33,9 @@ export async function openSite(env: Env): Promise<Site> {
   const { nameservers, timeoutMs } = written.dns;
   const resolver = stubResolver({ nameservers, timeoutMs, clock });
   const opened = aws === null ? null : await openAwsParts(aws, written, env);
-  const config = secretsElsewhere && opened ? await opened.whole(written) : written;
+  const whole =
+    secretsElsewhere && opened ? await wholeOf(written, opened) : { config: written, trouble: null };
+  const { config } = whole;
   const secrets = opened?.secrets ?? embeddedSecretStore({ folder: join(dataDir, "secrets") });
   const hasStore = async () => opened !== null || (await stat(dataDir).catch(() => null)) !== null;
   return {
@@ -42,6 +44,7 @@ export async function openSite(env: Env): Promise<Site> {
     dataDir: aws === null ? dataDir : null,
     dns: cachedDns(resolver, { clock }),
     async dkimKeys() {
+      if (whole.trouble !== null) return { keys: [], trouble: whole.trouble };
       const configured = config.dkim.enabled ? config.dkim.keys.map(parseDkimKey) : [];
       if (!(await hasStore())) return { keys: configured, trouble: null };
       const stored = await storedKeys(secrets);
@@ -56,6 +59,18 @@ export async function openSite(env: Env): Promise<Site> {
       opened?.close();
     },
   };
+}
+
+/** A deployed configuration with its secrets; without them when they are not to be had, which `doctor` is to tell of. */
+async function wholeOf(
+  deployed: Config,
+  { whole }: { whole: (config: Config) => Promise<Config> },
+): Promise<{ config: Config; trouble: string | null }> {
+  try {
+    return { config: await whole(deployed), trouble: null };
+  } catch (error) {
+    return { config: deployed, trouble: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 async function openAwsParts(aws: AwsSettings, config: Config, env: Env) {

@@ -1,12 +1,17 @@
 /** `zonefleet dns` and `doctor` with ZONEFLEET_BACKEND=aws: parts of a deployment, and Elastic IPs by their tags. */
 
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
+import { parseConfig } from "#shared/runtime/config.ts";
+import { printDeployedConfig } from "#shared/runtime/deployed-config.ts";
 import { stopLocalAwsAtEnd } from "../support/aws-backend.ts";
 import type { AwsInstallation } from "../support/aws-relay-store.ts";
 import { newAwsInstallation } from "../support/aws-relay-store.ts";
@@ -119,6 +124,31 @@ describe("with ZONEFLEET_BACKEND=aws", { skip: noLocalAws() }, () => {
     const { code, of } = await doctor({ ZONEFLEET_BUCKET: "not-deployed", ZONEFLEET_TABLE: "not-deployed" });
     const statuses = of("reach").map(({ status }) => status);
     assert.deepEqual([code, ...statuses], [1, "failure", "failure", "ok", "ok"]);
+  });
+
+  test("doctor on a host tells that the secrets of its configuration are not to be had, and goes on", async () => {
+    const { names } = installation;
+    const key = generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }) as string;
+    const dkim = { keys: [{ domain: "example.com", selector: "s1", privateKey: key }] };
+    const config = parseConfig({ hostname: "mail.example.com", dkim }, { source: null, baseDir: "/" });
+    const file = join(folder.path, "zonefleet.deployed.json");
+    await writeFile(file, printDeployedConfig(config));
+    const { code, of } = await doctor({
+      ZONEFLEET_CONFIG: file,
+      ZONEFLEET_SECRET: "file:///nowhere/secret.json",
+    });
+    assert.equal(code, 1);
+    assert.deepEqual(
+      of("reach").map(({ status, about }) => `${status} ${about}`),
+      [
+        `ok table ${names.table}`,
+        `ok bucket ${names.bucket}`,
+        `ok queue ${names.queuePrefix}default`,
+        `ok queue ${names.queuePrefix}bounces`,
+        "failure secret file:///nowhere/secret.json",
+      ],
+    );
+    assert.ok(of("DKIM").some(({ says }) => says.includes("not all could be read")));
   });
 
   test("dns prints the Elastic IPs of the deployment, and none of others", async () => {

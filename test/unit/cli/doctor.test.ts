@@ -42,6 +42,7 @@ async function startMailHost(greeting: string): Promise<{ server: Server; port: 
 const pem = pemOfKey();
 let folder: CliFolder;
 let dns: DnsServer;
+let published: string;
 
 const configOf = (more: object = {}) => ({
   hostname: "m1.example.com",
@@ -56,6 +57,8 @@ before(async () => {
   folder = await cliFolder();
   dns = await startDnsServer();
   await mkdir(join(folder.path, "data"));
+  await folder.configure(configOf());
+  published = await readPublished();
 });
 after(async () => {
   await dns.close();
@@ -82,8 +85,8 @@ async function doctor(options: readonly string[], { ip = "192.0.2.1" } = {}) {
   return { code, err, findings, of };
 }
 
-/** What `zonefleet dns` says is to be published. */
-async function publishedKey(): Promise<string> {
+/** The DKIM record that `zonefleet dns` says is to be published. */
+async function readPublished(): Promise<string> {
   const { out } = await folder.zonefleet(["dns", "--json"]);
   const { records } = JSON.parse(out) as { records: { name: string; value: string }[] };
   return records.find(({ name }) => name === "s1._domainkey.example.com")?.value ?? "";
@@ -97,7 +100,7 @@ function serve(names: Record<string, ServedName>): void {
 describe("zonefleet doctor", () => {
   test("finds nothing to do where all is published, and ends with exit code 0", async () => {
     await folder.configure(configOf());
-    serve(ALL_WELL(await publishedKey()));
+    serve(ALL_WELL(published));
     const host = await startMailHost("220 mx.there.example ESMTP\r\n");
     try {
       const { code, findings, of, err } = await doctor(["--to", `there.example:${host.port}`]);
@@ -184,7 +187,7 @@ describe("zonefleet doctor", () => {
   for (const [why, names, topic, says, todo] of faults)
     test(`tells of ${why} and what to do, and ends with exit code 1`, async () => {
       await folder.configure(configOf());
-      serve({ ...ALL_WELL(await publishedKey()), ...names });
+      serve({ ...ALL_WELL(published), ...names });
       const { code, of, findings, err } = await doctor([]);
       const [finding] = of(topic);
       assert.deepEqual([code, finding?.status], [1, "failure"], JSON.stringify(finding));
@@ -209,7 +212,7 @@ describe("zonefleet doctor", () => {
 
   test("says that port 25 is closed where nobody answers, and that a mail host refuses us where it does", async () => {
     await folder.configure(configOf());
-    serve(ALL_WELL(await publishedKey()));
+    serve(ALL_WELL(published));
     const host = await startMailHost("554 5.7.1 go away\r\n");
     const refused = await doctor(["--to", `there.example:${host.port}`]);
     host.server.close();
@@ -230,7 +233,7 @@ describe("zonefleet doctor", () => {
   test("tells of a listed address only when it is asked to look", async () => {
     await folder.configure(configOf());
     serve({
-      ...ALL_WELL(await publishedKey()),
+      ...ALL_WELL(published),
       "1.2.0.192.zen.spamhaus.org": { a: ["127.0.0.3"] },
       "1.2.0.192.bl.spamcop.net": { a: ["127.255.255.254"] },
     });
@@ -251,7 +254,7 @@ describe("zonefleet doctor", () => {
         smtpInterfaces: { submission: { ...submission, ...tls } },
       }),
     );
-    serve(ALL_WELL(await publishedKey()));
+    serve(ALL_WELL(published));
     const { code, of } = await doctor([]);
     assert.equal(code, 1);
     assert.deepEqual(
@@ -267,7 +270,7 @@ describe("zonefleet doctor", () => {
 
   test("for people prints a line for each check, what to do below it, and the sum", async () => {
     await folder.configure(configOf());
-    serve({ ...ALL_WELL(await publishedKey()), "192.0.2.1": { ptr: "nxdomain" } });
+    serve({ ...ALL_WELL(published), "192.0.2.1": { ptr: "nxdomain" } });
     const { code, out } = await folder.zonefleet(["doctor", "--ip", "m1.example.com=192.0.2.1"]);
     assert.equal(code, 1);
     assert.match(out, /^ok {7}forward DNS {2}m1\.example\.com 192\.0\.2\.1: /m);
