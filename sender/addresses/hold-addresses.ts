@@ -40,6 +40,8 @@ export interface AddressHolder {
 /** A dead host's addresses are elsewhere after this, what clocks may differ by, `LEFT_ALONE_MS` and a round. */
 export const LEASE_MS = 20 * SECOND;
 export const ROUND_MS = 5 * SECOND;
+/** Of a round, for calls to EC2 one after another: what is left is done in the next one, after leases have been made longer. */
+const CALLS_MS = 5 * SECOND;
 /** From the last new connection over an address to its end here. */
 export const WITHDRAW_MS = 20 * SECOND;
 /** What nobody with too few has taken by then is taken by anybody. */
@@ -79,6 +81,11 @@ export function addressHolder(deps: HolderDeps): AddressHolder {
   let keepsUntil = 0 as EpochMs;
   let tooFewSince: EpochMs | null = null;
   let told = "[]";
+  let roundSince = 0 as EpochMs;
+
+  function hasTime(): boolean {
+    return clock.now() < later(roundSince, CALLS_MS);
+  }
 
   function held(): HeldAddress[] {
     const now = clock.now();
@@ -142,7 +149,7 @@ export function addressHolder(deps: HolderDeps): AddressHolder {
       if (!holding) continue;
       const isHere =
         at?.networkInterface === here.networkInterface && at.privateAddress === holding.privateAddress;
-      if (!isHere) await associate(name, id, holding.privateAddress);
+      if (!isHere && hasTime()) await associate(name, id, holding.privateAddress);
     }
   }
 
@@ -169,7 +176,7 @@ export function addressHolder(deps: HolderDeps): AddressHolder {
     const room = sight.here.privateAddresses.filter((address) => !used.has(address));
     for (const address of freeOnes(sight)) {
       const privateAddress = room[0];
-      if (privateAddress === undefined) return;
+      if (privateAddress === undefined || !hasTime()) return;
       const isLeftAlone = later(freeSince.get(address.name) ?? now, LEFT_ALONE_MS) <= now;
       if (holdings.size >= shareOf(sight) && !isLeftAlone) continue;
       if (await takeOne(address, privateAddress)) room.shift();
@@ -227,7 +234,7 @@ export function addressHolder(deps: HolderDeps): AddressHolder {
   async function setReverseNames(): Promise<void> {
     const now = clock.now();
     for (const { name, id } of [...holdings.values()].map(({ address }) => address)) {
-      if ((reverseAt.get(name) ?? now) > now) continue;
+      if ((reverseAt.get(name) ?? now) > now || !hasTime()) continue;
       try {
         await elastic.setReverseName(id, name);
         reverseAt.set(name, Number.POSITIVE_INFINITY as EpochMs);
@@ -239,6 +246,7 @@ export function addressHolder(deps: HolderDeps): AddressHolder {
   }
 
   async function round(): Promise<void> {
+    roundSince = clock.now();
     await holdForLonger();
     tell(); // at once, for what follows asks others
     const sight = await look();

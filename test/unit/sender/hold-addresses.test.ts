@@ -196,6 +196,37 @@ describe("Elastic IPs", () => {
     assert.equal(at.ec2.reverseNameOf("m1.example"), "m1.example");
   });
 
+  test("that take their time to come are taken in several rounds, so that none lapses meanwhile", async () => {
+    const names = Array.from({ length: 12 }, (_, i) => `m${i + 10}.example`);
+    await using at = await scene(names);
+    const elastic = at.ec2.host("one", names.length);
+    const holder = addressHolder({
+      fleet: at.fleet,
+      elastic: {
+        ...elastic,
+        async associate(id, privateAddress) {
+          await at.clock.advance(3 * SECOND);
+          await elastic.associate(id, privateAddress);
+        },
+      },
+      clock: at.clock,
+      host: "one",
+      onHeld: () => undefined,
+      onTrouble: (_what, error) => assert.fail(String(error)),
+    });
+    const here = () => names.filter((name) => at.ec2.placeOf(name) === "one");
+    for (let round = 0; here().length < names.length; round++) {
+      assert.ok(round < names.length, "each brings one at least");
+      await holder.round();
+      await at.clock.advance(ROUND_MS);
+      assert.deepEqual(
+        holder.held().map(({ name }) => name),
+        here(),
+        "at the end of the wait for the next round",
+      );
+    }
+  });
+
   test("that EC2 does not move here are given back, and not used", async () => {
     await using at = await scene(["m1.example"]);
     const host = at.addHost("one");
