@@ -70,6 +70,8 @@ export interface ConnectOptions {
 
 export type Connected = { ok: true; session: SmtpSession } | ({ ok: false } & Verdict);
 
+const AFTER_FAILED_TLS_MS = 100;
+
 /** A stage's answer: null, and the next stage follows; or why there is no session. */
 type Stage = Failure | null;
 
@@ -81,6 +83,12 @@ export async function connect(target: Target, options: ConnectOptions): Promise<
   if (opportunistic && known === "tls") return attempt.open("never");
   const failedInTls = ({ ok }: Connected): boolean => !ok && attempt.tlsTrouble !== null && !signal.aborted;
   let last = await attempt.open(target.tls, known === "usual-hello" ? "small" : "usual");
+  if (target.socket) {
+    // There is one connection to try and no more: the next attempt at the mail goes a step further.
+    if (failedInTls(last) && opportunistic)
+      tlsMemory?.broken.set(attempt.address, known === "usual-hello" ? "tls" : "usual-hello");
+    return last;
+  }
   if (failedInTls(last) && known !== "usual-hello") {
     // Some firewalls and old servers choke on a long ClientHello, as the keys of today make it.
     last = await attempt.open(target.tls, "small");
@@ -130,6 +138,7 @@ class Attempt {
     if (failure === null) return { ok: true, session };
     session.quit();
     await session.closed(); // the next try is a connection of its own
+    if (this.tlsTrouble !== null) await this.#pause();
     return { ok: false, ...verdictOf(failure, session.route) };
   }
 
@@ -215,6 +224,11 @@ class Attempt {
     return auth === null ? null : authenticate(session, auth, { ip, policy, method });
   }
 
+  /** A failed handshake leaves no time for a QUIT: the peer counts the connection until it has seen that we closed it. */
+  #pause(): Promise<void> {
+    return new Promise((resolve) => void this.#deps.timers.set(AFTER_FAILED_TLS_MS, resolve));
+  }
+
   #routeFrom(egress: string | null): Route {
     const target = this.#target;
     return { mx: target.host, peer: target.ip, egress: target.egress ?? egress ?? target.localAddress };
@@ -224,6 +238,7 @@ class Attempt {
 function dial(target: Target, deps: SessionDeps & { signal: AbortSignal }): Promise<Socket | Failure> {
   const { signal, timers } = deps;
   if (signal.aborted) {
+    target.socket?.destroy();
     return Promise.resolve({ kind: "given-up", place: "connect", reason: signal.reason as unknown });
   }
   if (target.socket) return Promise.resolve(usable(target.socket));

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { tlsMemory } from "../../sender/delivery/tls.ts";
-import { answering, HANG_UP, scriptedPeer, SILENCE } from "../support/scripted-peer.ts";
+import { answering, brokenTls, HANG_UP, scriptedPeer, SILENCE } from "../support/scripted-peer.ts";
 import type { Answers, Script } from "../support/scripted-peer.ts";
 import { connectTo, inShort, never, send, sessionTo, timeouts, WIRE } from "../support/smtp-session.ts";
 
@@ -15,18 +15,6 @@ const PLAIN = "250-peer\r\n250 PIPELINING";
 function tlsPeer(answers: Answers = {}): Script {
   return answering({ EHLO: (_line, nth) => (nth === 0 ? OFFERED : PLAIN), ...answers });
 }
-
-/** Says yes to STARTTLS and is then no TLS server. */
-const brokenTls: Script = async (talk) => {
-  talk.say("220 hi");
-  await talk.line();
-  talk.say(OFFERED);
-  await talk.line();
-  talk.say("220 ready");
-  await talk.bytes(talk.received.length + 1);
-  talk.raw("no, not really");
-  await talk.end();
-};
 
 describe("opportunistic TLS", () => {
   test("is used when offered, whatever the certificate, with EHLO anew and the host's name in SNI", async () => {

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import { answering, brokenTls, scriptedPeer } from "../support/scripted-peer.ts";
 import { relayWith, send, untilTried } from "../support/plugin-relay.ts";
 
 describe("a plugin that looks at deliveries", { timeout: 60_000 }, () => {
@@ -86,6 +87,52 @@ describe("a plugin that looks at deliveries", { timeout: 60_000 }, () => {
     await untilTried(it.relay, id);
     const { rows } = await it.relay.message(id);
     assert.equal(rows[0]?.state, "deferred");
+  });
+});
+
+describe("a plugin that connects", { timeout: 60_000 }, () => {
+  test("gives a socket of its own, by which the mail goes under TLS", async () => {
+    await using it = await relayWith(
+      `
+      import { connect } from "node:net";
+      let asked = 0;
+      export async function init(app) {
+        app.addHook("sender:connect", async (delivery, options) => {
+          asked++;
+          options.socket = connect({ port: app.config.port, host: options.host });
+        });
+        app.addAPI("get", "/asked", async () => asked);
+      }`,
+      { config: { zones: { default: { port: 1, requireTLS: true } } }, mx: { starttls: true } },
+    );
+    const id = await send(it.relay);
+    const { rows } = await it.relay.finished(id);
+    assert.equal(rows[0]?.state, "delivered");
+    assert.equal((await it.mx.waitFor(1)).length, 1);
+    assert.equal(await (await fetch(`${it.relay.httpUrl}/plugin/it/asked`)).text(), "1");
+  });
+
+  test("hears of each handshake that fails", async () => {
+    await using peer = await scriptedPeer(brokenTls, brokenTls, answering());
+    await using it = await relayWith(
+      `
+      const heard = [];
+      export async function init(app) {
+        app.addHook("sender:tlserror", async (delivery, options, error) => {
+          heard.push([delivery.recipient, options.host, options.port === app.config.peer, error instanceof Error]);
+        });
+        app.addHook("sender:tlserror", async () => { throw new Error("nobody minds"); });
+        app.addHook("sender:tlserror", () => new Promise(() => undefined));
+        app.addAPI("get", "/heard", async () => heard);
+      }`,
+      { config: { zones: { default: { port: peer.port } } }, options: { peer: peer.port, hookTimeout: 100 } },
+    );
+    const id = await send(it.relay);
+    const { rows } = await it.relay.finished(id);
+    assert.equal(rows[0]?.state, "delivered");
+    const heard = await (await fetch(`${it.relay.httpUrl}/plugin/it/heard`)).json();
+    const once = ["you@one.example", "mx.one.example", true, true];
+    assert.deepEqual(heard, [once, once]);
   });
 });
 

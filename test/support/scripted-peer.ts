@@ -286,6 +286,18 @@ export function answering(answers: Answers = {}): Script {
   };
 }
 
+/** Says yes to STARTTLS and is then no TLS server. */
+export const brokenTls: Script = async (talk) => {
+  talk.say("220 hi");
+  await talk.line();
+  talk.say("250-peer\r\n250-PIPELINING\r\n250 STARTTLS");
+  await talk.line();
+  talk.say("220 ready");
+  await talk.bytes(talk.received.length + 1);
+  talk.raw("no, not really");
+  await talk.end();
+};
+
 function verbOf(line: string): Verb {
   const verb = line.split(" ", 1)[0]?.toUpperCase() ?? "";
   if (!(verb in POLITE)) throw new Error(`the scripted peer does not know ${JSON.stringify(line)}`);
