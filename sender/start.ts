@@ -120,6 +120,7 @@ async function run(options: StartOptions): Promise<number> {
       host?.useNames(names);
       return { ...next, config };
     };
+    host?.ending.addEventListener("abort", () => say("This host is to end."), { once: true });
     host?.begin();
     const end = await supervise({
       workerPath,
