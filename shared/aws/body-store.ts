@@ -213,6 +213,9 @@ function uploader(s3: S3Client, bucket: string) {
   };
 }
 
+/** S3 refuses parts with a checksum when the upload was not begun with one of the same kind; the SDK gives one to parts alone. */
+const CHECKSUM = { ChecksumAlgorithm: "CRC32" } as const;
+
 interface ObjectName {
   readonly Bucket: string;
   readonly Key: string;
@@ -224,14 +227,14 @@ async function multipart(
   first: Buffer,
   rest: AsyncIterable<Buffer>,
 ): Promise<number> {
-  const { UploadId } = await s3.send(new CreateMultipartUploadCommand(object));
+  const { UploadId } = await s3.send(new CreateMultipartUploadCommand({ ...object, ...CHECKSUM }));
   try {
     let bytes = 0;
     const Parts: CompletedPart[] = [];
     for await (const Body of prepended(first, rest)) {
       const PartNumber = Parts.length + 1;
       const { $metadata: _, ...checksums } = await s3.send(
-        new UploadPartCommand({ ...object, UploadId, PartNumber, Body }),
+        new UploadPartCommand({ ...object, ...CHECKSUM, UploadId, PartNumber, Body }),
       );
       Parts.push({ ...checksums, PartNumber });
       bytes += Body.length;

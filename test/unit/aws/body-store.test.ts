@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
+import type { IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
@@ -300,3 +301,72 @@ test("a body that breaks off each time is an error, never a shorter body", async
   const { bodies, id } = await breakingServer(context, patterned(MIB / 2), Number.POSITIVE_INFINITY);
   await assert.rejects(bodies.get(id));
 });
+
+/** What S3 insists on and local servers let pass: all parts of an upload have a checksum of the kind that it was begun with. */
+test("a large body goes in parts with the checksums that S3 expects", async (context) => {
+  let kind: string | null = null;
+  const sums = new Map<string, string>();
+  const refused =
+    "<Error><Code>InvalidRequest</Code><Message>Checksum Type mismatch occurred</Message></Error>";
+  const url = await serving(context, async (request, body) => {
+    const { searchParams } = new URL(request.url ?? "", "http://s3.local");
+    if (searchParams.has("uploads")) {
+      kind = String(request.headers["x-amz-checksum-algorithm"] ?? "none");
+      return { xml: "<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>" };
+    }
+    if (request.method === "PUT") {
+      const sum = request.headers["x-amz-checksum-crc32"];
+      if (kind !== "CRC32" || typeof sum !== "string") return { status: 400, xml: refused };
+      const part = searchParams.get("partNumber") ?? "";
+      sums.set(part, sum);
+      return { headers: { etag: `"${part}"`, "x-amz-checksum-crc32": sum }, xml: "" };
+    }
+    const isWhole = [...sums.values()].every((sum) => body.includes(`<ChecksumCRC32>${sum}</ChecksumCRC32>`));
+    return isWhole
+      ? { xml: "<CompleteMultipartUploadResult><Key>k</Key></CompleteMultipartUploadResult>" }
+      : { status: 400, xml: refused };
+  });
+  const { bodies } = storeOn(clientsAt(context, url), "bucket", fakeClock());
+  assert.equal(await bodies.put(newMessageId(), inChunks(patterned(LARGE))), LARGE);
+  assert.equal(sums.size, 3);
+});
+
+interface Served {
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly xml: string;
+}
+
+async function serving(
+  context: TestContext,
+  answer: (request: IncomingMessage, body: string) => Promise<Served>,
+): Promise<string> {
+  const server = createServer((request, response) => {
+    void Array.fromAsync(request as AsyncIterable<Buffer>).then(async (chunks) => {
+      const {
+        status = 200,
+        headers = {},
+        xml,
+      } = await answer(request, Buffer.concat(chunks).toString("latin1"));
+      response.writeHead(status, { "content-type": "application/xml", ...headers }).end(xml);
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  context.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+function clientsAt(context: TestContext, s3: string): AwsClients {
+  const credentials = { accessKeyId: "test", secretAccessKey: "test" };
+  const clients = awsClients({
+    endpoints: { dynamo: null, sqs: null, s3 },
+    region: "us-east-1",
+    credentials,
+  });
+  context.after(() => clients.close());
+  return clients;
+}
