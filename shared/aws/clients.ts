@@ -51,6 +51,8 @@ const IDLE_MS = 10 * SECOND;
 const MAX_ATTEMPTS = 3;
 /** Connections to one service; more calls than these wait for one. */
 const MAX_CONNECTIONS = 64;
+/** To SQS: the long poll of each zone holds one for as long as it waits. */
+const MAX_SQS_CONNECTIONS = 512;
 
 type HandlerOptions = NonNullable<DynamoDBClientConfig["requestHandler"]>;
 
@@ -60,7 +62,10 @@ export function awsClients(options: AwsClientOptions = {}): AwsClients {
     clientSettings(options, endpoints?.dynamo ?? null, { answerMs: DYNAMO_ANSWER_MS }),
   );
   const sqs = new SQSClient({
-    ...clientSettings(options, endpoints?.sqs ?? null, { answerMs: SQS_ANSWER_MS }),
+    ...clientSettings(options, endpoints?.sqs ?? null, {
+      answerMs: SQS_ANSWER_MS,
+      maxConnections: MAX_SQS_CONNECTIONS,
+    }),
     // A local server names hosts in its queue URLs that do not resolve; the endpoint is right everywhere.
     useQueueUrlAsEndpoint: false,
   });
@@ -101,7 +106,7 @@ export function endpointOf(
 export function clientSettings(
   options: AwsClientOptions,
   endpoint: string | null,
-  { answerMs }: { answerMs: number },
+  { answerMs, maxConnections = MAX_CONNECTIONS }: { answerMs: number; maxConnections?: number },
 ) {
   const { region, credentials } = options;
   return {
@@ -109,13 +114,13 @@ export function clientSettings(
     ...(region === undefined ? {} : { region }),
     ...(credentials === undefined ? {} : { credentials }),
     maxAttempts: MAX_ATTEMPTS,
-    requestHandler: handlerOptions(answerMs),
+    requestHandler: handlerOptions(answerMs, maxConnections),
   };
 }
 
 /** As plain options, so that the handler's package is the SDK's own matter. */
-function handlerOptions(answerMs: number): HandlerOptions {
-  const agent = { keepAlive: true, maxSockets: MAX_CONNECTIONS };
+function handlerOptions(answerMs: number, maxSockets: number): HandlerOptions {
+  const agent = { keepAlive: true, maxSockets };
   return {
     connectionTimeout: CONNECT_MS,
     requestTimeout: answerMs,

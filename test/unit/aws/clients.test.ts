@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { ListTablesCommand } from "@aws-sdk/client-dynamodb";
 import { HeadBucketCommand } from "@aws-sdk/client-s3";
-import { DeleteMessageCommand } from "@aws-sdk/client-sqs";
+import { DeleteMessageCommand, ReceiveMessageCommand } from "@aws-sdk/client-sqs";
 
 import { awsClients, endpointsOf } from "#shared/aws/clients.ts";
 import { SECOND } from "#shared/domain/units.ts";
@@ -42,6 +42,47 @@ interface Ends {
 function endsOf(handler: object): Ends {
   return (handler as { httpHandlerConfigs(): Ends }).httpHandlerConfigs();
 }
+
+test(
+  "the long polls of many zones leave connections for the calls beside them",
+  { timeout: 30_000 },
+  async (context) => {
+    const ZONES = 100;
+    let polls = 0;
+    const allPoll = Promise.withResolvers<void>();
+    const server = createServer((request, response) => {
+      const isPoll = String(request.headers["x-amz-target"]).endsWith("ReceiveMessage");
+      request.resume();
+      if (isPoll && ++polls === ZONES) allPoll.resolve();
+      if (!isPoll) response.writeHead(200, { "content-type": "application/x-amz-json-1.0" }).end("{}");
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const sqs = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const credentials = { accessKeyId: "test", secretAccessKey: "test" };
+    const clients = awsClients({
+      endpoints: { dynamo: null, sqs, s3: null },
+      region: "us-east-1",
+      credentials,
+    });
+    context.after(() => {
+      clients.close();
+      server.closeAllConnections();
+      server.close();
+    });
+    const QueueUrl = `${sqs}/000000000000/q`;
+    const over = new AbortController();
+    const polling = Array.from({ length: ZONES }, () =>
+      clients.sqs
+        .send(new ReceiveMessageCommand({ QueueUrl }), { abortSignal: over.signal })
+        .catch(() => null),
+    );
+    await allPoll.promise;
+    await clients.sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle: "r" }));
+    over.abort();
+    await Promise.all(polling);
+  },
+);
 
 test("calls go to the endpoint over kept connections, whatever host a queue URL names, and all of them end", async (context) => {
   const asked: { host: string | undefined; path: string | undefined; port: number | undefined }[] = [];
