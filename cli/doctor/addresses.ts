@@ -8,9 +8,9 @@ import type { Check, Verdict } from "./check.ts";
 import { failure, noAnswer, ok, warning } from "./check.ts";
 
 export function addressChecks(egress: readonly EgressName[], dns: Dns): Check[] {
-  return egress.flatMap(({ name, publicIps }) => {
+  return egress.flatMap(({ name, publicIps, isElastic }) => {
     if (publicIps.length === 0)
-      return [{ topic: "address", about: name, run: () => checkUnknown(dns, name) }];
+      return [{ topic: "address", about: name, run: () => checkUnknown(dns, name, { isElastic }) }];
     return publicIps.flatMap((ip): Check[] => [
       { topic: "forward DNS", about: `${name} ${ip}`, run: () => checkForward(dns, name, ip) },
       { topic: "reverse DNS", about: `${ip} ${name}`, run: () => checkReverse(dns, name, ip) },
@@ -19,7 +19,11 @@ export function addressChecks(egress: readonly EgressName[], dns: Dns): Check[] 
 }
 
 /** Where it is sent from is not known, but a name that leads nowhere is wrong from anywhere. */
-async function checkUnknown(dns: Dns, name: string): Promise<Verdict> {
+async function checkUnknown(
+  dns: Dns,
+  name: string,
+  { isElastic }: Pick<EgressName, "isElastic">,
+): Promise<Verdict> {
   const answers = await Promise.all([dns.addresses(name, 4), dns.addresses(name, 6)]);
   const found = answers.flatMap((answer) => (answer.kind === "found" ? answer.records : []));
   const failed = answers.find((answer) => answer.kind === "failed");
@@ -27,7 +31,9 @@ async function checkUnknown(dns: Dns, name: string): Promise<Verdict> {
   if (found.length === 0)
     return failure(
       "mail says EHLO with a name that leads nowhere, and many mail hosts refuse that",
-      "Set hostname, or the name in the pool, to a name in the DNS that leads to the address mail leaves by.",
+      isElastic
+        ? "Deploy, which makes its Elastic IP, and publish what `npx zonefleet dns` prints then."
+        : "Set hostname, or the name in the pool, to a name in the DNS that leads to the address mail leaves by.",
     );
   return warning(
     `the name leads to ${found.join(", ")}; whether mail leaves by it is not known here`,
