@@ -78,7 +78,8 @@ export function buildApp(app: App, { deployment, config, bundles, senderFolder, 
   const observability =
     api.api && observabilityOf(app, { env, names, deployment, config, api, http: api.api });
   if (sender) observability?.addStackDependency(sender);
-  Tags.of(app).add("zonefleet", environment);
+  // Linters do not all know yet that dashboards can have tags.
+  Tags.of(app).add("zonefleet", environment, { excludeResourceTypes: ["AWS::CloudWatch::Dashboard"] });
   return { storage, api, sender, observability };
 }
 

@@ -135,10 +135,27 @@ function signalStatements(stack: Stack, names: Installation, { signals }: Needs)
   if (!signals) return [];
   const receive = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"];
   const actions = ["sqs:GetQueueUrl", "sqs:SendMessage", ...(signals === "send and receive" ? receive : [])];
-  const resources = names.zones.map((zone) =>
-    stack.formatArn({ service: "sqs", resource: queueName(names.queuePrefix, zone) }),
-  );
-  return [new PolicyStatement({ actions, resources })];
+  const queues = names.zones.map((zone) => queueName(names.queuePrefix, zone));
+  return queueStatements(stack, actions, queues);
+}
+
+/** A policy takes some 6,000 characters: so many queues are a statement of their own, which CDK may put into another policy. */
+const QUEUES_TOGETHER = 20;
+
+/** By name: what one stack takes from another cannot be taken away. */
+export function queueStatements(
+  stack: Stack,
+  actions: string[],
+  queues: readonly string[],
+): PolicyStatement[] {
+  const statements: PolicyStatement[] = [];
+  for (let from = 0; from < queues.length; from += QUEUES_TOGETHER) {
+    const some = queues.slice(from, from + QUEUES_TOGETHER);
+    const resources = some.map((resource) => stack.formatArn({ service: "sqs", resource }));
+    // With an id of its own it is not put together with the others again.
+    statements.push(new PolicyStatement({ sid: `Queues${statements.length + 1}`, actions, resources }));
+  }
+  return statements;
 }
 
 /** Secrets Manager adds six characters of its own to the name. */

@@ -26,7 +26,7 @@ export class Zone extends Construct {
       enforceSSL: true,
       encryption: QueueEncryption.SQS_MANAGED,
       retentionPeriod: Duration.millis(RETENTION_MS),
-      // A zone that is taken out of the configuration by mistake comes back with its signals.
+      // Of a zone that was taken out by mistake nothing is lost; it comes back by `cdk deploy --import-existing-resources`.
       removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     };
     this.deadLetters = new Queue(this, "DeadLetters", {

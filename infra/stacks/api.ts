@@ -11,7 +11,7 @@ import { Rule, Schedule } from "aws-cdk-lib/aws-events";
 import { LambdaFunction } from "aws-cdk-lib/aws-events-targets";
 import { FilterCriteria, FunctionUrlAuthType, StartingPosition } from "aws-cdk-lib/aws-lambda";
 import type { Function as AwsFunction } from "aws-cdk-lib/aws-lambda";
-import { DynamoEventSource, SqsDlq, SqsEventSource } from "aws-cdk-lib/aws-lambda-event-sources";
+import { DynamoEventSource, SqsDlq } from "aws-cdk-lib/aws-lambda-event-sources";
 import { Queue, QueueEncryption } from "aws-cdk-lib/aws-sqs";
 
 import type { Construct } from "constructs";
@@ -27,6 +27,7 @@ import { API_LAMBDAS, LAMBDA_OF } from "../../lambdas/build.ts";
 import { accept, acceptWildcard } from "../accepted-findings.ts";
 import { MailApi } from "../constructs/mail-api.ts";
 import { MailFunction } from "../constructs/mail-function.ts";
+import { queueStatements } from "../grants.ts";
 import type { Deployment } from "../deployment.ts";
 import { LAMBDA_NEEDS } from "../lambda-needs.ts";
 import type { Installation } from "../installation.ts";
@@ -51,6 +52,13 @@ const BACKGROUND_TIMEOUT = Duration.minutes(1);
 const STREAM_RETRIES = 1_000;
 const KEPT_FAILURES = Duration.days(14);
 const MAX_DEAD_LETTERS = 10;
+/** What AWS does in the name of a Lambda that reads a queue. */
+const DEAD_LETTER_ACTIONS = [
+  "sqs:ReceiveMessage",
+  "sqs:DeleteMessage",
+  "sqs:ChangeMessageVisibility",
+  "sqs:GetQueueAttributes",
+];
 
 const WHAT_FOR: Readonly<Record<LambdaName, string>> = {
   send: "takes mail in",
@@ -171,14 +179,16 @@ export class ApiStack extends Stack {
   private addDeadLetters(props: ApiProps): void {
     const reader = this.add("dead-letter", props, BACKGROUND_TIMEOUT);
     const { queuePrefix, zones } = props.names;
-    for (const zone of zones) {
-      const resource = deadLetterQueueName(queuePrefix, zone);
-      // By name: what one stack takes from another cannot be taken away.
-      const arn = this.formatArn({ service: "sqs", resource });
-      const queue = Queue.fromQueueArn(this, `DeadLetters-${zone}`, arn);
-      const terms = { batchSize: MAX_DEAD_LETTERS, reportBatchItemFailures: true };
-      reader.addEventSource(new SqsEventSource(queue, terms));
-    }
+    const queues = zones.map((zone) => [zone, deadLetterQueueName(queuePrefix, zone)] as const);
+    const names = queues.map(([, name]) => name);
+    for (const statement of queueStatements(this, DEAD_LETTER_ACTIONS, names))
+      reader.addToRolePolicy(statement);
+    for (const [zone, resource] of queues)
+      reader.addEventSourceMapping(`DeadLetters-${zone}`, {
+        eventSourceArn: this.formatArn({ service: "sqs", resource }),
+        batchSize: MAX_DEAD_LETTERS,
+        reportBatchItemFailures: true,
+      });
   }
 }
 
