@@ -10,6 +10,7 @@ import type { Context } from "aws-lambda";
 import type { RouteName } from "#shared/app/routes.ts";
 import { matchRoute } from "#shared/app/routes.ts";
 import type { Clock } from "#shared/domain/clock.ts";
+import { PLUGIN_PATH } from "#shared/plugins/routes.ts";
 
 import type { ApiEvent, ApiHandler, ApiResult } from "./http.ts";
 import { wholeResult } from "./http.ts";
@@ -19,6 +20,8 @@ import { requestTelemetry } from "./middleware/telemetry.ts";
 import type { Telemetry } from "./telemetry.ts";
 
 export interface EntryDeps {
+  /** Of all paths under `/plugin/`; left out: there is nothing. */
+  readonly pluginRoutes?: ApiHandler | null;
   readonly telemetry: Telemetry;
   readonly clock: Clock;
 }
@@ -26,23 +29,28 @@ export interface EntryDeps {
 /** A route that is in the table and not in `handlers` is another Lambda's: API Gateway sends it there. */
 export function apiEntry(
   handlers: Partial<Record<RouteName, ApiHandler>>,
-  { telemetry, clock }: EntryDeps,
+  { telemetry, clock, pluginRoutes = null }: EntryDeps,
 ): ApiHandler {
   const handler = withMiddleware<ApiEvent, ApiResult>(
-    (event: ApiEvent, context: Context) => answer(handlers, telemetry, event, context),
+    (event: ApiEvent, context: Context) => answer({ handlers, pluginRoutes }, telemetry, event, context),
     { timeoutEarlyInMillis: 0 }, // the endpoint inside looks at the time
   ).use(requestTelemetry({ telemetry, clock }));
   return (event, context) => handler(event, context);
 }
 
+interface Served {
+  readonly handlers: Partial<Record<RouteName, ApiHandler>>;
+  readonly pluginRoutes: ApiHandler | null;
+}
+
 async function answer(
-  handlers: Partial<Record<RouteName, ApiHandler>>,
+  served: Served,
   { log }: Telemetry,
   event: ApiEvent,
   context: Context,
 ): Promise<ApiResult> {
   const { http, requestId } = event.requestContext;
-  const result = await routed(handlers, event, context).catch((error: unknown) => {
+  const result = await routed(served, event, context).catch((error: unknown) => {
     if (isFault(error)) log.error({ component: "api", requestId, err: error }, "request failed");
     return errorResult(error, "internal");
   });
@@ -51,11 +59,14 @@ async function answer(
 }
 
 async function routed(
-  handlers: Partial<Record<RouteName, ApiHandler>>,
+  { handlers, pluginRoutes }: Served,
   event: ApiEvent,
   context: Context,
 ): Promise<ApiResult> {
-  const { name, params } = findRoute(event.requestContext.http.method, pathOf(event));
+  const path = pathOf(event);
+  if (pluginRoutes !== null && path.startsWith(PLUGIN_PATH))
+    return wholeResult(await pluginRoutes({ ...event, rawPath: path }, context));
+  const { name, params } = findRoute(event.requestContext.http.method, path);
   const handler = handlers[name];
   if (!handler) throw nothingThere();
   return wholeResult(await handler({ ...event, pathParameters: params }, context));

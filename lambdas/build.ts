@@ -30,8 +30,8 @@ export const OTHER_LAMBDAS = [
 export type LambdaName = (typeof API_LAMBDAS)[number] | (typeof OTHER_LAMBDAS)[number];
 /** They need the receivers of events and the secrets that sign for them. Without receivers they have nothing to do. */
 const TELL_RECEIVERS: readonly LambdaName[] = ["notify", "notify-again"];
-/** Its bundle has the plugins that look at mail. */
-const TAKES_MAIL: LambdaName = "send";
+/** Its bundle has the plugins that look at mail, so it serves what they add to the API too, under `/plugin/`. */
+export const HAS_PLUGINS: (typeof API_LAMBDAS)[number] = "send";
 const LAMBDA_NAMES: readonly LambdaName[] = [...API_LAMBDAS, ...OTHER_LAMBDAS];
 
 /** Who serves a route. What is no route goes to `health`, which answers so. */
@@ -89,7 +89,8 @@ const NEVER_LOADED = [
 ];
 
 /** CommonJS packages in an ES module ask for Node's own modules by `require`. */
-const BANNER = 'import{createRequire as requireOf}from"node:module";const require=requireOf(import.meta.url);';
+const BANNER =
+  'import{createRequire as requireOf}from"node:module";const require=requireOf(import.meta.url);';
 
 export interface BuildOptions {
   /** Gets a folder for each Lambda. */
@@ -108,7 +109,7 @@ async function buildLambda(name: LambdaName, { outDir, config }: BuildOptions): 
   const folder = join(outDir, name);
   const file = join(folder, FILE);
   await mkdir(folder, { recursive: true });
-  const plugins = name === TAKES_MAIL ? receivingPlugins(config.plugins) : [];
+  const plugins = name === HAS_PLUGINS ? receivingPlugins(config.plugins) : [];
   await checkPlugins(plugins);
   const { metafile } = await build({
     absWorkingDir: ROOT,

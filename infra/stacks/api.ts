@@ -23,7 +23,7 @@ import { deadLetterQueueName } from "#shared/aws/names.ts";
 import type { LambdaName } from "../../lambdas/build.ts";
 import { filterPattern, STREAM_READERS } from "#shared/aws/stream-readers.ts";
 import type { StreamReader } from "#shared/aws/stream-readers.ts";
-import { API_LAMBDAS, LAMBDA_OF } from "../../lambdas/build.ts";
+import { API_LAMBDAS, HAS_PLUGINS, LAMBDA_OF } from "../../lambdas/build.ts";
 import { accept, acceptWildcard } from "../accepted-findings.ts";
 import { MailApi } from "../constructs/mail-api.ts";
 import { MailFunction } from "../constructs/mail-function.ts";
@@ -194,7 +194,7 @@ export class ApiStack extends Stack {
 
 /** The first segment of every path belongs to one Lambda, so that HEAD, other methods and trailing slashes come to it too. */
 function segments(): Map<string, LambdaName> {
-  const found = new Map<string, LambdaName>();
+  const found = new Map<string, LambdaName>([["plugin", HAS_PLUGINS]]);
   for (const [name, { path }] of Object.entries(routes)) {
     const segment = path.split("/")[1] ?? "";
     const lambda = LAMBDA_OF[name as RouteName];

@@ -1,7 +1,8 @@
-/** `POST /send`, `/send-raw` and `/uploads`. */
+/** `POST /send`, `/send-raw` and `/uploads`, and what plugins serve: they are in this bundle. */
 
 import { apiEntry } from "../api-entry.ts";
 import { MAX_LAMBDA_BODY } from "../http.ts";
+import { pluginRoutes } from "../plugin-routes.ts";
 import { lambdaPlugins } from "../plugins.ts";
 import { sendHandlers } from "../send.ts";
 import { secretOf } from "../secret/wire.ts";
@@ -10,14 +11,16 @@ import { lambdaSubmit } from "../submit.ts";
 import { wireLambda } from "../wire.ts";
 
 const wired = await wireLambda("send", import.meta.url, { secret: secretOf(process.env) });
+const plugins = await lambdaPlugins(wired);
+const routes = plugins?.registry.routes ?? [];
 
 export const handler = apiEntry(
   sendHandlers({
     ...wired.endpoints,
     ...wired,
-    submit: lambdaSubmit(wired, await lambdaPlugins(wired)),
+    submit: lambdaSubmit(wired, plugins),
     senders: lazySenders(wired),
     maxBodyBytes: MAX_LAMBDA_BODY,
   }),
-  wired,
+  { ...wired, pluginRoutes: routes.length > 0 ? pluginRoutes(wired.endpoints, routes) : null },
 );

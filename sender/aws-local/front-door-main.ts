@@ -56,6 +56,7 @@ async function run(): Promise<void> {
       config: { ...config.api, maxSize: MAX_GATEWAY_BYTES },
       advice: uploadAdvice(config.api.maxSize),
       handlers: lambdas.api,
+      pluginRoutes: lambdas.pluginRoutes,
       log,
       clock,
       reusePort: false,

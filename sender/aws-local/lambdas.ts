@@ -17,7 +17,7 @@ import { MIB, SECOND } from "#shared/domain/units.ts";
 
 import type { ApiHandlers } from "../../lambdas/api.ts";
 import type { LambdaName } from "../../lambdas/build.ts";
-import { buildLambdas, LAMBDA_OF } from "../../lambdas/build.ts";
+import { buildLambdas, HAS_PLUGINS, LAMBDA_OF } from "../../lambdas/build.ts";
 import type { ApiEvent, ApiHandler, ApiResult } from "../../lambdas/http.ts";
 import { bodyOf, uploadAdvice } from "../../lambdas/http.ts";
 
@@ -26,6 +26,8 @@ export interface Lambdas {
   invoke(name: LambdaName, event: object): Promise<unknown>;
   /** Those behind API Gateway. */
   readonly api: ApiHandlers;
+  /** What plugins serve. */
+  readonly pluginRoutes: ApiHandler;
 }
 
 export interface LambdasOptions {
@@ -80,7 +82,7 @@ export async function loadLambdas({ config, folder, clock, onInvocation }: Lambd
     };
   const names = Object.keys(routes) as RouteName[];
   const api = Object.fromEntries(names.map((route) => [route, gateway(LAMBDA_OF[route])]));
-  return { invoke, api: api as unknown as ApiHandlers };
+  return { invoke, api: api as unknown as ApiHandlers, pluginRoutes: gateway(HAS_PLUGINS) };
 }
 
 function asJson(value: unknown): unknown {

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 
 import { addApiKey } from "#shared/app/api-keys.ts";
+import type { KeyScope } from "#shared/app/api-keys.ts";
 import { noDeploymentSecret } from "#shared/aws/deployment-secret.ts";
 import { dynamoSecretStore } from "#shared/aws/secret-store.ts";
 import { parseConfig } from "#shared/runtime/config.ts";
@@ -35,12 +36,12 @@ export async function init(app) {
   });
 }`;
 
-async function keyOf({ names }: LambdaApi): Promise<string> {
+async function keyOf({ names }: LambdaApi, scopes: readonly KeyScope[] = ["send", "read"]): Promise<string> {
   const { dynamo } = (await sharedLocalAws()).clients;
   const { sealing } = noDeploymentSecret;
   const secrets = dynamoSecretStore({ dynamo, table: names.table, clock: systemClock, sealing });
   const deps = { secrets, clock: systemClock, random: randomBytes };
-  const { key } = await addApiKey(deps, { scopes: ["send", "read"], label: "" });
+  const { key } = await addApiKey(deps, { scopes, label: "" });
   return `Bearer ${key}`;
 }
 
@@ -74,6 +75,28 @@ describe("a plugin of a deployment", { skip, timeout: 60_000 }, () => {
     assert.deepEqual(dropped.json.recipients, [
       { ...dropped.json.recipients[0], recipient: "dropped@example.net", state: "dropped" },
     ]);
+  });
+
+  test("serves its routes, to keys that may do all", async () => {
+    const source = `
+      export async function init(app) {
+        app.addAPI("get", "/users/:user", async ({ params }) => ({ user: params.user, word: app.config.word }));
+      }`;
+    await using files = await pluginFiles({ "it.js": source });
+    const config = parseConfig(
+      { pluginsPath: files.folder, plugins: { it: { enabled: ["main"], word: "yes" } } },
+      { source: null, baseDir: "/" },
+    );
+    await using lambdas = await startLambdaApi(config);
+    const authorization = await keyOf(lambdas, ["admin"]);
+    const get = (path: string, headers = { authorization }) => lambdas.ask({ method: "GET", path, headers });
+    const answer = await get("/plugin/it/users/anna?q=1");
+    assert.deepEqual([answer.status, answer.json], [200, { user: "anna", word: "yes" }]);
+    assert.equal((await get("/plugin/it/others")).status, 404);
+    assert.equal((await get("/plugin/none/users/anna")).status, 404);
+    const mayOnlySend = { authorization: await keyOf(lambdas) };
+    assert.equal((await get("/plugin/it/users/anna", mayOnlySend)).status, 403);
+    assert.equal((await get("/plugin/it/users/anna", { authorization: "Bearer none" })).status, 401);
   });
 
   test("fails the build when it cannot run there", async () => {

@@ -8,7 +8,7 @@ import type { Template } from "aws-cdk-lib/assertions";
 
 import type { RouteName } from "#shared/app/routes.ts";
 import { pathsOf, routes } from "#shared/app/routes.ts";
-import { API_LAMBDAS, LAMBDA_OF } from "../../lambdas/build.ts";
+import { API_LAMBDAS, HAS_PLUGINS, LAMBDA_OF } from "../../lambdas/build.ts";
 import { templates } from "../support/stacks.ts";
 import { ofType, onlyOne, resourcesIn } from "../support/template-resources.ts";
 
@@ -27,6 +27,11 @@ describe("the HTTP API", () => {
         assert.equal(lambdaFor(route.method, `${asked}/`), lambda, `${asked}/`);
         if (route.method === "GET") assert.equal(lambdaFor("HEAD", asked), lambda, `HEAD ${asked}`);
       }
+  });
+
+  test("leads what plugins serve to the Lambda that has them", () => {
+    for (const method of ["GET", "POST", "DELETE"])
+      assert.equal(lambdaFor(method, "/plugin/it/users/anna"), HAS_PLUGINS, method);
   });
 
   test("leads all else to health, which answers that it is not there", () => {

@@ -15,8 +15,9 @@ import type { AwsNames } from "#shared/aws/names.ts";
 import type { Config } from "#shared/domain/config.ts";
 import { splitSecrets } from "#shared/domain/config-secrets.ts";
 import { SECOND } from "#shared/domain/units.ts";
+import { PLUGIN_PATH } from "#shared/plugins/routes.ts";
 import type { LambdaName } from "../../lambdas/build.ts";
-import { buildLambdas, LAMBDA_OF } from "../../lambdas/build.ts";
+import { buildLambdas, HAS_PLUGINS, LAMBDA_OF } from "../../lambdas/build.ts";
 import type { ApiResult } from "../../lambdas/http.ts";
 import { sharedLocalAws } from "./aws-backend.ts";
 import type { LambdaRequest } from "./lambda-event.ts";
@@ -84,8 +85,10 @@ export async function startLambdaApi(config: Config, options: LambdaApiOptions =
     names,
     env,
     async ask(request) {
-      const match = matchRoute(request.method, request.path.split("?")[0] ?? "");
-      const lambda = match.kind === "found" ? LAMBDA_OF[match.name] : "health";
+      const path = request.path.split("?")[0] ?? "";
+      const match = matchRoute(request.method, path);
+      const other = path.startsWith(PLUGIN_PATH) ? HAS_PLUGINS : "health";
+      const lambda = match.kind === "found" ? LAMBDA_OF[match.name] : other;
       return answerOf((await invoke(lambda, lambdaEvent(request))) as ApiResult);
     },
     invoke,
