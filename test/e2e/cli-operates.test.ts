@@ -43,6 +43,7 @@ async function zonefleet(words: readonly string[], talk: Talk = {}) {
     readSecret: () => Promise.resolve(null),
     readInput: () => Promise.resolve(""),
     deployment: () => assert.fail("no command of these tests looks at the deployment"),
+    site: () => assert.fail("no command of these tests looks at the installation"),
     bounceRules: () => Promise.resolve([]),
     env: (name) => env[name],
     confirm: (question) => {
