@@ -80,6 +80,7 @@ describe("the first boot of a sender host", { timeout: TIMEOUT_MS }, () => {
       'Environment="ZONEFLEET_BUCKET=zonefleet-test-1"',
       'Environment="ZONEFLEET_QUEUE_PREFIX=zonefleet-test-"',
       'Environment="ZONEFLEET_SECRET=zonefleet-test"',
+      'Environment="ZONEFLEET_INSTALLATION=zonefleet-test"',
       'Environment="AWS_REGION=eu-central-1"',
     ])
       assert.ok(unit.split("\n").includes(line), `${line}\n${unit}`);
@@ -193,6 +194,7 @@ ZONEFLEET_TABLE=zonefleet-test
 ZONEFLEET_BUCKET=zonefleet-test-1
 ZONEFLEET_QUEUE_PREFIX=zonefleet-test-
 ZONEFLEET_SECRET=zonefleet-test
+ZONEFLEET_INSTALLATION=zonefleet-test
 ZONEFLEET_ADDRESSES=3
 ZONEFLEET_LOG_GROUP=/zonefleet/test/sender
 `;
