@@ -1,5 +1,7 @@
 /** A worker process: what wire.ts joins, run by worker.ts, under the supervisor that forked it. */
 
+import type { WorkerId } from "#shared/domain/ids.ts";
+import { SECOND } from "#shared/domain/units.ts";
 import type { Logger } from "#shared/runtime/log.ts";
 import type { ListeningSockets } from "./listening-socket.ts";
 import { openLog } from "./remote-log/open.ts";
@@ -30,14 +32,15 @@ async function startLinkedWorker(start: WorkerStart): Promise<LinkedWorker> {
     sockets: start.sockets,
   });
   if (recovery) {
-    await recover(wired, recovery, log);
+    const forgotten = await recover(wired, recovery, log);
     start.recovered();
+    void forgotten().catch((error: unknown) => wired.deps.onError("recovery", error));
   }
   const running = await startWorker(wired.deps);
   closeUnused(start.sockets, running);
   return {
     listens: running.frontDoors.map(({ kind, name, address, port }) => ({ kind, name, address, port })),
-    recover: (recovery) => recover(wired, recovery, log),
+    recover: async (recovery) => (await recover(wired, recovery, log))(),
     snapshot: () => wired.metrics.snapshot(),
     sockets: () => new Map(running.frontDoors.map(({ socket: { key, server } }) => [key, server])),
     async drain(graceMs, leisure) {
@@ -54,18 +57,30 @@ function closeUnused(sockets: ListeningSockets, { frontDoors }: Worker): void {
   for (const [key, socket] of sockets) if (!used.has(key)) socket.close();
 }
 
-/** What the dead had. On a store of this machine's own that is known also of workers of a former run, whom only the store remembers. */
-async function recover({ backend, recovery }: Wired, { dead, living }: Recovery, log: Logger): Promise<void> {
+/** Receivers count the connections of the dead until they have seen that these are closed. */
+const DEAD_SLOTS_MS = SECOND;
+
+async function forget(dead: ReadonlySet<WorkerId>, { limits, fleet }: Wired["backend"]): Promise<void> {
+  if (dead.size > 0) await systemClock.sleep(DEAD_SLOTS_MS);
+  for (const worker of dead) {
+    await limits.dropHolder(worker);
+    await fleet.leave(worker);
+  }
+}
+
+/**
+ * What the dead had; the answer, called, gives back the last of it. On a store of this machine's own that is known also of workers of a
+ * former run, whom only the store remembers.
+ */
+async function recover(wired: Wired, { dead, living }: Recovery, log: Logger): Promise<() => Promise<void>> {
+  const { backend, recovery } = wired;
   const alive = new Set(living);
   const remembered = recovery ? (await backend.fleet.living()).map(({ worker }) => worker) : [];
   const gone = new Set([...dead, ...remembered].filter((worker) => !alive.has(worker)));
-  for (const worker of gone) {
-    await backend.limits.dropHolder(worker);
-    await backend.events.dropReader(worker);
-    await backend.fleet.leave(worker);
-  }
+  for (const worker of gone) await backend.events.dropReader(worker);
   const rows = recovery ? await recovery.recover(alive) : 0;
   if (gone.size > 0 || rows > 0) {
     log.info({ component: "recovery", dead: [...gone], rows }, "rows of dead workers queued again");
   }
+  return () => forget(gone, backend);
 }

@@ -81,6 +81,8 @@ export interface Lane {
   readonly isFull: boolean;
   /** True: others have all the slots, so that its mail is theirs to send (L3). */
   readonly isStarved: boolean;
+  /** True: the peer counts a connection of this lane, though it be one that has said QUIT. */
+  readonly isConnected: boolean;
   /** True: no jobs and no connections. */
   readonly isEmpty: boolean;
   add(job: Job): void;
@@ -361,6 +363,9 @@ export function openLane(deps: LaneDeps): Lane {
     },
     get isStarved() {
       return isStarved();
+    },
+    get isConnected() {
+      return connections.size > 0;
     },
     get isEmpty() {
       return (

@@ -10,6 +10,7 @@ export interface Lanes {
   fullDomains(): Set<Domain> | "all";
   /** Domains whose mail others have to send; `all`: that of all. */
   starvedDomains(): Set<Domain> | "all";
+  areConnected(): boolean;
   /** Close idle connections and forget empty lanes. */
   tidy(): void;
   drain(): Promise<void>;
@@ -55,6 +56,7 @@ export function lanesOf(open: (job: Job) => Lane, { single, ownLane }: LanesTerm
     },
     fullDomains: () => domainsOf((lane) => lane.isFull),
     starvedDomains: () => domainsOf((lane) => lane.isStarved),
+    areConnected: () => [...byKey.values()].some((lane) => lane.isConnected),
     tidy() {
       for (const [key, lane] of byKey) {
         lane.tidy();

@@ -62,7 +62,8 @@ export async function runZone(deps: ZoneDeps, stop: AbortSignal): Promise<void> 
   queue.leave?.(zone.name, "all");
   await deps.lanes.drain(); // at once: to find the way of the rest may take as long as a silent name server is waited for
   await looking.finished();
-  while (deps.keeper.size > 0) {
+  // Its slots go to others when it has ended, so its connections have to be closed by then; QUIT is not waited for long.
+  while (deps.keeper.size > 0 || deps.lanes.areConnected()) {
     queue.leave?.(zone.name, "all"); // what a poll that was under way has brought
     await deps.clock.sleep(SECOND / 20); // bounded by the caller's grace, which ends the process
   }

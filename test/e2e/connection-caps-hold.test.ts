@@ -21,13 +21,15 @@ interface Host {
   readonly address: string;
   /** `busy`: it greets with 421, so that the next host is tried. */
   readonly greets: "220" | "421";
+  /** `broken`: it offers STARTTLS and answers a handshake with nonsense. */
+  readonly tls?: "broken";
 }
 
 /** Mail hosts on one port and several addresses, which are slow to close: they keep a connection for a while after QUIT. */
 async function startHosts(hosts: readonly Host[], { closesAfterMs }: { closesAfterMs: number }) {
   const counts = { open: 0, most: 0, taken: 0 };
   const sockets = new Set<Socket>();
-  const serve = (greeting: Host["greets"]) => (socket: Socket) => {
+  const serve = (host: Host) => (socket: Socket) => {
     counts.open++;
     counts.most = Math.max(counts.most, counts.open);
     sockets.add(socket);
@@ -36,14 +38,17 @@ async function startHosts(hosts: readonly Host[], { closesAfterMs }: { closesAft
       sockets.delete(socket);
     });
     socket.on("error", () => socket.destroy());
-    socket.write(`${greeting} mx.example\r\n`);
+    socket.write(`${host.greets} mx.example\r\n`);
     const close = (last: string): void => {
       const timer = setTimeout(() => socket.end(last), closesAfterMs);
       socket.on("close", () => clearTimeout(timer));
     };
+    const offers = `250-mx.example\r\n${host.tls === "broken" ? "250-STARTTLS\r\n" : ""}250 PIPELINING\r\n`;
     let inData = false;
+    let inTls = false;
     let rest = "";
     socket.setEncoding("latin1").on("data", (chunk: string) => {
+      if (inTls) return close("this is no TLS\r\n");
       rest += chunk;
       for (let end = rest.indexOf("\r\n"); end >= 0; end = rest.indexOf("\r\n")) {
         const line = rest.slice(0, end);
@@ -52,7 +57,11 @@ async function startHosts(hosts: readonly Host[], { closesAfterMs }: { closesAft
         if (inData) counts.taken++;
         if (/^QUIT/i.test(line)) close("221 bye\r\n");
         else if (/^DATA/i.test(line)) socket.write("354 go on\r\n");
-        else socket.write(/^EHLO/i.test(line) ? "250-mx.example\r\n250 PIPELINING\r\n" : "250 ok\r\n");
+        else
+          socket.write(
+            /^EHLO/i.test(line) ? offers : /^STARTTLS/i.test(line) ? "220 go on\r\n" : "250 ok\r\n",
+          );
+        inTls ||= /^STARTTLS/i.test(line);
         inData = /^DATA/i.test(line) && !inData;
       }
     });
@@ -60,7 +69,7 @@ async function startHosts(hosts: readonly Host[], { closesAfterMs }: { closesAft
   const servers: Server[] = [];
   let port = 0;
   for (const host of hosts) {
-    const server = createServer({ allowHalfOpen: true }, serve(host.greets));
+    const server = createServer({ allowHalfOpen: true }, serve(host));
     await new Promise<void>((resolve) => server.listen(port, host.address, resolve));
     ({ port } = server.address() as AddressInfo);
     servers.push(server);
@@ -136,6 +145,21 @@ describe("a receiver never has more connections than", () => {
     };
     await using relay = await startRelay({ dns, config });
     await sendAll([relay], domains);
+    assert.equal(hosts.counts.taken, MAILS);
+    assert.ok(hosts.counts.most <= CAP, `${hosts.counts.most} at once`);
+  });
+
+  test("maxConnections, while each mail needs three connections as TLS fails in two", async () => {
+    await using hosts = await startHosts([{ address: "127.0.0.1", greets: "220", tls: "broken" }], {
+      closesAfterMs: 20,
+    });
+    const dns = fakeDns({ "one.example": { a: ["127.0.0.1"] } });
+    const config = {
+      zones: { default: { port: hosts.port, connectionCache: { ttl: 0 } } },
+      domainConfig: { default: { maxConnections: CAP } },
+    };
+    await using relay = await startRelay({ dns, config });
+    await sendAll([relay], ["one.example"]);
     assert.equal(hosts.counts.taken, MAILS);
     assert.ok(hosts.counts.most <= CAP, `${hosts.counts.most} at once`);
   });
