@@ -83,6 +83,7 @@ export const CHANGED_MEANING: readonly Rule[] = [
   connectionsOfAllProcesses,
   dkimPlugin,
   namesOfNothing,
+  sinksForTrying,
 ];
 
 /** `"core/x": "main"` says no more than that it is on. */
@@ -160,6 +161,18 @@ function namesOfNothing(config: Tree, { note }: Notes): void {
     note(
       ["plugins", "core/email-bounce", "zoneConfig"],
       `is without ${JSON.stringify(name)}: there is no such zone`,
+    );
+  }
+}
+
+/** ZoneMTA's defaults lead to routes of its own that are for trying these plugins out. */
+function sinksForTrying(config: Tree, { note }: Notes): void {
+  for (const plugin of ["core/http-auth", "core/http-bounce"]) {
+    const { enabled, url } = treeAt(treeAt(config, "plugins"), plugin);
+    if (enabled === false || typeof url !== "string" || !/\/(test-auth|report-bounce)$/.test(url)) continue;
+    note(
+      ["plugins", plugin, "url"],
+      "leads to a route for trying it out that is not here: name a server of yours",
     );
   }
 }

@@ -141,6 +141,14 @@ describe("zonefleet import-config", () => {
     assert.doesNotMatch(said, /To be put right/);
   });
 
+  test("says that routes for trying plugins out are not here", async () => {
+    const url = "http://localhost:12080/report-bounce";
+    const plugins = { "core/http-bounce": { enabled: "main", url } };
+    const { config, said } = await imported({ "config/default.json": JSON.stringify({ plugins }) });
+    assert.deepEqual(config, { plugins });
+    assert.match(said, /http-bounce"\]\.url: leads to a route .* not here/);
+  });
+
   test("reads ZoneMTA's template: TOML, with included files in the place of the directive", async () => {
     const { config, said } = await imported({
       "config/zonemta.toml":
