@@ -14,6 +14,9 @@ export interface Wakeups {
   stop(): void;
 }
 
+/** Without a reason of ours Node would make an error with its stack each time, which is for every mail. */
+const AWAKE = "awake";
+
 export function wakeups(clock: Clock): Wakeups {
   const waiting = new Map<ZoneName, Set<AbortController>>();
   let stopped = false;
@@ -26,12 +29,12 @@ export function wakeups(clock: Clock): Wakeups {
 
   return {
     wake(zone) {
-      for (const waiter of waiting.get(zone) ?? []) waiter.abort();
+      for (const waiter of waiting.get(zone) ?? []) waiter.abort(AWAKE);
     },
     async wait(zone, ms, signal) {
       if (stopped || signal?.aborted === true) return;
       const waiter = new AbortController();
-      const stop = (): void => waiter.abort();
+      const stop = (): void => waiter.abort(AWAKE);
       const waiters = waitersOf(zone);
       waiters.add(waiter);
       signal?.addEventListener("abort", stop, { once: true });
@@ -44,7 +47,7 @@ export function wakeups(clock: Clock): Wakeups {
     },
     stop() {
       stopped = true;
-      for (const waiters of waiting.values()) for (const waiter of waiters) waiter.abort();
+      for (const waiters of waiting.values()) for (const waiter of waiters) waiter.abort(AWAKE);
     },
   };
 }

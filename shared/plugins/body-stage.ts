@@ -118,7 +118,7 @@ class BodyStage {
     try {
       return await Promise.race([next, late()]);
     } finally {
-      come.abort();
+      come.abort("come"); // with a reason, or Node would make an error for each chunk
     }
   }
 

@@ -11,6 +11,9 @@ export interface CallOptions {
   readonly what: string;
 }
 
+/** Without a reason of ours Node would make an error with its stack for each call. */
+const DONE = "done";
+
 type Handler = (...args: unknown[]) => unknown;
 
 /**
@@ -30,7 +33,7 @@ export async function callHandler(
   try {
     await Promise.race([settled(handler, args), late]);
   } finally {
-    over.abort();
+    over.abort(DONE);
   }
 }
 
