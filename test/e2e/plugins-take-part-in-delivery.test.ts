@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
+import type { QueueRow } from "#shared/domain/queue-row.ts";
 import { answering, brokenTls, scriptedPeer } from "../support/scripted-peer.ts";
 import { relayWith, send, untilTried } from "../support/plugin-relay.ts";
 
@@ -168,5 +169,33 @@ describe("a plugin that follows what becomes of mail", { timeout: 60_000 }, () =
       "release default 550-rcpt@one.example false",
     ])
       assert.ok(heard.includes(what), `${what} in ${heard.join(", ")}`);
+  });
+
+  test("hears once that a mail is late, and may throw at that", async () => {
+    await using it = await relayWith(
+      `
+      const heard = [];
+      export async function init(app) {
+        app.addHook("queue:delayed", async (delivery, maildrop, times) => {
+          heard.push([delivery.to, /^451 /.test(delivery.response), typeof maildrop.add, times.first <= times.last]);
+          throw new Error("nobody minds");
+        });
+        app.addAPI("get", "/heard", async () => heard);
+      }`,
+      {
+        config: {
+          queue: { deferTimes: [20, 20, 20, 3_600_000] },
+          plugins: { it: { enabled: "main" }, "core/email-bounce": { delayEmail: { after: 1 } } },
+        },
+      },
+    );
+    const id = await send(it.relay, { to: "451-rcpt@one.example" });
+    for (let attempts = 0; attempts < 4;) {
+      const { rows } = await untilTried(it.relay, id);
+      ({ attempts } = rows[0] as QueueRow);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const heard = await (await fetch(`${it.relay.httpUrl}/plugin/it/heard`)).json();
+    assert.deepEqual(heard, [["451-rcpt@one.example", true, "function", true]]);
   });
 });
