@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The `zonefleet` command: finds the command that is meant, runs it, and turns what goes wrong into a message and an exit code. */
 
+import { awsTrouble } from "#shared/aws/aws-errors.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 
 import { accountCommand } from "./account.ts";
@@ -77,14 +78,17 @@ function explain(error: unknown, command: Command, terminal: Terminal): 1 | 2 {
     terminal.complain(`zonefleet: ${error.message}\n\nUsage:\n${command.usage}`);
     return 2;
   }
-  const known =
-    error instanceof DomainError ||
-    error instanceof ApiError ||
-    (error instanceof Error && "syscall" in error);
-  terminal.complain(
-    `zonefleet: ${known ? error.message : String(error instanceof Error ? error.stack : error)}`,
-  );
+  terminal.complain(`zonefleet: ${wordsOf(error)}`);
   return 1;
+}
+
+/** Of what is not a fault of ours, what is wrong; else where it happened, too. */
+function wordsOf(error: unknown): string {
+  const trouble = awsTrouble(error);
+  if (trouble !== null) return trouble;
+  if (!(error instanceof Error)) return String(error);
+  const isKnown = error instanceof DomainError || error instanceof ApiError || "syscall" in error;
+  return isKnown ? error.message : (error.stack ?? error.message);
 }
 
 if (import.meta.main) process.exitCode = await run(process.argv.slice(2), systemTerminal());
