@@ -26,7 +26,8 @@ const ENTRY_POINTS = {
 /** Native, and loaded by the embedded store alone. */
 const NEVER_LOADED = ["lmdb", "esbuild"];
 /** CommonJS packages in an ES module ask for Node's own modules by `require`. */
-const BANNER = 'import{createRequire as requireOf}from"node:module";const require=requireOf(import.meta.url);';
+const BANNER =
+  'import{createRequire as requireOf}from"node:module";const require=requireOf(import.meta.url);';
 
 /** `outDir` is made anew. */
 export async function bundleSender({ outDir, config }: { outDir: string; config: Config }): Promise<void> {

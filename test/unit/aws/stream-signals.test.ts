@@ -53,11 +53,15 @@ async function installation() {
 }
 
 /** Signals to be had now, and delayed ones. */
-async function signalsIn({ clients: { sqs }, names }: FaultyAwsQueue, zone = zoneA): Promise<[number, number]> {
+async function signalsIn(
+  { clients: { sqs }, names }: FaultyAwsQueue,
+  zone = zoneA,
+): Promise<[number, number]> {
   const QueueName = queueName(names.queuePrefix, zone);
   const { QueueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName }));
   const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ["All"] }));
-  const { ApproximateNumberOfMessages: ready, ApproximateNumberOfMessagesDelayed: delayed } = Attributes ?? {};
+  const { ApproximateNumberOfMessages: ready, ApproximateNumberOfMessagesDelayed: delayed } =
+    Attributes ?? {};
   return [Number(ready), Number(delayed)];
 }
 
