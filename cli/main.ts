@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 /** The `zonefleet` command: finds the command that is meant, runs it, and turns what goes wrong into a message and an exit code. */
 
-import { awsTrouble } from "#shared/aws/aws-errors.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 
 import { accountCommand } from "./account.ts";
 import { ApiError } from "./api-client.ts";
 import { apiKeyCommand } from "./api-key.ts";
+import { awsTrouble } from "./aws-trouble.ts";
 import { checkBounceCommand } from "./check-bounce.ts";
 import type { Command, Terminal } from "./command.ts";
 import { isParseError, UsageError } from "./command.ts";
