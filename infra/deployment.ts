@@ -23,17 +23,27 @@ function idOf(kind: string): z.ZodString {
     );
 }
 
-/** A network that is there already. Its first subnets are used, one in each availability zone; all are public. */
-const ExistingVpc = z.strictObject({
-  id: idOf("vpc"),
-  cidr: z.string(),
-  availabilityZones: z.array(z.string()).min(1),
-  publicSubnetIds: z.array(idOf("subnet")).min(1),
-  /** Route tables of those subnets, which get the gateway endpoints of S3 and DynamoDB. */
-  publicRouteTableIds: z.array(idOf("rtb")).min(1),
-});
+/** A network that is there already. */
+const ExistingVpc = z
+  .strictObject({
+    id: idOf("vpc"),
+    cidr: z.cidrv4(),
+    /** Such as eu-central-1a. */
+    availabilityZones: z.array(z.string()).min(1),
+    /** One in each of them, in their order. */
+    publicSubnetIds: z.array(idOf("subnet")).min(1),
+    /** Route tables of those subnets, which get the gateway endpoints of S3 and DynamoDB. Left out: they have them already. */
+    publicRouteTableIds: z.array(idOf("rtb")).default([]),
+  })
+  .refine(
+    ({ availabilityZones, publicSubnetIds }) => availabilityZones.length === publicSubnetIds.length,
+    "expected one subnet for each availability zone",
+  );
 
-const DeploymentSchema = z.strictObject({
+/** As CDK reads it, which knows the processor by it. */
+const INSTANCE_TYPE = /^[a-z]+\d{1,2}[a-z-]*\.[a-z0-9-]+$/;
+
+const Fields = z.strictObject({
   /** In the name of everything: `zonefleet-<environment>`. It cannot be changed later. */
   environment: z.string().regex(/^[a-z][a-z0-9]{0,11}$/, "expected 1 to 12 lower-case letters and digits"),
   region: z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, "expected a region such as eu-central-1"),
@@ -55,12 +65,19 @@ const DeploymentSchema = z.strictObject({
       burstLimit: z.int().min(1).default(400),
     })
     .prefault({}),
-  vpc: z.union([z.literal("new"), ExistingVpc]).default("new"),
+  vpc: z
+    .union([z.literal("new"), ExistingVpc], {
+      error: 'expected "new", or id, cidr, availabilityZones and publicSubnetIds of a network that is there',
+    })
+    .default("new"),
   /** The table to work on after a restore (docs/deploy.md), with its stream. `zonefleet-<environment>` stays, and is used no more. */
   restoredTable: z.strictObject({ name: z.string().regex(/^[\w.-]{3,255}$/), streamArn: arn }).optional(),
   senders: z
     .strictObject({
-      instanceType: z.string().default("c7g.medium"),
+      instanceType: z
+        .string()
+        .regex(INSTANCE_TYPE, "expected an instance type such as c7g.medium")
+        .default("c7g.medium"),
       min: z.int().min(1).default(2),
       max: z.int().min(1).default(4),
       /** How many Elastic IPs one host can hold: private addresses of its network interface, without the first. */
@@ -69,9 +86,27 @@ const DeploymentSchema = z.strictObject({
     .prefault({})
     .refine(({ min, max }) => min <= max, "min is more than max"),
   /** Who may connect to the load balancer for SMTP. Left out: everybody; nobody sends without a login. */
-  smtpClients: z.array(z.string()).default(["0.0.0.0/0"]),
+  smtpClients: z.array(z.cidrv4()).min(1).default(["0.0.0.0/0"]),
   /** Who is written to when an alarm goes off. */
   alarmEmail: z.email(),
+});
+
+/** What lies in a region has to lie in that of the deployment. */
+const DeploymentSchema = Fields.superRefine(({ region, vpc, api }, found) => {
+  const elsewhere = vpc === "new" ? [] : vpc.availabilityZones.filter((zone) => !zone.startsWith(region));
+  if (elsewhere.length > 0)
+    found.addIssue({
+      code: "custom",
+      path: ["vpc", "availabilityZones"],
+      message: `${elsewhere.join(", ")}: not in ${region}`,
+    });
+  const { certificateArn } = api;
+  if (certificateArn !== undefined && certificateArn.split(":")[3] !== region)
+    found.addIssue({
+      code: "custom",
+      path: ["api", "certificateArn"],
+      message: `expected a certificate in ${region}`,
+    });
 });
 
 export type DeploymentInput = z.input<typeof DeploymentSchema>;

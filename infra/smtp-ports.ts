@@ -4,6 +4,7 @@ import { BlockList } from "node:net";
 
 import { isLoopbackHost } from "#shared/app/api-access.ts";
 import type { Config, SmtpInterface } from "#shared/domain/config.ts";
+import { DomainError } from "#shared/domain/errors.ts";
 
 /** Ports of the interfaces that others than their own host can reach. `cidr` is where the load balancer connects from. */
 export function smtpPorts(config: Config, cidr: string): number[] {
@@ -23,7 +24,8 @@ function checkProxy({ name, proxyFrom }: SmtpInterface, cidr: string): void {
     else peers.addSubnet(network, Number(bits), family);
   }
   if (peers.check(address, "ipv4")) return;
-  throw new Error(
+  throw new DomainError(
+    "invalid-config",
     `smtpInterfaces.${name} is behind the load balancer, which tells by a PROXY header who the client is: set its useProxy to ["${cidr}"]`,
   );
 }

@@ -67,7 +67,8 @@ export class Network extends Construct {
 
   private existingVpc({ id, availabilityZones, publicSubnetIds, publicRouteTableIds }: ExistingVpc): IVpc {
     const { region } = Stack.of(this);
-    for (const service of ["s3", "dynamodb"])
+    const services = publicRouteTableIds.length > 0 ? ["s3", "dynamodb"] : []; // else it has its gateways
+    for (const service of services)
       new CfnVPCEndpoint(this, `Gateway-${service}`, {
         vpcId: id,
         serviceName: `com.amazonaws.${region}.${service}`,

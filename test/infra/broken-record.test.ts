@@ -9,6 +9,7 @@ import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { SECOND } from "#shared/domain/units.ts";
+import { parseDeployment } from "../../infra/deployment.ts";
 import { patient } from "../support/patience.ts";
 
 const APP = fileURLToPath(new URL("../../infra/app.ts", import.meta.url));
@@ -74,5 +75,44 @@ describe("the CDK app", () => {
       assert.match(err, says);
       assert.equal(code, 1);
       assert.doesNotMatch(err, /^\s+at /m);
+    });
+});
+
+describe("the record", () => {
+  const vpc = {
+    id: "vpc-0a1b2c3d",
+    cidr: "172.16.0.0/16",
+    availabilityZones: ["eu-central-1a"],
+    publicSubnetIds: ["subnet-0a1b2c3d"],
+  };
+  const fields: [why: string, fields: object, says: RegExp][] = [
+    ["a network by its id alone", { vpc: "vpc-0a1b2c3d" }, /expected "new", or id, cidr, .*\n.*at vpc$/m],
+    ["a network that is no network", { vpc: { ...vpc, cidr: "here" } }, /at vpc\.cidr$/m],
+    [
+      "subnets that are not one for each availability zone",
+      { vpc: { ...vpc, publicSubnetIds: ["subnet-0a1b2c3d", "subnet-0b1b2c3d"] } },
+      /one subnet for each availability zone.*\n.*at vpc/,
+    ],
+    [
+      "availability zones of another region",
+      { vpc: { ...vpc, availabilityZones: ["us-east-1a"] } },
+      /not in eu-central-1\n.*at vpc\.availabilityZones/,
+    ],
+    [
+      "an instance type that is none",
+      { senders: { instanceType: "large" } },
+      /instance type such as c7g\.medium\n.*at senders\.instanceType/,
+    ],
+    ["clients that are no network", { smtpClients: ["everybody"] }, /at smtpClients\[0\]$/m],
+    ["clients that are nobody", { smtpClients: [] }, /at smtpClients$/m],
+    [
+      "a certificate of another region",
+      { api: { certificateArn: "arn:aws:acm:us-east-1:123456789012:certificate/1" } },
+      /expected a certificate in eu-central-1\n.*at api\.certificateArn/,
+    ],
+  ];
+  for (const [why, field, says] of fields)
+    test(`refuses ${why}`, () => {
+      assert.throws(() => parseDeployment({ ...RECORD, ...field }, "record.ts"), says);
     });
 });
