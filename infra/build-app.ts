@@ -13,6 +13,7 @@ import { cidrOf } from "./constructs/network.ts";
 import { installation } from "./installation.ts";
 import type { Installation } from "./installation.ts";
 import { smtpPorts } from "./smtp-ports.ts";
+import { WITHOUT_TAGS } from "./without-tags.ts";
 import { ApiStack } from "./stacks/api.ts";
 import { ObservabilityStack } from "./stacks/observability.ts";
 import { SenderStack } from "./stacks/sender.ts";
@@ -78,8 +79,7 @@ export function buildApp(app: App, { deployment, config, bundles, senderFolder, 
   const observability =
     api.api && observabilityOf(app, { env, names, deployment, config, api, http: api.api });
   if (sender) observability?.addStackDependency(sender);
-  // Linters do not all know yet that dashboards can have tags.
-  Tags.of(app).add("zonefleet", environment, { excludeResourceTypes: ["AWS::CloudWatch::Dashboard"] });
+  Tags.of(app).add("zonefleet", environment, { excludeResourceTypes: [...WITHOUT_TAGS] });
   return { storage, api, sender, observability };
 }
 

@@ -141,6 +141,7 @@ export class SenderHosts extends Construct {
       userData,
       securityGroup: this.securityGroup,
       requireImdsv2: true,
+      httpPutResponseHopLimit: 1, // nothing forwards for others
       associatePublicIpAddress: true,
       detailedMonitoring: true,
       blockDevices: [

@@ -12,6 +12,7 @@ import { SenderHosts } from "../constructs/sender-hosts.ts";
 import { SmtpBalancer } from "../constructs/smtp-balancer.ts";
 import type { Deployment } from "../deployment.ts";
 import type { Installation } from "../installation.ts";
+import { WITHOUT_TAGS } from "../without-tags.ts";
 
 export interface SenderProps extends StackProps {
   readonly names: Installation;
@@ -48,6 +49,6 @@ export class SenderStack extends Stack {
         hostGroup: this.hosts.securityGroup,
         domain: `smtp.${deployment.domain}`,
       });
-    Tags.of(this).add(INSTALLATION_TAG, names.prefix);
+    Tags.of(this).add(INSTALLATION_TAG, names.prefix, { excludeResourceTypes: [...WITHOUT_TAGS] });
   }
 }

@@ -159,7 +159,10 @@ export class StorageStack extends Stack {
       needs: LAMBDA_NEEDS[name],
       timeout: GUARD_TIMEOUT,
     });
-    guard.function.grantInvoke(new ServicePrincipal("cloudformation.amazonaws.com"));
+    guard.function.addPermission("CloudFormation", {
+      principal: new ServicePrincipal("cloudformation.amazonaws.com"),
+      sourceAccount: this.account,
+    });
     const zonesKept = new CustomResource(this, "Zones", {
       resourceType: "Custom::Zones",
       serviceToken: guard.function.functionArn,

@@ -27,6 +27,11 @@ describe("the hosts", () => {
   test("have encrypted disks, metadata only by token, and no key for SSH", () => {
     const data = onlyOne(sender, "AWS::EC2::LaunchTemplate")["LaunchTemplateData"];
     assert.equal(data.MetadataOptions.HttpTokens, "required");
+    assert.equal(
+      data.MetadataOptions.HttpPutResponseHopLimit,
+      1,
+      "for the host itself, and nothing behind it",
+    );
     assert.equal(data.KeyName, undefined);
     for (const { Ebs } of data.BlockDeviceMappings)
       assert.deepEqual([Ebs.Encrypted, Ebs.VolumeType], [true, "gp3"]);
@@ -123,8 +128,14 @@ describe("the load balancer", () => {
   test("leads to no interface that would take its header for the client's first words", async () => {
     for (const useProxy of [false, ["10.26.0.0/16"]])
       await assert.rejects(templates({ config: { smtpInterfaces: { submission: { ...SMTP, useProxy } } } }), {
+        name: "DomainError", // which the app prints without a stack trace
         message: /smtpInterfaces\.submission .*useProxy to \["10\.25\.0\.0\/16"\]/,
       });
+  });
+
+  test("has no tags where CloudFormation's own description of a resource knows none", () => {
+    for (const { Properties } of ofType(sender, "AWS::ElasticLoadBalancingV2::Listener"))
+      assert.equal(Properties["Tags"], undefined);
   });
 
   test("lets in whom the record names", async () => {
@@ -170,6 +181,10 @@ describe("the network", () => {
       VPCZoneIdentifier: ["subnet-0a1b2c3d", "subnet-0b1b2c3d"],
     });
     made.sender.resourceCountIs("AWS::EC2::VPCEndpoint", 2);
+
+    const { publicRouteTableIds: _, ...withGateways } = vpc;
+    const other = { config: { ...CONFIG, smtpInterfaces }, deployment: { vpc: withGateways } };
+    (await templates(other)).sender.resourceCountIs("AWS::EC2::VPCEndpoint", 0);
   });
 });
 

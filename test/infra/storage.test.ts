@@ -116,3 +116,10 @@ test("the names of the installation are put out for the command line", () => {
   ])
     assert.ok(outputs.includes(said), said);
 });
+
+test("the guard is called by CloudFormation for stacks of this account alone", () => {
+  storage.allResourcesProperties("AWS::Lambda::Permission", {
+    Principal: "cloudformation.amazonaws.com",
+    SourceAccount: { Ref: "AWS::AccountId" },
+  });
+});
