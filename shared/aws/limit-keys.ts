@@ -8,8 +8,8 @@ import { KINDS } from "./keys.ts";
 /** What is longer goes by its digest: a name is paid for with every write. */
 const MAX_NAME_BYTES = 120;
 
-/** `s` slots · `r` rates · `w` warm-up. */
-export function limitKey(kind: "s" | "r" | "w", name: string): ItemKey {
+/** `s` slots · `r` rates · `w` warm-up · `c` counts in windows. */
+export function limitKey(kind: "s" | "r" | "w" | "c", name: string): ItemKey {
   return { PK: `${KINDS.limit}${kind}#${nameIn(name)}`, SK: "s" };
 }
 

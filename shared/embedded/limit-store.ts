@@ -14,6 +14,7 @@ import { createHash } from "node:crypto";
 import * as z from "zod";
 
 import type { Clock } from "../domain/clock.ts";
+import { windowEndAfter } from "../domain/count-window.ts";
 import { scheduleOverAt, takeFromSchedule } from "../domain/rate-schedule.ts";
 import { DAY } from "../domain/units.ts";
 import type { BlockedEgress, LimitStore, SlowedSite } from "../ports/limit-store.ts";
@@ -54,7 +55,7 @@ const BlockedSchema = z
     response: z.string(),
   })
   .catch({ address: "", site: "", until: 0, createdAt: 0, response: "" });
-const WarmupSchema = z.number().catch(0);
+const CountSchema = z.number().catch(0);
 
 const SlowedSchema = z.object({
   zone: z.string(),
@@ -69,7 +70,14 @@ const SlowedSchema = z.object({
 type Slots = z.infer<typeof SlotsSchema>;
 
 export function embeddedLimitStore(deps: { database: EmbeddedDatabase; clock: Clock }): LimitStore {
-  return { ...slotsIn(deps), ...budgetsIn(deps), ...blockedIn(deps), ...slowedIn(deps), ...warmupIn(deps) };
+  return {
+    ...slotsIn(deps),
+    ...budgetsIn(deps),
+    ...blockedIn(deps),
+    ...slowedIn(deps),
+    ...warmupIn(deps),
+    ...windowsIn(deps),
+  };
 }
 
 type SlotMethods = Pick<LimitStore, "acquireSlots" | "releaseSlots" | "renewSlots" | "dropHolder">;
@@ -270,9 +278,37 @@ function warmupIn({
     async countWarmup({ address, site, day }, count) {
       const key = [day, keyPart(address), keyPart(site)];
       return database.write(() => {
-        const total = WarmupSchema.parse(rows.get(key) ?? 0) + count;
+        const total = CountSchema.parse(rows.get(key) ?? 0) + count;
         rows.put(key, total);
         forgetOldDays();
+        return total;
+      });
+    },
+  };
+}
+
+function windowsIn({
+  database,
+  clock,
+}: {
+  database: EmbeddedDatabase;
+  clock: Clock;
+}): Pick<LimitStore, "countInWindow"> {
+  const rows = database.table("limits-windows");
+
+  /** The windows that end first come first. */
+  function forgetOldWindows(): void {
+    const old = [...rows.keys({ end: [clock.now() + 1], limit: SWEPT_A_WRITE })]; // read out before it is changed
+    for (const key of old) rows.remove(key);
+  }
+
+  return {
+    async countInWindow(name, windowMs) {
+      return database.write(() => {
+        const key = [windowEndAfter(clock.now(), windowMs), windowMs, keyPart(name)];
+        const total = CountSchema.parse(rows.get(key) ?? 0) + 1;
+        rows.put(key, total);
+        forgetOldWindows();
         return total;
       });
     },

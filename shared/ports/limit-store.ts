@@ -1,6 +1,6 @@
 /**
  * Budgets that all processes and senders share: connection slots, rates, blocked egress addresses, slowed sites, warm-up
- * counts.
+ * counts, and counts of plugins.
  * The sum of what is handed out never exceeds a limit; what a dead holder had comes back when its time is over.
  */
 
@@ -68,4 +68,10 @@ export interface LimitStore {
 
   /** Add to the count of mails of an egress address to a site on a day (`2026-11-20`, UTC) and give the new count. */
   countWarmup(key: { address: string; site: string; day: string }, count: number): Promise<number>;
+
+  /**
+   * Count one more under `key`, and give how many that makes in the window of now. Windows have one length for each key, and begin at
+   * multiples of it since 1970: a period of that length which spans two of them may hold twice as many.
+   */
+  countInWindow(key: string, windowMs: number): Promise<number>;
 }

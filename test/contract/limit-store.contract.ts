@@ -386,6 +386,28 @@ function blockContract(open: OpenLimitStore): void {
     assert.equal(await store.countWarmup(key, 0), 30);
   });
 
+  test("counts in windows add up by key, and begin anew with each window", async () => {
+    const clock = fakeClock();
+    await using opened = await open(clock);
+    const { store } = opened;
+    await clock.advance(MINUTE - (clock.now() % MINUTE)); // where a window begins
+    const counts = await Promise.all(Array.from({ length: 5 }, () => store.countInWindow("a:b", MINUTE)));
+    assert.deepEqual(
+      counts.toSorted((one, other) => one - other),
+      [1, 2, 3, 4, 5],
+    );
+    assert.equal(await store.countInWindow("a:c", MINUTE), 1);
+    assert.equal(
+      await store.countInWindow("a:b", 2 * MINUTE),
+      1,
+      "a window of another length is another one",
+    );
+    await clock.advance(MINUTE - 1);
+    assert.equal(await store.countInWindow("a:b", MINUTE), 6);
+    await clock.advance(1);
+    assert.equal(await store.countInWindow("a:b", MINUTE), 1);
+  });
+
   test("keys may be long and of any text", async () => {
     const clock = fakeClock();
     await using opened = await open(clock);
@@ -400,6 +422,7 @@ function blockContract(open: OpenLimitStore): void {
       await store.block(entry);
       assert.deepEqual(await store.blocked(), [entry]);
       assert.equal(await store.unblock("::1", key), true);
+      assert.equal(await store.countInWindow(key, MINUTE), 1);
     }
   });
 }

@@ -7,7 +7,7 @@ import fc from "fast-check";
 
 import { dynamoLimitStore } from "#shared/aws/limit-store.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
-import { MINUTE, SECOND } from "#shared/domain/units.ts";
+import { DAY, MINUTE, SECOND } from "#shared/domain/units.ts";
 import { anna, ben } from "../../support/builders.ts";
 import { newInstallation, sharedLocalAws, stopLocalAwsAtEnd, storeClock } from "../../support/aws-backend.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
@@ -282,6 +282,10 @@ describe("blocked pairs and warm-up on DynamoDB", { skip: noLocalAws() }, () => 
     first.faults.loseAnswer("UpdateItem");
     assert.equal(await first.limits.countWarmup(key, 5), 12);
     assert.equal(await second.limits.countWarmup(key, 0), 12);
+    await first.limits.countInWindow("a:b", DAY);
+    second.faults.loseAnswer("UpdateItem");
+    assert.equal(await second.limits.countInWindow("a:b", DAY), 2);
+    assert.equal(await first.limits.countInWindow("a:b", DAY), 3);
   });
 
   test("counts that several senders make at once add up", { skip: maybeNotAtomic() }, async () => {

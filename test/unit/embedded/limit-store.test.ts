@@ -65,6 +65,7 @@ test("rows of dead holders, spent budgets, past blocks and old days go away whil
           response: "",
         });
         await store.countWarmup({ address: "::1", site, day }, 1);
+        await store.countInWindow(site, MINUTE);
         await store.renewSlots(holder, clock.in(MINUTE));
       }
     };
@@ -72,7 +73,7 @@ test("rows of dead holders, spent budgets, past blocks and old days go away whil
       await write(round);
       await clock.advance(40 * DAY);
     }
-    for (const table of ["slots", "holders", "budgets", "blocked", "warmup"]) {
+    for (const table of ["slots", "holders", "budgets", "blocked", "warmup", "windows"]) {
       assert.ok(
         rowsIn(database, `limits-${table}`) <= 100,
         `limits-${table} has two rounds of 50 rows at most`,
@@ -96,10 +97,11 @@ test("limits that cannot be read count as none, and stop nobody", async () => {
       (await store.takeBudget("mx", { want: 1, rate: { count: 1, perMs: DAY } })).permits.length,
       await store.block(block),
       await store.countWarmup({ address: "::1", site: "mx", day: "2026-01-02" }, 1),
+      await store.countInWindow("a:b", DAY),
       await store.renewSlots(holder, clock.in(MINUTE)),
     ];
     const fresh = await use();
-    for (const table of ["slots", "holders", "budgets", "blocked", "warmup"]) {
+    for (const table of ["slots", "holders", "budgets", "blocked", "warmup", "windows"]) {
       const rows = database.table(`limits-${table}`);
       await database.write(() => {
         const keys = [...rows.keys({})]; // all of them, before the first is written
