@@ -302,6 +302,44 @@ export default defineConfig({
         relayed: { disabled: true },
       },
     },
+    /** Each mail is shown to ClamAV's daemon; one with a virus is refused with 550. */
+    "core/clamav": {
+      enabled: false,
+      host: "127.0.0.1",
+      port: 3310,
+      /** In place of host and port: the path of a Unix socket. */
+      // socket: "/run/clamav/clamd.ctl",
+      /** Whose mail is scanned; `*`: all, `api`: what comes by HTTP. */
+      interfaces: ["feeder", "api"],
+      ignoreOrigins: ["192.0.2.10"],
+      /** Keep it at or under clamd's StreamMaxLength. */
+      maxSize: 25 * MIB,
+      /** When clamd does not answer: `accept` takes mail unseen, `defer` answers 451. */
+      onFailure: "defer",
+      timeout: 20 * SECOND,
+    },
+    /** Each mail is shown to Rspamd; what that rejects is refused with 550. */
+    "core/rspamd": {
+      enabled: false,
+      url: "http://127.0.0.1:11333/checkv2",
+      interfaces: ["feeder"],
+      ignoreOrigins: [],
+      /** Larger mail is taken unseen. */
+      maxSize: 5 * MIB,
+      /** Address that Rspamd is told: the client's (`true`), none, or this one. */
+      ip: true,
+      rejectSpam: true,
+      /** In place of a refusal: 250, and nobody gets it. */
+      dropSpam: false,
+      /** `[***SPAM(6.50)***]` before the subject of what is spam, or near it. */
+      rewriteSubject: false,
+      /** True: headers that Rspamd's modules want added or removed are. */
+      processSpamHeaders: false,
+      /** True: what Rspamd would greylist is answered 451. */
+      greylist: false,
+      onFailure: "accept",
+      timeout: 20 * SECOND,
+    },
     /** The MD5 of each attachment, in the log and for other plugins. */
     "core/image-hashes": { enabled: false },
     /** Each bounce as a form POST with ZoneMTA's fields. */

@@ -5,38 +5,14 @@
 
 import * as z from "zod";
 
-import type { PluginContext } from "../domain/config.ts";
-import { PLUGIN_CONTEXTS } from "../domain/config.ts";
 import { HOUR, SECOND } from "../domain/units.ts";
 import { count, domain, duration, httpUrl, line, mailbox, timeout, timeoutOrNone } from "./config-fields.ts";
-
-const contextName = z.enum([...PLUGIN_CONTEXTS, "*"]);
-
-/** Where a plugin runs: in the contexts named, true or `*` for all, false for none. */
-const contexts = z
-  .union([z.boolean(), contextName, z.array(contextName)])
-  .transform((input): readonly PluginContext[] => {
-    const named = Array.isArray(input) ? input : [input];
-    if (named.includes(true) || named.includes("*")) return PLUGIN_CONTEXTS;
-    return PLUGIN_CONTEXTS.filter((context) => named.includes(context));
-  });
+import { contexts, moduleFields, ordering } from "./config-module-fields.ts";
+import { LimiterSchema, LoopBreakerSchema } from "./config-loops.ts";
+import { ClamavSchema, RspamdSchema } from "./config-scanners.ts";
 
 /** Of a core plugin that is no module: every context means yes. */
 const isOn = contexts.transform((list) => list.length > 0);
-
-/** Of any plugin. Where the order does not matter it is taken and means nothing. */
-const ordering = z.number().optional();
-
-/** What is said of any plugin that is a module. */
-const moduleFields = {
-  enabled: contexts.default([]),
-  /** Plugins with a lower number come first, those without one last. */
-  ordering,
-  /** True: when it cannot be loaded, the rest starts without it. */
-  optional: z.boolean().default(false),
-  /** Longest time for one of its hooks. */
-  hookTimeout: timeout.optional(),
-};
 
 const addMissing = z.enum(["message-id", "date", "to", "mime-version"]);
 
@@ -130,7 +106,11 @@ const core = z.object({
 
 /** Core plugins that are modules: `core/<name>` is `shared/core-plugins/<name>.ts`. */
 const modules = z.object({
+  "core/clamav": ClamavSchema.prefault({}),
+  "core/rspamd": RspamdSchema.prefault({}),
   "core/image-hashes": z.strictObject(moduleFields).prefault({}),
+  "core/loop-breaker": LoopBreakerSchema.prefault({}),
+  "core/limiter": LimiterSchema.prefault({}),
 });
 
 /** Any other plugin: what is not said of all is its own. */

@@ -28,7 +28,7 @@ const FOREIGN_KEYS: Readonly<Record<string, string>> = {
   cacheTTL: "the DNS cache goes by the lifetime of each record",
 };
 
-const SECRET_KEYS: ReadonlySet<PropertyKey> = new Set(["pass", "key", "privateKey", "secret"]);
+const SECRET_KEYS: ReadonlySet<PropertyKey> = new Set(["pass", "key", "privateKey", "secret", "password"]);
 
 /** `source` is the file or the variable that is to be changed. */
 export function configError(source: string, problems: readonly ConfigProblem[]): DomainError {

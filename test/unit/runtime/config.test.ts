@@ -310,7 +310,7 @@ describe("a wrong configuration is refused with what to change", () => {
     [{ queu: {} }, "queu: unknown key; did you mean queue?"],
     [
       { plugins: { "core/dkim": {} } },
-      'plugins["core/dkim"]: unknown key; known here: core/default-headers, core/http-auth, core/http-config, core/api-send, core/srs, core/delivery-loop, core/email-bounce, core/http-bounce, core/image-hashes',
+      'plugins["core/dkim"]: unknown key; known here: core/default-headers, core/http-auth, core/http-config, core/api-send, core/srs, core/delivery-loop, core/email-bounce, core/http-bounce, core/clamav, core/rspamd, core/image-hashes',
     ],
     [
       { pools: { a: [{ addres: "192.0.2.1", address: "192.0.2.1" }] } },

@@ -1,0 +1,58 @@
+/** One mail that goes past a scanner's plugin, body first and `message:queue` then, as a relay would send it. */
+
+import { Headers } from "mailsplit";
+
+import { pastPlugins } from "#shared/plugins/body-stage.ts";
+import type { EnvelopeWithHeaders } from "#shared/plugins/hooks.ts";
+import type { PluginModule } from "#shared/plugins/load.ts";
+import type { EnvelopeView, MessageInfo } from "#shared/plugins/views.ts";
+import type { LogLine } from "./feeder-harness.ts";
+import { loaded } from "./plugins.ts";
+
+export interface Scanned {
+  readonly envelope: EnvelopeWithHeaders;
+  readonly info: Record<string, unknown>;
+  /** What came out past the plugin. */
+  readonly bytes: Buffer;
+  /** What `message:queue` ended with; null: the mail is taken. */
+  readonly refusal: unknown;
+  readonly lines: readonly LogLine[];
+}
+
+export const SCANNED_MAIL = "From: me@sender.example\r\nSubject: Hello\r\n\r\nIt works.\r\n";
+
+/** `options` as the configuration would have them. */
+export async function scanned(
+  init: PluginModule["init"],
+  options: Readonly<Record<string, unknown>>,
+  {
+    chunks = [Buffer.from(SCANNED_MAIL)],
+    fields = {},
+  }: { chunks?: Iterable<Buffer> | AsyncIterable<Buffer>; fields?: Partial<EnvelopeView> } = {},
+): Promise<Scanned> {
+  const { plugins, lines } = await loaded(init, { fields: { options } });
+  const headers = new Headers("From: me@sender.example\r\nSubject: Hello\r\n\r\n");
+  const envelope = { ...ENVELOPE, headers, ...fields } as EnvelopeWithHeaders;
+  const source = (async function* () {
+    yield* chunks;
+  })();
+  const bytes = Buffer.concat(await Array.fromAsync(pastPlugins(source, envelope, plugins)));
+  const info: Record<string, unknown> = {};
+  Object.defineProperty(info, "format", { value: () => "" });
+  const refusal: unknown = await plugins.run("message:queue", envelope, info as MessageInfo).then(
+    () => null,
+    (error: unknown) => error,
+  );
+  return { envelope, info, bytes, refusal, lines };
+}
+
+const ENVELOPE = {
+  id: "m1",
+  interface: "feeder",
+  from: "me@sender.example",
+  to: ["one@one.example", "two@one.example"],
+  origin: "192.0.2.7",
+  originhost: "client.example",
+  transhost: "helo.example",
+  user: "müller",
+};
