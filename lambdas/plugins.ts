@@ -7,6 +7,7 @@ import type { Wired } from "./wire.ts";
 /** Null: there are none. Rejects when one cannot be loaded: a Lambda that let mail past it must not serve. */
 export async function lambdaPlugins({
   config,
+  backend,
   wholeConfig,
   clock,
   telemetry,
@@ -16,5 +17,5 @@ export async function lambdaPlugins({
     throw new Error("the configuration has plugins and the bundle has none: build it anew");
   const importModule = async ({ key }: { key: string }): Promise<unknown> => modules.get(key);
   const { plugins } = await wholeConfig(); // texts among their options may be secrets, and are kept as such
-  return loadPlugins(plugins, { importModule, clock, log: telemetry.log });
+  return loadPlugins(plugins, { importModule, clock, log: telemetry.log, limits: backend.limits });
 }

@@ -107,7 +107,7 @@ export async function wireWorker({
   });
   const { hostname, name, dkim } = config;
   const keys = dkim.enabled ? dkim.keys.map(parseDkimKey) : [];
-  const plugins = await pluginsFor(config, log);
+  const plugins = await pluginsFor(config, { log, limits: backend.limits });
   const newMessageId = messageIds(() => clock.now(), randomBytes);
   const remote = await openRemoteLog(config, { clock, log });
   const minutes = settings.aws && minuteMetrics({ installation: settings.aws.table, clock, log });

@@ -6,6 +6,7 @@ import type { Headers } from "mailsplit";
 
 import type { PluginConfig } from "../domain/config.ts";
 import type { RefusedError } from "../domain/errors.ts";
+import type { LimitStore } from "../ports/limit-store.ts";
 import type { ValidatedAddresses } from "./addresses.ts";
 import { validateAddress } from "./addresses.ts";
 import type {
@@ -22,7 +23,10 @@ import type { RouteHandler } from "./routes.ts";
 import { routePath } from "./routes.ts";
 import type { DroppedError } from "./verdict.ts";
 import { dropped, rejection } from "./verdict.ts";
-import type { EnvelopeView, MessageInfo } from "./views.ts";
+import type { DeliveryView, EnvelopeView, MessageInfo } from "./views.ts";
+
+/** What a hook is about: a mail on its way in, or one recipient of one on its way out. */
+type Mail = EnvelopeView | DeliveryView;
 
 export interface PluginApp {
   /** All that stands in the configuration under the plugin's key. */
@@ -40,10 +44,15 @@ export interface PluginApp {
   addAPI(method: string, path: string, handler: RouteHandler): void;
   /** The addresses of a header, and `set` to put others in their place. */
   validateAddress(headers: Headers, key: string): ValidatedAddresses;
+  /**
+   * Count one more under `key`, over all processes and hosts, and resolve with how many that makes in the window of now. Windows begin
+   * at multiples of their length. Rejects when the store is out of reach.
+   */
+  count(key: string, windowMs: number): Promise<number>;
   /** An error to end a hook with: the client hears 250, and the mail is sent to nobody. */
-  drop(envelope: EnvelopeView, description: string, messageInfo?: MessageInfo, text?: string): DroppedError;
+  drop(mail: Mail, description: string, messageInfo?: MessageInfo, text?: string): DroppedError;
   /** An error to end a hook with: the client hears `text`, whose first word may be the reply code; else it is 550. */
-  reject(envelope: EnvelopeView, description: string, messageInfo?: MessageInfo, text?: string): RefusedError;
+  reject(mail: Mail, description: string, messageInfo?: MessageInfo, text?: string): RefusedError;
 }
 
 /** As npmlog has it: `info("MyPlugin", "sent %s", id)`. */
@@ -54,16 +63,20 @@ export type PluginLogger = Readonly<
 export interface AppDeps {
   readonly registry: Registry;
   readonly log: PluginLog;
+  readonly limits: PluginLimits;
 }
 
+/** What plugins keep with all other processes. */
+export type PluginLimits = Pick<LimitStore, "countInWindow">;
+
 /** Registers what `plugin` asks for, as far as it is enabled where that runs. */
-export function pluginApp(plugin: PluginConfig, { registry, log }: AppDeps): PluginApp {
+export function pluginApp(plugin: PluginConfig, { registry, log, limits }: AppDeps): PluginApp {
   const { key, contexts, options } = plugin;
   const fields = { component: "plugin", plugin: key };
   const takesMailIn = contexts.includes("receiver") || contexts.includes("main");
   const idle = (what: string): void =>
     log.warn({ ...fields, what, contexts }, "never called: not enabled for this");
-  const verdict = (what: string, envelope: EnvelopeView, description: string, info?: MessageInfo): void =>
+  const verdict = (what: string, envelope: Mail, description: string, info?: MessageInfo): void =>
     log.info({ ...fields, messageId: envelope.id, reason: description, mail: info?.format() }, what);
 
   return {
@@ -98,6 +111,11 @@ export function pluginApp(plugin: PluginConfig, { registry, log }: AppDeps): Plu
       registry.routes.push({ plugin, method: method.toUpperCase(), path: routePath(key, path), handler });
     },
     validateAddress,
+    async count(name, windowMs) {
+      if (!Number.isInteger(windowMs) || windowMs < 1)
+        throw new TypeError("windowMs has to be a whole number of milliseconds, 1 or more");
+      return limits.countInWindow(JSON.stringify([key, name]), windowMs);
+    },
     drop(envelope, description, info, text) {
       verdict("mail dropped by a plugin", envelope, description, info);
       return dropped(description, text ?? null);

@@ -7,7 +7,7 @@ import type { Clock } from "../domain/clock.ts";
 import type { PluginConfig } from "../domain/config.ts";
 import { DomainError } from "../domain/errors.ts";
 import { MINUTE } from "../domain/units.ts";
-import type { PluginApp } from "./app.ts";
+import type { PluginApp, PluginLimits } from "./app.ts";
 import { pluginApp } from "./app.ts";
 import { callHandler } from "./call.ts";
 import * as mime from "./mime.ts";
@@ -25,6 +25,7 @@ export interface LoadDeps {
   readonly importModule: (plugin: PluginConfig) => Promise<unknown>;
   readonly clock: Clock;
   readonly log: PluginLog;
+  readonly limits: PluginLimits;
 }
 
 const INIT_TIMEOUT_MS = MINUTE;
@@ -34,7 +35,7 @@ export async function loadPlugins(configs: readonly PluginConfig[], deps: LoadDe
   const registry = emptyRegistry();
   for (const plugin of configs) {
     try {
-      await loadOne(plugin, pluginApp(plugin, { registry, log: deps.log }), deps);
+      await loadOne(plugin, pluginApp(plugin, { registry, log: deps.log, limits: deps.limits }), deps);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       if (!plugin.optional) throw notLoaded(plugin, reason, error);

@@ -13,7 +13,7 @@ import { GIB } from "../domain/units.ts";
 const MAX_TIMER_MS = 2_147_483_647;
 const MAX_DURATION_MS = 10 * 365 * 24 * 3_600_000;
 
-const HEADER_NAME = /^[!-9;-~]{1,76}$/; // RFC 5322 §2.2: printable ASCII without the colon
+export const HEADER_NAME = /^[!-9;-~]{1,76}$/; // RFC 5322 §2.2: printable ASCII without the colon
 const ENTRY_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,47}$/;
 
 /** In the place of an IP address: an Elastic IP of the deployment, which has its name in the configuration and its address from AWS. */

@@ -3,6 +3,7 @@
 import type { Clock } from "#shared/domain/clock.ts";
 import type { PluginConfig } from "#shared/domain/config.ts";
 import { loadPlugins } from "#shared/plugins/load.ts";
+import type { PluginLimits } from "#shared/plugins/app.ts";
 import type { PluginModule } from "#shared/plugins/load.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";
 import { collectingLog, hastyClock } from "./feeder-harness.ts";
@@ -25,15 +26,26 @@ export interface LoadedPlugins {
   readonly lines: readonly LogLine[];
 }
 
+export interface LoadedOptions {
+  readonly clock?: Clock;
+  readonly fields?: Partial<PluginConfig>;
+  /** Left out: nothing can be counted. */
+  readonly limits?: PluginLimits;
+}
+
+export const NO_LIMITS: PluginLimits = {
+  countInWindow: () => Promise.reject(new Error("the store is out of reach")),
+};
+
 /** One plugin for each `init`, with keys `it`, `it2` … unless `fields` say otherwise. */
 export async function loaded(
   inits: PluginModule["init"] | readonly PluginModule["init"][],
-  { clock = hastyClock, fields = {} }: { clock?: Clock; fields?: Partial<PluginConfig> } = {},
+  { clock = hastyClock, fields = {}, limits = NO_LIMITS }: LoadedOptions = {},
 ): Promise<LoadedPlugins> {
   const { log, lines } = collectingLog();
   const modules = [inits].flat().map((init, i) => ({ key: i === 0 ? "it" : `it${i + 1}`, init }));
   const configs = modules.map(({ key }) => pluginConfig({ key, ...fields }));
   const importModule = async ({ key }: PluginConfig): Promise<unknown> =>
     modules.find((one) => one.key === key);
-  return { plugins: await loadPlugins(configs, { importModule, clock, log }), lines };
+  return { plugins: await loadPlugins(configs, { importModule, clock, log, limits }), lines };
 }

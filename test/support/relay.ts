@@ -96,7 +96,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     onError: (error) => log.error({ err: error }),
   });
   const worker = workerId("test", process.pid, randomBytes(4));
-  const plugins = await pluginsFor(config, log);
+  const plugins = await pluginsFor(config, { log, limits: backend.limits });
   const newId = messageIds(() => clock.now(), randomBytes);
   const doorDeps = { config, backend, clock, log, metrics, plugins, newMessageId: newId, reusePort: false };
   const running: Worker = await startWorker({

@@ -9,7 +9,7 @@ import { DroppedError, PluginError } from "#shared/plugins/verdict.ts";
 import type { EnvelopeView, SessionView } from "#shared/plugins/views.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
 import { collectingLog, hastyClock } from "../../support/feeder-harness.ts";
-import { loaded, pluginConfig } from "../../support/plugins.ts";
+import { NO_LIMITS, loaded, pluginConfig } from "../../support/plugins.ts";
 
 const session = {} as SessionView;
 const envelope = { id: "m1" } as EnvelopeView;
@@ -180,6 +180,7 @@ describe("loading plugins", () => {
       importModule,
       clock: hastyClock,
       log,
+      limits: NO_LIMITS,
     });
     return { loading, lines };
   };
