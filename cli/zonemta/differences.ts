@@ -79,6 +79,7 @@ type Rule = (config: Tree, notes: Notes) => void;
 /** Each makes of a key what has the same effect here, and notes what it did. */
 export const CHANGED_MEANING: readonly Rule[] = [
   pluginsAsObjects,
+  pluginsThatAreCore,
   ownPlugins,
   connectionsOfAllProcesses,
   dkimPlugin,
@@ -90,6 +91,25 @@ export const CHANGED_MEANING: readonly Rule[] = [
 function pluginsAsObjects(config: Tree): void {
   for (const [name, value] of Object.entries(treeAt(config, "plugins"))) {
     if (!isTree(value)) treeAt(config, "plugins")[name] = { enabled: value };
+  }
+}
+
+/** Packages of ZoneMTA's makers that need Redis or the headers of each mail in `sender:fetch`: what they do is in core plugins here. */
+const CORE_BY_PACKAGE = new Map([
+  ["modules/zonemta-loop-breaker", "core/loop-breaker"],
+  ["modules/zonemta-limiter", "core/limiter"],
+]);
+
+function pluginsThatAreCore(config: Tree, { note }: Notes): void {
+  const plugins = treeAt(config, "plugins");
+  for (const [name, core] of CORE_BY_PACKAGE) {
+    const plugin = plugins[name];
+    if (!isTree(plugin)) continue;
+    delete plugins[name];
+    delete plugin["prefix"]; // of keys in Redis
+    delete plugin["key"]; // named in a README, and read by nobody
+    plugins[core] = plugin;
+    note(["plugins", name], `is ${core} now`);
   }
 }
 

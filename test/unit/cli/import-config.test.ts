@@ -141,6 +141,25 @@ describe("zonefleet import-config", () => {
     assert.doesNotMatch(said, /To be put right/);
   });
 
+  test("makes core plugins of ZoneMTA's loop breaker and limiter", async () => {
+    const { config, said } = await imported({
+      "config/default.json": JSON.stringify({
+        plugins: {
+          "modules/zonemta-loop-breaker": { enabled: "sender", secret: "a cat", algo: "md5" },
+          "modules/zonemta-limiter": { enabled: "sender", prefix: "zl:", limit: 100, windowSize: 1800 },
+        },
+      }),
+    });
+    assert.deepEqual(config, {
+      plugins: {
+        "core/loop-breaker": { enabled: "sender", secret: "a cat", algo: "md5" },
+        "core/limiter": { enabled: "sender", limit: 100, windowSize: 1800 },
+      },
+    });
+    assert.match(said, /plugins\["modules\/zonemta-limiter"\]: is core\/limiter now/);
+    assert.doesNotMatch(said, /To be put right/);
+  });
+
   test("says that routes for trying plugins out are not here", async () => {
     const url = "http://localhost:12080/report-bounce";
     const plugins = { "core/http-bounce": { enabled: "main", url } };
