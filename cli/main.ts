@@ -10,6 +10,7 @@ import { awsTrouble } from "./aws-trouble.ts";
 import { checkBounceCommand } from "./check-bounce.ts";
 import type { Command, Terminal } from "./command.ts";
 import { isParseError, UsageError } from "./command.ts";
+import { dkimCommand } from "./dkim.ts";
 import { dnsCommand } from "./dns.ts";
 import { doctorCommand } from "./doctor.ts";
 import { importConfigCommand } from "./import-config.ts";
@@ -24,6 +25,7 @@ import { systemTerminal } from "./wire.ts";
 const COMMANDS: Readonly<Record<string, Command>> = {
   queue: queueCommand,
   suppress: suppressCommand,
+  dkim: dkimCommand,
   zones: zonesCommand,
   status: statusCommand,
   account: accountCommand,
@@ -36,7 +38,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   systemd: systemdCommand,
 };
 
-const HINTS = `queue, suppress, zones and status ask the HTTP API at --url <url> (or ZONEFLEET_URL; http://127.0.0.1:12080)
+const HINTS = `queue, suppress, dkim, zones and status ask the HTTP API at --url <url> (or ZONEFLEET_URL; http://127.0.0.1:12080)
 with the key of --key <key> (or ZONEFLEET_API_KEY). secrets works on the configuration and on AWS, dns and doctor on the configuration,
 the DNS and what keeps mail, the others on the data folder: ./data, or ZONEFLEET_DATA;
 account and api-key with ZONEFLEET_BACKEND=aws on the table ZONEFLEET_TABLE.`;

@@ -7,7 +7,7 @@ import type { Needs } from "./grants.ts";
 export const LAMBDA_NEEDS: Readonly<Record<LambdaName, Needs>> = {
   send: {
     reads: ["secret", "suppression"],
-    writes: ["message", "idempotency"],
+    writes: ["message", "idempotency", "dkim", "limit"], // plugins count under keys of limits
     bodies: ["put", "put in parts", "delete"],
     uploads: true,
     signals: "send",

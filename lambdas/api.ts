@@ -9,6 +9,7 @@ import type { Config } from "#shared/domain/config.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import { httpSenderDirectory } from "#shared/runtime/http-sender-directory.ts";
 
+import { dkimHandlers } from "./dkim.ts";
 import type { EndpointDeps } from "./endpoint.ts";
 import type { Metrics } from "./health.ts";
 import { healthHandlers } from "./health.ts";
@@ -60,6 +61,7 @@ export function apiHandlers({ config, backend, submit, metrics, clock, log }: Ap
     ...sendHandlers({ ...deps, config, backend, submit, senders }),
     ...queueHandlers(deps, queries),
     ...suppressionHandlers(deps, backend.suppressions),
+    ...dkimHandlers(deps, backend.secrets),
     ...zoneHandlers(deps, queries),
     ...healthHandlers(deps, { queue: backend.queue, metrics }),
   };

@@ -39,6 +39,10 @@ export const LAMBDA_OF: Readonly<Record<RouteName, (typeof API_LAMBDAS)[number]>
   send: "send",
   sendRaw: "send",
   uploads: "send",
+  // It has the key to seal with, which others are not given.
+  dkimKeys: "send",
+  putDkimKey: "send",
+  removeDkimKey: "send",
   counter: "queue",
   queued: "queue",
   queue: "queue",

@@ -5,6 +5,7 @@ import { networkInterfaces } from "node:os";
 
 import { readStore } from "#shared/app/health.ts";
 import { observers } from "#shared/app/observer.ts";
+import { domainKeys } from "#shared/app/domain-keys.ts";
 import { keyReader } from "#shared/app/message-keys.ts";
 import { parseDkimKey } from "#shared/domain/dkim.ts";
 import { messageIds } from "#shared/domain/ids.ts";
@@ -135,6 +136,7 @@ export async function wireWorker({
     stsOf: stsFor(config, cached, log),
     signer: signer({
       keys,
+      storedKeys: domainKeys(backend.secrets, { clock }),
       messageKey: keyReader(backend.secrets),
       hostname,
       name,

@@ -114,9 +114,11 @@ async function clockOf(config: {
 async function storedKeys(secrets: SecretStore): Promise<{ keys: DkimKey[]; trouble: string | null }> {
   const keys: DkimKey[] = [];
   try {
-    const names = await secrets.list("dkim");
-    for (const name of names.slice(0, MAX_STORED_KEYS)) {
-      const stored = await secrets.get("dkim", name);
+    const domainNames = (await secrets.list("dkim-domain")).map((name) => ["dkim-domain", name] as const);
+    const mailNames = (await secrets.list("dkim")).map((name) => ["dkim", name] as const);
+    const names = [...domainNames, ...mailNames];
+    for (const [kind, name] of names.slice(0, MAX_STORED_KEYS)) {
+      const stored = await secrets.get(kind, name);
       if (stored !== null) keys.push(parseDkimKey(JSON.parse(stored) as DkimKeySource));
     }
     if (names.length <= MAX_STORED_KEYS) return { keys, trouble: null };

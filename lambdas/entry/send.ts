@@ -1,6 +1,7 @@
-/** `POST /send`, `/send-raw` and `/uploads`, and what plugins serve: they are in this bundle. */
+/** `POST /send`, `/send-raw` and `/uploads`, `/dkim`, and what plugins serve: they are in this bundle. */
 
 import { apiEntry } from "../api-entry.ts";
+import { dkimHandlers } from "../dkim.ts";
 import { MAX_LAMBDA_BODY } from "../http.ts";
 import { pluginRoutes } from "../plugin-routes.ts";
 import { lambdaPlugins } from "../plugins.ts";
@@ -15,12 +16,15 @@ const plugins = await lambdaPlugins(wired);
 const routes = plugins?.registry.routes ?? [];
 
 export const handler = apiEntry(
-  sendHandlers({
-    ...wired.endpoints,
-    ...wired,
-    submit: lambdaSubmit(wired, plugins),
-    senders: lazySenders(wired),
-    maxBodyBytes: MAX_LAMBDA_BODY,
-  }),
+  {
+    ...sendHandlers({
+      ...wired.endpoints,
+      ...wired,
+      submit: lambdaSubmit(wired, plugins),
+      senders: lazySenders(wired),
+      maxBodyBytes: MAX_LAMBDA_BODY,
+    }),
+    ...dkimHandlers(wired.endpoints, wired.backend.secrets),
+  },
   { ...wired, pluginRoutes: routes.length > 0 ? pluginRoutes(wired.endpoints, routes) : null },
 );

@@ -5,7 +5,7 @@
 
 import { LRUCache } from "lru-cache";
 
-import type { Address } from "#shared/domain/address.ts";
+import type { Address, Domain } from "#shared/domain/address.ts";
 import { domainOf } from "#shared/domain/address.ts";
 import type { DkimKey } from "#shared/domain/dkim.ts";
 import { keysFor, parseDkimKey, signatures } from "#shared/domain/dkim.ts";
@@ -39,6 +39,8 @@ const SIGNATURES_CACHED = 1_000;
 
 export function signer(options: {
   keys: readonly DkimKey[];
+  /** Keys that were given over the API, for a domain and its parents. */
+  storedKeys: (domain: Domain) => Promise<readonly DkimKey[]>;
   /** A key that came with a message, by the name of its secret. */
   messageKey: (name: string) => Promise<DkimKey>;
   hostname: string;
@@ -54,13 +56,12 @@ export function signer(options: {
     own: { readonly keys: readonly DkimKeyView[] } | null,
   ): Promise<string> {
     const bodyHash = message.body.dkimBodyHash;
-    const author = message.from ?? message.returnPath;
-    const { dkimKeys } = message;
-    const given = own?.keys.map(keyOfView) ?? [];
-    if (bodyHash === null || (keys.length === 0 && dkimKeys === null && given.length === 0)) return "";
+    if (bodyHash === null) return "";
     const cached = own ? undefined : cache.get(message.id);
     if (cached !== undefined) return cached;
-    const ours = author === null ? [] : keysFor(keys, domainOf(author));
+    const { dkimKeys } = message;
+    const given = own?.keys.map(keyOfView) ?? [];
+    const ours = await keysOfAuthor(message.from ?? message.returnPath);
     const brought = dkimKeys === null ? [] : await keysOf(dkimKeys);
     const usable = withoutDoubles([...given, ...brought, ...ours]);
     if (usable.length === 0) return "";
@@ -72,6 +73,13 @@ export function signer(options: {
     });
     if (!own) cache.set(message.id, signed);
     return signed;
+  }
+
+  /** Where both have a key for one record, it is that of the configuration. */
+  async function keysOfAuthor(author: Address | null): Promise<DkimKey[]> {
+    if (author === null) return [];
+    const domain = domainOf(author);
+    return keysFor([...keys, ...(await options.storedKeys(domain))], domain);
   }
 
   function keysOf(names: readonly string[]): Promise<DkimKey[]> {

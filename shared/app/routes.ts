@@ -7,6 +7,7 @@
 
 import type * as z from "zod";
 
+import * as dkim from "./dkim-schemas.ts";
 import { MailFields } from "./message-fields.ts";
 import * as schemas from "./route-schemas.ts";
 import * as suppression from "./suppression-schemas.ts";
@@ -266,6 +267,34 @@ export const routes = {
     summary: "Send as fast as ever to sites that asked for less mail; without a query to all of them",
     query: schemas.EndSlowingQuery,
     answer: schemas.UnblockedAnswer,
+  }),
+  dkimKeys: route("GET", "/dkim/{domain?}", {
+    scope: "admin",
+    useCase: "listDkimKeys",
+    summary:
+      "List the DKIM keys that were put here, with the record to publish for each, never the key itself",
+    params: dkim.DkimDomainParams,
+    query: dkim.DkimQuery,
+    answer: dkim.DkimKeysAnswer,
+  }),
+  putDkimKey: route("PUT", "/dkim/{domain}/{selector}", {
+    scope: "admin",
+    useCase: "putDkimKey",
+    summary:
+      "Sign mail from a domain with a private key (PEM); without a body one is made, unless there is one already",
+    params: dkim.DkimKeyParams,
+    query: dkim.PutDkimQuery,
+    body: { contentTypes: dkim.PEM_TYPES, schema: null, optional: true },
+    answer: dkim.DkimKeyAnswer,
+    failures: [409, 413, 415],
+  }),
+  removeDkimKey: route("DELETE", "/dkim/{domain}/{selector}", {
+    scope: "admin",
+    useCase: "removeDkimKey",
+    summary: "Sign no more mail with a DKIM key, and forget it",
+    params: dkim.DkimKeyParams,
+    answer: dkim.DkimRemovedAnswer,
+    failures: [404],
   }),
   zones: route("GET", "/zones", {
     scope: "read",

@@ -47,6 +47,8 @@ export const KINDS = {
   config: "c#",
   event: "e#",
   secret: "k#",
+  /** Among the secrets, so that who stores DKIM keys need not be able to write API keys. */
+  dkim: "k#dkim",
   idempotency: "i#",
   check: "x#",
 } as const;

@@ -72,11 +72,11 @@ export function dynamoSecretStore(deps: SecretStoreDeps): SecretStore {
 
 /** What has to be read again; of all else there is only a hash. */
 function isSealed(kind: SecretKind): boolean {
-  return kind === "dkim";
+  return kind === "dkim" || kind === "dkim-domain";
 }
 
 function partitionOf(kind: SecretKind): string {
-  return KINDS.secret + kind;
+  return KINDS.secret + kind; // DKIM keys of both kinds begin with KINDS.dkim
 }
 
 /** Null: no secret can have that name. */

@@ -85,13 +85,7 @@ const SIGNATURE_LINE = 72;
 
 /** Read a key once: from PEM each time, a signature would cost twice as much. Throws `invalid-config`, saying what to change. */
 export function parseDkimKey(source: DkimKeySource): DkimKey {
-  const domain = parseDomain(source.domain);
-  if (domain === null || domain.startsWith("["))
-    throw invalid(`${JSON.stringify(source.domain)} is not a domain name.`);
-  const selector = source.selector.toLowerCase();
-  if (!SELECTOR.test(selector)) {
-    throw invalid(`The DKIM selector ${JSON.stringify(source.selector)} of ${domain} is not a DNS name.`);
-  }
+  const { domain, selector } = parseDkimPlace(source);
   const name = `The DKIM key ${selector}._domainkey.${domain}`;
   const key = parsePrivateKey(name, source.privateKey);
   if (key.asymmetricKeyType === "ed25519")
@@ -108,6 +102,27 @@ export function parseDkimKey(source: DkimKeySource): DkimKey {
       ? `${name} has ${bits} bits: make one of ${GOOD_RSA_BITS} bits (RFC 8301 section 3.2).`
       : null;
   return { domain, selector, algorithm: "rsa-sha256", key, warning };
+}
+
+/** Whose key it is, and its name there. Throws `invalid-config`, saying what to change. */
+export function parseDkimPlace(source: Pick<DkimKeySource, "domain" | "selector">): {
+  domain: Domain;
+  selector: string;
+} {
+  const domain = parseDomain(source.domain);
+  if (domain === null || domain.startsWith("["))
+    throw invalid(`${JSON.stringify(source.domain)} is not a domain name.`);
+  const selector = source.selector.toLowerCase();
+  if (!SELECTOR.test(selector)) {
+    throw invalid(`The DKIM selector ${JSON.stringify(source.selector)} of ${domain} is not a DNS name.`);
+  }
+  return { domain, selector };
+}
+
+/** The domain and those above it, the nearest first. */
+export function andParents(domain: string): string[] {
+  const labels = domain.split(".");
+  return labels.map((_, i) => labels.slice(i).join("."));
 }
 
 /** The keys that sign for a From domain: those of the domain and of its parents, the nearest first, so that DMARC finds them aligned. */

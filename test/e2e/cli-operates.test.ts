@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -214,4 +214,25 @@ test("a server that is not there, and a key that is refused, are told in words",
   const [out, [code]] = await Promise.all([text(child.stdout), once(child, "exit")]);
   assert.equal(code, 0);
   assert.match(out, /^default\t/m);
+});
+
+describe("zonefleet dkim", () => {
+  test("makes a key once, lists it as a line of a zone file, and removes it", async () => {
+    const made = await zonefleet(["dkim", "generate", "shop.example", "s1", "--algorithm", "ed25519"]);
+    assert.equal(made.code, 0, made.err.join());
+    assert.match(made.out.join(), /^s1\._domainkey\.shop\.example\..*TXT.*v=DKIM1; k=ed25519; p=/);
+    const listed = await zonefleet(["dkim", "list", "shop.example"]);
+    assert.deepEqual(listed.out, made.out);
+    const removed = await zonefleet(["dkim", "remove", "shop.example", "s1"]);
+    assert.match(removed.out.join(), /^s1\._domainkey\.shop\.example removed/);
+    assert.deepEqual((await zonefleet(["dkim", "list"])).out, []);
+  });
+
+  test("adds a key of one's own, and sends nothing that is none", async () => {
+    const pem = generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+    const added = await zonefleet(["dkim", "add", "own.example", "s1", "--json"], { input: [pem] });
+    assert.equal((JSON.parse(added.out.join()) as { domain: string }).domain, "own.example");
+    assert.equal((await zonefleet(["dkim", "add", "own.example", "s2"], { input: [""] })).code, 2);
+    assert.equal((await zonefleet(["dkim", "add", "own.example"])).code, 2);
+  });
 });

@@ -18,6 +18,7 @@ import { messageIds, parseMessageId, workerId } from "#shared/domain/ids.ts";
 import type { Message } from "#shared/domain/message.ts";
 import type { QueueRow } from "#shared/domain/queue-row.ts";
 import { isFinal } from "#shared/domain/queue-row.ts";
+import { domainKeys } from "#shared/app/domain-keys.ts";
 import { keyReader } from "#shared/app/message-keys.ts";
 import type { Submit } from "#shared/app/submit.ts";
 import { openEmbedded } from "#shared/embedded/open.ts";
@@ -122,6 +123,7 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     stsOf: options.stsOf ?? (async () => null),
     signer: signer({
       keys: config.dkim.keys.map(parseDkimKey),
+      storedKeys: domainKeys(backend.secrets, { clock }),
       messageKey: keyReader(backend.secrets),
       hostname: config.hostname,
       name: config.name,
