@@ -15,6 +15,9 @@ import type { Recovery } from "./worker-protocol.ts";
 import { startWorker } from "./worker.ts";
 import type { Worker } from "./worker.ts";
 
+/** Receivers count the connections of the dead until they have seen that these are closed. */
+const DEAD_SLOTS_MS = SECOND;
+
 await runUnderSupervisor(startLinkedWorker, systemClock);
 
 async function startLinkedWorker(start: WorkerStart): Promise<LinkedWorker> {
@@ -56,9 +59,6 @@ function closeUnused(sockets: ListeningSockets, { frontDoors }: Worker): void {
   const used = new Set(frontDoors.map(({ socket }) => socket.key));
   for (const [key, socket] of sockets) if (!used.has(key)) socket.close();
 }
-
-/** Receivers count the connections of the dead until they have seen that these are closed. */
-const DEAD_SLOTS_MS = SECOND;
 
 async function forget(dead: ReadonlySet<WorkerId>, { limits, fleet }: Wired["backend"]): Promise<void> {
   if (dead.size > 0) await systemClock.sleep(DEAD_SLOTS_MS);
