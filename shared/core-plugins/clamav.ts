@@ -4,28 +4,14 @@ import { connect } from "node:net";
 import type { Socket } from "node:net";
 
 import type { PluginApp } from "../plugins/app.ts";
+import type { ClamavOptions } from "../runtime/config-scanners.ts";
 import { NOT_SCANNED, mailOf, openScan, scanMail } from "./scan.ts";
 import type { Scan } from "./scan.ts";
 
 export const title = "ClamAV virus scan";
 
-/** As `ClamavSchema` of runtime/config-scanners.ts has checked it. */
-export interface ClamavOptions {
-  readonly host: string;
-  readonly port: number;
-  /** Path of a Unix socket, in place of host and port. */
-  readonly socket?: string;
-  readonly interfaces: readonly string[];
-  readonly ignoreOrigins: readonly string[];
-  /** Larger mail is not shown to clamd; no more than its StreamMaxLength. */
-  readonly maxSize: number;
-  /** Of mail that could not be scanned. */
-  readonly onFailure: "accept" | "defer";
-  readonly timeout: number;
-}
-
 /** `too-large`: over our limit or clamd's own. */
-export interface ClamVerdict {
+interface ClamVerdict {
   readonly kind: "clean" | "virus" | "too-large";
   readonly response: string;
 }
@@ -59,13 +45,7 @@ export async function init(app: PluginApp): Promise<void> {
 }
 
 /** The protocol's INSTREAM: chunks with their length in front, one of length 0 at the end. */
-export function scanByClamav({
-  host,
-  port,
-  socket: path,
-  maxSize,
-  timeout,
-}: ClamavOptions): Scan<ClamVerdict> {
+function scanByClamav({ host, port, socket: path, maxSize, timeout }: ClamavOptions): Scan<ClamVerdict> {
   const socket = path === undefined ? connect({ host, port, noDelay: true }) : connect({ path });
   const tooLarge = Promise.withResolvers<ClamVerdict>();
   let bytes = 0;

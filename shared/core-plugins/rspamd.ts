@@ -13,34 +13,11 @@ import { KIB } from "../domain/units.ts";
 import type { PluginApp } from "../plugins/app.ts";
 import type { EnvelopeWithHeaders } from "../plugins/hooks.ts";
 import type { EnvelopeView, MessageInfo } from "../plugins/views.ts";
+import type { RspamdOptions } from "../runtime/config-scanners.ts";
 import { NOT_SCANNED, mailOf, openScan, scanMail } from "./scan.ts";
 import type { Scan } from "./scan.ts";
 
 export const title = "Rspamd spam check";
-
-/** As `RspamdSchema` of runtime/config-scanners.ts has checked it. */
-export interface RspamdOptions {
-  readonly url: string;
-  /** The `Password` of a worker that asks for one. */
-  readonly password?: string;
-  readonly interfaces: readonly string[];
-  readonly ignoreOrigins: readonly string[];
-  /** Larger mail is not looked at. */
-  readonly maxSize: number;
-  /** Address of the client to tell of: his own, none, or this one. */
-  readonly ip: boolean | string;
-  readonly rejectSpam: boolean;
-  /** In place of a refusal: 250, and nobody gets it. */
-  readonly dropSpam: boolean;
-  readonly rewriteSubject: boolean;
-  /** True: headers that Rspamd's modules want added or taken out are. */
-  readonly processSpamHeaders: boolean;
-  /** True: what Rspamd would greylist is put off. */
-  readonly greylist: boolean;
-  /** Of mail that could not be checked. */
-  readonly onFailure: "accept" | "defer";
-  readonly timeout: number;
-}
 
 const HeaderToAdd = z.union([z.string(), z.object({ value: z.string(), order: z.number().optional() })]);
 
@@ -60,7 +37,7 @@ const ReplySchema = z.object({
     .optional()
     .catch(undefined),
 });
-export type RspamdReply = z.output<typeof ReplySchema>;
+type RspamdReply = z.output<typeof ReplySchema>;
 
 const SPAM = "550 5.7.1 This message was classified as SPAM and may not be delivered";
 const LATER = "4.7.1 Try again later";
@@ -183,7 +160,7 @@ function addSpamHeaders(
   const { action, score, required_score: required } = reply;
   const parts = [
     action === "reject" ? "Yes" : "No",
-    `score=${score}`,
+    `score=${Number(score.toFixed(2))}`,
     ...(required === null || required === undefined ? [] : [`required=${required}`]),
     ...(tests.length > 0 ? [`tests=[${tests.join(", ")}]`] : []),
   ];
@@ -192,7 +169,7 @@ function addSpamHeaders(
   headers.add("X-Zone-Spam-Status", oneLine(parts.join(", ")), bottom);
 }
 
-export function checkByRspamd(envelope: EnvelopeView, options: RspamdOptions): Scan<Checked> {
+function checkByRspamd(envelope: EnvelopeView, options: RspamdOptions): Scan<Checked> {
   const { maxSize, timeout } = options;
   const request = post(envelope, options);
   const said = Promise.withResolvers<Checked>();

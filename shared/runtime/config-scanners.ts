@@ -39,19 +39,28 @@ export const ClamavSchema = z
   })
   .transform(withHookTime);
 
+export type ClamavOptions = z.output<typeof ClamavSchema>;
+
 export const RspamdSchema = z
   .strictObject({
     ...scannerFields,
     url: httpUrl.default("http://127.0.0.1:11333/checkv2"),
+    /** Of a worker that asks for one. */
     password: line.optional(),
     /** Larger mail is taken unseen. */
     maxSize: bytes.default(5 * MIB),
     /** Address that Rspamd is told the mail comes from: the client's, none, or this one. */
     ip: z.union([z.boolean(), ip]).default(true),
+    /** False: what Rspamd rejects is taken. */
     rejectSpam: z.boolean().default(true),
+    /** In place of a refusal: 250, and nobody gets it. */
     dropSpam: z.boolean().default(false),
     rewriteSubject: z.boolean().default(false),
+    /** Headers that Rspamd's modules want added or taken out are. */
     processSpamHeaders: z.boolean().default(false),
+    /** What Rspamd would greylist is put off. */
     greylist: z.boolean().default(false),
   })
   .transform(withHookTime);
+
+export type RspamdOptions = z.output<typeof RspamdSchema>;

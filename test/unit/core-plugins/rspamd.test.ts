@@ -96,7 +96,7 @@ describe("core/rspamd", { timeout: 30_000 }, () => {
     assert.match(JSON.stringify(it.lines), /SPAMCHECK action=.*add header.* score=6.35 tests=LARGE=7.25/);
     assert.match(
       headersOf(it).replaceAll(/\r\n[ \t]+/g, " "),
-      /\r\nX-Zone-Spam-Resolution: add header\r\nX-Zone-Spam-Status: No, score=6.354, required=15, tests=\[LARGE=7.25, GOOD=-1, SMALL=0.1\]\r\n\r\n$/,
+      /\r\nX-Zone-Spam-Resolution: add header\r\nX-Zone-Spam-Status: No, score=6.35, required=15, tests=\[LARGE=7.25, GOOD=-1, SMALL=0.1\]\r\n\r\n$/,
     );
   });
 
