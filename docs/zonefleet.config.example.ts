@@ -342,6 +342,10 @@ export default defineConfig({
     },
     /** The MD5 of each attachment, in the log and for other plugins. */
     "core/image-hashes": { enabled: false },
+    /** Mail that comes back, and is to leave to the same recipient once more, is dropped: what is sent carries a mark in a header. */
+    "core/loop-breaker": { enabled: false, secret: "change me", algo: "sha256", header: "X-Zone-Loop" },
+    /** More mails of one sender to one recipient in `windowSize` seconds are dropped; debug: only logged. */
+    "core/limiter": { enabled: false, limit: 250, windowSize: 1800, debug: false },
     /** Each bounce as a form POST with ZoneMTA's fields. */
     "core/http-bounce": { enabled: false, url: "http://localhost:8080/bounce" },
   },

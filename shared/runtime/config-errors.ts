@@ -56,11 +56,14 @@ export function printPath(path: readonly PropertyKey[]): string {
   }, "");
 }
 
+/** More known names than these are not read. */
+const MAX_NAMED = 16;
+
 /** `; did you mean default?` when a known name is near, else the known names when they are few, else nothing. */
 export function suggestion(name: string, known: readonly string[]): string {
   const near = nearestName(name, known);
   if (near !== null) return `; did you mean ${near}?`;
-  return known.length > 0 && known.length <= 12 ? `; known here: ${known.join(", ")}` : "";
+  return known.length > 0 && known.length <= MAX_NAMED ? `; known here: ${known.join(", ")}` : "";
 }
 
 /** A value as an error shows it: short, on one line. */

@@ -11,7 +11,7 @@ import type { FakeMx, FakeMxOptions } from "./fake-mx.ts";
 import { patient } from "./patience.ts";
 import { pluginFiles } from "./plugin-files.ts";
 import { startRelay } from "./relay.ts";
-import type { Relay } from "./relay.ts";
+import type { Relay, RelayOptions } from "./relay.ts";
 
 export interface PluginRelay extends AsyncDisposable {
   readonly relay: Relay;
@@ -24,6 +24,7 @@ export interface PluginRelayOptions {
   /** Of the plugin, beside `enabled` and `port`, which is that of the mail host. */
   readonly options?: Readonly<Record<string, unknown>>;
   readonly mx?: FakeMxOptions;
+  readonly backend?: RelayOptions["backend"];
 }
 
 const TRIED_TIMEOUT_MS = patient(20_000);
@@ -42,6 +43,7 @@ export async function relayWith(source: string, options: PluginRelayOptions = {}
   const relay = stack.use(
     await startRelay({
       dns: fakeDns(DNS),
+      ...(options.backend && { backend: options.backend }),
       config: {
         zones: { default: { port: mx.port } },
         pluginsPath: files.folder,

@@ -10,6 +10,32 @@ const read = (input: ConfigInput, baseDir = "/"): Config =>
   parseConfig(input, { source: "zonefleet.config.ts", baseDir });
 
 describe("the table of plugins", () => {
+  test("has ZoneMTA's options for the plugins that end loops, and asks for the secret of one", () => {
+    const { plugins } = read({
+      plugins: { "core/limiter": "sender", "core/loop-breaker": { enabled: "sender", secret: "a cat" } },
+    });
+    assert.deepEqual(
+      plugins.map(({ key, contexts, options: { limit, windowSize, algo, header } }) => [
+        key,
+        contexts,
+        [limit, windowSize, algo, header],
+      ]),
+      [
+        ["core/loop-breaker", ["sender"], [undefined, undefined, "sha256", "X-Zone-Loop"]],
+        ["core/limiter", ["sender"], [250, 1_800, undefined, undefined]],
+      ],
+    );
+    for (const [options, message] of [
+      [{}, /plugins\["core\/loop-breaker"\]\.secret: is missing/],
+      [{ secret: "a cat", algo: "crc32" }, /plugins\["core\/loop-breaker"\]\.algo: /],
+      [{ secret: "a cat", header: "X Loop" }, /plugins\["core\/loop-breaker"\]\.header: is no header name/],
+    ] as const)
+      assert.throws(
+        () => read({ plugins: { "core/loop-breaker": { enabled: "sender", ...options } as object } }),
+        { code: "invalid-config", message },
+      );
+  });
+
   test("names modules by core name, package or path, in their order, with what is theirs", async () => {
     await using files = await pluginFiles({ "own.ts": "", "other.js": "" });
     const { plugins } = read({
