@@ -4,6 +4,8 @@
  * while there are any is not to be used.
  */
 
+import { basename } from "node:path";
+
 import { parseDomain } from "../domain/address.ts";
 import type { ApiConfig, Config, DomainLimits, HttpServiceConfig, SandboxConfig } from "../domain/config.ts";
 import { digestOf } from "../domain/config-digest.ts";
@@ -13,7 +15,7 @@ import type { ZoneName } from "../domain/zone.ts";
 import { bouncesOf, receiversOf } from "./config-bounces.ts";
 import { suggestion } from "./config-errors.ts";
 import type { Report } from "./config-errors.ts";
-import { dkimKeyOf } from "./config-files.ts";
+import { dkimKeyOf, dkimKeysIn } from "./config-files.ts";
 import { interfacesOf, OTHER_ORIGINS } from "./config-interfaces.ts";
 import { MAX_HOPS_ANYWAY } from "./config-core-plugins.ts";
 import { pluginsOf } from "./config-plugins.ts";
@@ -142,12 +144,16 @@ function addressesOf(
 }
 
 function dkimOf(
-  { enabled, keys }: ConfigSettings["dkim"],
+  { enabled, keyFolder, keys }: ConfigSettings["dkim"],
   { baseDir, report }: CheckContext,
 ): Config["dkim"] {
   const seen = new Set<string>();
-  const sources = keys.map((key, i) => {
-    const path = ["dkim", "keys", i];
+  const inFolder = keyFolder === undefined ? [] : dkimKeysIn(keyFolder, baseDir, report);
+  const all = [
+    ...keys.map((key, i) => ({ key, path: ["dkim", "keys", i] })),
+    ...inFolder.map((key) => ({ key, path: ["dkim", "keyFolder", basename(key.path ?? "")] })),
+  ];
+  const sources = all.map(({ key, path }) => {
     const record = `${key.selector}._domainkey.${key.domain}`;
     if (seen.has(record)) report(path, `there is another key for ${record}`);
     seen.add(record);

@@ -2,10 +2,11 @@
 
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { KeyObject } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 
 import type { Certificate, DkimKeySource } from "../domain/config.ts";
+import { parseDkimPlace } from "../domain/dkim.ts";
 import type { Report } from "./config-errors.ts";
 import type { ConfigSettings, SmtpInterfaceSettings } from "./config-schema.ts";
 
@@ -15,6 +16,8 @@ type Path = readonly PropertyKey[];
 /** Verifiers refuse shorter keys more and more (RFC 8301 §3.2 asks signers for 2048). */
 const MIN_RSA_BITS = 2_048;
 const MAX_PEM_BYTES = 1_048_576;
+const MAX_KEY_FILES = 10_000;
+const KEY_FILE = /^(.+?)\._domainkey\.(.+)\.pem$/i;
 
 /** The key and certificate of an interface; null: none are configured. */
 export function tlsOf(
@@ -68,6 +71,30 @@ export function dkimKeyOf(
   const privateKey = readPem(source, baseDir, [...path, name], report);
   if (privateKey !== null) checkDkimKey(privateKey, [...path, name], report);
   return { domain, selector, privateKey: privateKey ?? "" };
+}
+
+/** The keys in the files of a folder. A file `.pem` that is not called as a record is reported; others are let be. */
+export function dkimKeysIn(folder: string, baseDir: string, report: Report): DkimKeySettings[] {
+  const whole = resolve(baseDir, folder);
+  const path = ["dkim", "keyFolder"];
+  const files = attempt(() => readdirSync(whole), path, `cannot read ${whole}`, report) ?? [];
+  const pemFiles = files.filter((file) => file.endsWith(".pem")).toSorted();
+  if (pemFiles.length > MAX_KEY_FILES) report(path, `expected at most ${MAX_KEY_FILES} keys`);
+  return pemFiles.slice(0, MAX_KEY_FILES).flatMap((file) => {
+    const [, selector, domain] = KEY_FILE.exec(file) ?? [];
+    const place = parsePlace(selector, domain);
+    if (place) return [{ ...place, path: join(whole, file) }];
+    report(path, `${join(whole, file)} is not called <selector>._domainkey.<domain>.pem`);
+    return [];
+  });
+}
+
+function parsePlace(selector = "", domain = ""): { domain: string; selector: string } | null {
+  try {
+    return parseDkimPlace({ domain, selector });
+  } catch {
+    return null;
+  }
 }
 
 /** Null: it could not be read, and that is reported. */

@@ -194,6 +194,8 @@ const domainLimit = z.strictObject({
 
 const dkim = z.strictObject({
   enabled: z.boolean().default(true),
+  /** Of keys in files that are called as their DNS records: `<selector>._domainkey.<domain>.pem`. */
+  keyFolder: z.string().min(1).optional(),
   keys: z
     .array(
       z.strictObject({

@@ -37,7 +37,6 @@ const NOT_SEEN: Readonly<Record<string, readonly (readonly [what: RegExp, why: s
   ],
   sender: [
     [/^dynamodb:.*LeadingKeys":"i#/, "Idempotency-Key at the API of the host's loopback (seen of send)"],
-    [/^dynamodb:.*LeadingKeys":"k#dkim/, "DKIM keys put at the API of the host's loopback (seen of send)"],
     [/^s3:ListBucket /, "mail whose body is gone ends with a bounce that says so"],
     [/^s3:AbortMultipartUpload /, "a client that goes in the middle of large mail (seen of send)"],
     [

@@ -492,6 +492,10 @@ describe("a wrong configuration is refused with what to change", () => {
       "dkim.keys[0]: expected either privateKey (a PEM text) or path (of a PEM file)",
     ],
     [
+      { dkim: { keyFolder: "none" } },
+      `dkim.keyFolder: cannot read ${join(here.baseDir, "none")}: no such file`,
+    ],
+    [
       { dkim: { keys: [{ domain: "a.example", selector: "s", path: "none.pem" }] } },
       `dkim.keys[0].path: cannot read ${join(here.baseDir, "none.pem")}: no such file`,
     ],
@@ -584,6 +588,28 @@ describe("keys and certificates", () => {
     const expected = [{ domain: "a.example", selector: "s", privateKey: ed25519 }];
     assert.deepEqual(parseConfig(dkim({ path: "dkim.pem" }), from).dkim.keys, expected);
     assert.deepEqual(parseConfig(dkim({ privateKey: ed25519 }), from).dkim.keys, expected);
+  });
+
+  test("of a folder are called as their records; what is not, or is no key, is named", async (t) => {
+    const baseDir = await folder(t);
+    const from = { source: here.source, baseDir };
+    const keyFolder = join(baseDir, "keys");
+    await mkdir(keyFolder);
+    const config = { dkim: { keyFolder: "keys" } };
+    await writeFile(join(keyFolder, "s1._domainkey.a.example.pem"), ed25519);
+    await writeFile(join(keyFolder, "x.s2._domainkey.b.a.example.pem"), ed25519);
+    await writeFile(join(keyFolder, "README"), "not a key");
+    const places = parseConfig(config, from).dkim.keys.map(({ domain, selector }) => [domain, selector]);
+    assert.deepEqual(places, [
+      ["a.example", "s1"],
+      ["b.a.example", "x.s2"],
+    ]);
+    await writeFile(join(keyFolder, "a.pem"), ed25519);
+    await writeFile(join(keyFolder, "s3._domainkey.a.example.pem"), "nothing");
+    assert.throws(
+      () => parseConfig(config, from),
+      /a\.pem is not called <selector>\._domainkey\.<domain>\.pem[^]*s3\._domainkey\.a\.example\.pem is not a PEM file/,
+    );
   });
 
   test("that are too short, of another kind or no key are refused, and never shown", () => {
