@@ -88,7 +88,11 @@ class BodyStage {
   async *read(): AsyncGenerator<Buffer, void, undefined> {
     const iterator = this.#output[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
     for (;;) {
-      const next = await this.#inTime(Promise.race([iterator.next(), this.#failure.promise]));
+      const coming = iterator.next();
+      // without the chunk: all that is raced against a failure is held for as long as that may come
+      const come = coming.then(() => undefined);
+      await this.#inTime(Promise.race([come, this.#failure.promise]));
+      const next = await coming;
       if (next.done === true) return;
       yield next.value;
     }
