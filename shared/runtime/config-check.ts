@@ -59,7 +59,7 @@ export function checkConfig(settings: ConfigSettings, context: CheckContext): Co
     api: apiOf(settings),
     zones,
     domains: domainLimitsOf(settings.domainConfig, report),
-    dkim: dkimOf(settings.dkim, context),
+    dkim: dkimOf(settings, context),
     dns: {
       nameservers: settings.dns.nameservers ?? null,
       timeoutMs: settings.dns.timeout,
@@ -144,12 +144,13 @@ function addressesOf(
 }
 
 function dkimOf(
-  { enabled, keyFolder, keys }: ConfigSettings["dkim"],
+  { dkim: { enabled, keyFolder, keys }, plugins }: ConfigSettings,
   { baseDir, report }: CheckContext,
 ): Config["dkim"] {
   const seen = new Set<string>();
   const inFolder = keyFolder === undefined ? [] : dkimKeysIn(keyFolder, baseDir, report);
   const all = [
+    ...keyOfPlugin(plugins["core/dkim"], report).map((key) => ({ key, path: ["plugins", "core/dkim"] })),
     ...keys.map((key, i) => ({ key, path: ["dkim", "keys", i] })),
     ...inFolder.map((key) => ({ key, path: ["dkim", "keyFolder", basename(key.path ?? "")] })),
   ];
@@ -160,6 +161,16 @@ function dkimOf(
     return dkimKeyOf(key, baseDir, path, report);
   });
   return { enabled, keys: sources };
+}
+
+function keyOfPlugin(
+  { enabled, domain, selector, path, privateKey }: ConfigSettings["plugins"]["core/dkim"],
+  report: Report,
+): ConfigSettings["dkim"]["keys"] {
+  if (!enabled) return [];
+  if (domain !== undefined && selector !== undefined) return [{ domain, selector, path, privateKey }];
+  report(["plugins", "core/dkim"], "expected a domain and a selector: whose key is it?");
+  return [];
 }
 
 function headersOf(settings: ConfigSettings, report: Report): Config["headers"] {

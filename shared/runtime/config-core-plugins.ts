@@ -90,6 +90,17 @@ const core = z.object({
       excludeDomains: z.array(domain).default([]),
     })
     .prefault({}),
+  /** One key more, beside those of `dkim`. What is signed is the same for all keys, so ZoneMTA's other options are refused. */
+  "core/dkim": z
+    .strictObject({
+      enabled: isOn.default(false),
+      ordering,
+      domain: domain.optional(),
+      selector: domain.optional(),
+      path: z.string().optional(),
+      privateKey: z.string().optional(),
+    })
+    .prefault({}),
   /** Mail with more Received lines goes round in a loop. Off, the bound is `MAX_HOPS_ANYWAY`: without any, a loop never ends. */
   "core/delivery-loop": z
     .strictObject({

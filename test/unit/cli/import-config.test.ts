@@ -191,7 +191,7 @@ describe("zonefleet import-config", () => {
         zones: { default: { connections: 5, processes: 2, senderDomains: ['a..b', 'c.example', 'd..e'] } },
         smtpInterfaces: { feeder: { port: 2525, cert: 'keys/cert.pem' } },
         pluginsPath: 'plugins',
-        plugins: { 'core/email-bounce': 'main', 'core/dkim': { enabled: false, domain: 'example.com', selector: 's', path: 'k' },
+        plugins: { 'core/email-bounce': 'main', 'core/unheard': { enabled: false, domain: 'example.com' },
           'modules/own': { enabled: 'receiver', at: () => 1 } } };`,
     });
     assert.deepEqual(config, {
@@ -209,7 +209,7 @@ describe("zonefleet import-config", () => {
       /^ {2}zones\.default\.processes: .*ZONEFLEET_PROCESSES/m,
       /^ {2}zones\.default\.senderDomains\[0\]: expected a domain name/m,
       /^ {2}zones\.default\.senderDomains\[2\]: expected a domain name/m,
-      /^ {2}plugins\["core\/dkim"\]: .*it was off/m,
+      /^ {2}plugins\["core\/unheard"\]: .*it was off/m,
       /^ {2}plugins\["modules\/own"\]: is loaded here too/m,
       /^ {2}pluginsPath: is .*plugins now/m,
       /^ {2}plugins\["modules\/own"\]\.at: it is no data/m,

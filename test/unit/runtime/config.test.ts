@@ -309,8 +309,8 @@ describe("a wrong configuration is refused with what to change", () => {
     ],
     [{ queu: {} }, "queu: unknown key; did you mean queue?"],
     [
-      { plugins: { "core/dkim": {} } },
-      'plugins["core/dkim"]: unknown key; known here: core/default-headers, core/http-auth, core/http-config, core/api-send, core/srs, core/delivery-loop, core/email-bounce, core/http-bounce, core/clamav, core/rspamd, core/image-hashes, core/loop-breaker, core/limiter',
+      { plugins: { "core/unheard": {} } },
+      'plugins["core/unheard"]: unknown key; known here: core/default-headers, core/http-auth, core/http-config, core/api-send, core/srs, core/dkim, core/delivery-loop, core/email-bounce, core/http-bounce, core/clamav, core/rspamd, core/image-hashes, core/loop-breaker, core/limiter',
     ],
     [
       { pools: { a: [{ addres: "192.0.2.1", address: "192.0.2.1" }] } },
@@ -588,6 +588,16 @@ describe("keys and certificates", () => {
     const expected = [{ domain: "a.example", selector: "s", privateKey: ed25519 }];
     assert.deepEqual(parseConfig(dkim({ path: "dkim.pem" }), from).dkim.keys, expected);
     assert.deepEqual(parseConfig(dkim({ privateKey: ed25519 }), from).dkim.keys, expected);
+  });
+
+  test("of the plugin core/dkim are keys like others, and options that do nothing are refused", () => {
+    const plugin = { enabled: "sender", domain: "a.example", selector: "s", privateKey: ed25519 };
+    const keysOf = (options: object) =>
+      parseConfig({ plugins: { "core/dkim": { ...plugin, ...options } } }, here).dkim.keys;
+    assert.deepEqual(keysOf({}), [{ domain: "a.example", selector: "s", privateKey: ed25519 }]);
+    assert.deepEqual(keysOf({ enabled: false }), []);
+    assert.throws(() => keysOf({ domain: undefined }), /core\/dkim"\]: expected a domain and a selector/);
+    assert.throws(() => keysOf({ signTransportDomain: true }), /signTransportDomain: unknown key/);
   });
 
   test("of a folder are called as their records; what is not, or is no key, is named", async (t) => {
