@@ -27,7 +27,9 @@ const NOT_WATCHED =
   /^(logs|ec2|autoscaling|cloudwatch|cloudformation):|^dynamodb:(DescribeStream|GetRecords|GetShardIterator|ListStreams) |-dead |StreamFailures|:::.*cdk-/;
 /** What is granted although it was not seen. */
 const NOT_SEEN: Readonly<Record<string, readonly (readonly [what: RegExp, why: string])[]>> = {
-  send: [[/^dynamodb:.*LeadingKeys":"l#/, "app.count of plugins, of which there is none here (seen of sender)"]],
+  send: [
+    [/^dynamodb:.*LeadingKeys":"l#/, "app.count of plugins, of which there is none here (seen of sender)"],
+  ],
   events: [
     [/^s3:DeleteObject /, "the body of a report whose accept is refused, as of any mail (seen of send)"],
     [/^s3:ListBucket /, "a body that is gone is one that is not there: the report goes without its headers"],
