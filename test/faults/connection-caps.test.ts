@@ -80,13 +80,16 @@ test(
 
 /** Columns of /proc/net/tcp: number, local and remote address in hex, state. */
 const CONNECTION = /^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F:]+ ([0-9A-F]{2}) /gm;
-/** Established, and one that the peer has closed and the receiver has not yet. */
-const OPEN_STATES = new Set(["01", "08"]);
+/**
+ * Established. One that the relay has ended counts no more, though the receiver may not have looked yet: that is for as long as the
+ * machine is busy, and would make the time of this process decide.
+ */
+const ESTABLISHED = "01";
 
 /** Those of the receiver that listens there. */
 function connectionsAt(port: number): number {
   const all = [...readFileSync("/proc/net/tcp", "utf8").matchAll(CONNECTION)];
-  return all.filter(([, at = "", state = ""]) => Number.parseInt(at, 16) === port && OPEN_STATES.has(state))
+  return all.filter(([, at = "", state = ""]) => Number.parseInt(at, 16) === port && state === ESTABLISHED)
     .length;
 }
 
