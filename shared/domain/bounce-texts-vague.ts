@@ -86,6 +86,16 @@ const ILL_FORMED: readonly BounceRule[] = [
 const SINGLE_WORDS: readonly BounceRule[] = [
   text(
     {
+      id: "reputation-word",
+      action: "defer",
+      category: "blacklist",
+      status: "7.1",
+      message: "Our address has a bad name with the receiving server.",
+    },
+    `reputation | réputation`,
+  ),
+  text(
+    {
       id: "spam-word",
       category: "spam",
       status: "7.1",

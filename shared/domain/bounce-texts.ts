@@ -23,6 +23,27 @@ const OF_ONE_PROVIDER: readonly BounceRule[] = [
   ),
   text(
     {
+      id: "blocklist-query-refused",
+      action: "defer",
+      category: "config",
+      status: "3.5",
+      message: "The receiving server may not ask its blocklist, so the answer says nothing of our address.",
+    },
+    `open resolver | public resolver | query refused .. resolver | excessive number of queries | excessive queries | typing error in dnsbl
+     dnsbl .. quota exceeded | rbl .. quota exceeded`,
+  ),
+  text(
+    {
+      id: "given-up-behind",
+      category: "network",
+      status: "4.7",
+      message: "The receiving server has given up after many tries of its own.",
+      codes: [550, 554],
+    },
+    `retry timeout exceeded | failing for a long time | retry time not reached`,
+  ),
+  text(
+    {
       id: "account-or-domain-missing",
       category: "recipient",
       status: "1.1",
@@ -95,6 +116,7 @@ const PACE: readonly BounceRule[] = [
      unusual rate of | unusual amount of | unusual volume | unexpected volume | unsolicitedratelimiterror
      rp 001 | rp 002 | rp 003 | dyn t1 | dyn t2 | rl000001
      tss01 | tss02 | tss04 | tss05 | tss06 | tss07 | tss08 | tss09 | tss10 | tss11 | ts01 | ts02 | ts04
+     too many letters | sent by the same ip exceed* | emails .. exceeds the limit | messages .. exceeds the limit | mi sfq | mi dmc | mi cel
      rp cel | rp rcl | rp qrc | rp trc | rp csl | ofr004 .. 104 | ofr005 .. 104 | ofr004 .. 105`,
   ),
   text(
@@ -106,6 +128,17 @@ const PACE: readonly BounceRule[] = [
       message: "Too many recipients in one transaction.", // RFC 5321 §4.5.3.1.10: the rest is sent in another
     },
     `too many recipients | too many rcpt*`,
+  ),
+  text(
+    {
+      id: "too-many-errors",
+      action: "defer",
+      category: "protocol",
+      status: "7.0",
+      message: "The receiving server saw too many errors from us in a short time.", // so it says nothing of this recipient
+      codes: [550, 554], // 4yz says so by itself
+    },
+    `too many errors | too many invalid recipients | too many unknown recipients | too many bad recipients | too many unknown users`,
   ),
 ];
 
@@ -131,7 +164,7 @@ const DANGER: readonly BounceRule[] = [
     `dbl spamhaus | spamhaus dbl | spamhaus org query dbl | spamhaus org query domain | url .. listed | your domain .. blacklist*
      your domain .. blocklist* | your domain .. listed | your domain .. blocked | banned url | blocked url | uribl | surbl | url .. blacklist* | url .. blocked | uri .. blacklist* | blacklisted url | listed url
      reputation of the sending domain | reputation of .. domain in | domain .. bad reputation | domain reputation
-     link .. blocked | hvu b1 | hvu b2 | spammy url`,
+     poor reputation sender domain | poor reputation domain | sender domain .. reputation | reputation of .. domain | link .. blocked | hvu b1 | hvu b2 | spammy url`,
   ),
 ];
 
@@ -225,7 +258,7 @@ const BLOCKED_SENDER: readonly BounceRule[] = [
       status: "7.1",
       message: "The recipient or the receiving server has blocked the sender's address.",
     },
-    `sender address blacklisted | sender blacklisted | sender is blacklisted | sender domain .. blacklist* | sender .. blocklisted
+    `tenant allow block list | sender address blacklisted | sender blacklisted | sender is blacklisted | sender domain .. blacklist* | sender .. blocklisted
      sender is blocked | sender blocked | blocked sender | blocked senders | banned sender | sender banned | sender is banned
      sender .. is on .. block list | on the recipient s block | on the recipient s deny | on the user s block | blocked by recipient | blocked by the recipient | blocked by user | rejected by recipient
      rejected by the recipient | refused by recipient | refused by the recipient | recipient has blocked | recipient .. refuses
@@ -268,7 +301,8 @@ const REPUTATION: readonly BounceRule[] = [
      blacklist | blacklists | blacklisted | blacklisting | black list | black listed | blocklist | blocklists | blocklisted | block list
      block listed | blocked list | denylist | deny list | denylisted | blocked using | client host .. blocked | client host .. rejected
      poor reputation | bad reputation | low reputation | ip reputation | reputation of the sending ip | sender reputation
-     reputation score | negative reputation | reputation block
+     mauvaise réputation | mauvaise reputation | dynamic reputation | reputation of the connecting | reputation of your ip | reputation of your server | reputation of the server | reputation of the client
+     liste noire | lista negra | schwarze liste | schwarzen liste | черном списке | чёрном списке | reputation score | negative reputation | reputation block
      s3140 | s3150 | fblw15 | banned sending ip | bl21 | bl22 | bl23 | bl000000 | bl000001 | bl000010 | aup bl | mi ipb
      accept mail from your ip | accept mail from your server | accept mail from your host | mail from your ip
      not accept mail from | not accept email from | not accept connections | you are not allowed to connect | not allowed to connect | no smtp service | tosa | ask your postmaster for help or to contact
@@ -276,6 +310,7 @@ const REPUTATION: readonly BounceRule[] = [
      permanent failure for one or more recipients .. blocked
      your ip .. blocked | your ip .. rejected | your ip .. denied | your ip .. listed | your ip .. banned | your ip address .. block*
      ip .. is blocked | ip .. has been blocked | ip address .. blocked | ip address .. rejected | ip blocked | ip denied | ip rejected
+     ip is rejected | ip is denied | ip is listed | ip is banned | ip is on | bulk abuse ip | your address space | ipv4 temporarily blocked | ipv4 has been temporarily blocked | ipv4 is temporarily blocked
      ip .. not allowed | ip address is not | from your ip | from this ip | ip not in whitelist | ip .. not whitelisted | from your network | network range | blocked your ip | sending ip has
      ipv4 listed | ipv4 is listed | ipv4 is blocked | ipv4 blocked | ipv4 has been blocked | ipv4 is banned | ipv4 banned | from ipv4 refused | from ipv4 weren t sent | from ipv4 rejected | adresse ip .. blacklist* | adresse ip .. bloquee | your host .. blocked | your server .. blocked | your network .. blocked
      your mail server .. blocked | mail server .. has been blocked | host .. has been blocked | connection .. blacklist*
