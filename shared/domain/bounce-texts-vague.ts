@@ -52,7 +52,7 @@ const SERVER: readonly BounceRule[] = [
     `temporary failure | temporary error | temporary problem | temporary server error | temporary system | temporary local | temporarily
      try again later | try again in | try again after | try later | please retry | retry later | try again | come back later
      shutting down | under maintenance | maintenance | overloaded | system load | load is too high | load average | server is busy
-     server too busy | too busy | system busy | system is busy | service shutting | not accepting network messages`,
+     server too busy | please resend | message queue error | too busy | system busy | system is busy | service shutting | not accepting network messages`,
   ),
   text(
     {
@@ -92,7 +92,7 @@ const SINGLE_WORDS: readonly BounceRule[] = [
       status: "7.1",
       message: "Our address has a bad name with the receiving server.",
     },
-    `reputation | réputation`,
+    `reputation | réputation | reputación | reputação | reputazione`,
   ),
   text(
     {

@@ -107,7 +107,7 @@ const PACE: readonly BounceRule[] = [
     `rate limit* | ratelimit | ratelimiting | ratelimited | rate exceeded | rate is too high | rate too high | too high rate | throttled | throttling
      slow down | too fast | too quickly | connection rate | message rate | sending rate
      too many connections | too many concurrent | too many simultaneous | too many sessions | too many messages | too many mails
-     too many emails | too many mail | too many transactions | too much mail | too many .. from your | too many .. per connection
+     too many emails | too many mail | too many transactions | too much mail | too much volume | quota for messages | too many .. from your | too many .. per connection
      concurrent connections | concurrent connection | connection limit* | connections limit | maximum number of connections | maximum connections
      concurrent server connections | maximum number of concurrent | connections exceeded | session limit | hourly limit | daily limit | recipients received | recipients .. hour | recipients per day | limit of messages | message limit exceeded
      sending limit | sending quota | hourly quota | daily quota | quota for this sender | connection frequency | number of messages allowed
@@ -310,7 +310,7 @@ const REPUTATION: readonly BounceRule[] = [
      permanent failure for one or more recipients .. blocked
      your ip .. blocked | your ip .. rejected | your ip .. denied | your ip .. listed | your ip .. banned | your ip address .. block*
      ip .. is blocked | ip .. has been blocked | ip address .. blocked | ip address .. rejected | ip blocked | ip denied | ip rejected
-     ip is rejected | ip is denied | ip is listed | ip is banned | ip is on | bulk abuse ip | your address space | ipv4 temporarily blocked | ipv4 has been temporarily blocked | ipv4 is temporarily blocked
+     ip is rejected | ip is denied | ip is listed | ip is banned | ip is on | bulk abuse ip | spam .. your address space | your address space .. blocked | ip адрес .. заблокирован | ipv4 temporarily blocked | ipv4 has been temporarily blocked | ipv4 is temporarily blocked
      ip .. not allowed | ip address is not | from your ip | from this ip | ip not in whitelist | ip .. not whitelisted | from your network | network range | blocked your ip | sending ip has
      ipv4 listed | ipv4 is listed | ipv4 is blocked | ipv4 blocked | ipv4 has been blocked | ipv4 is banned | ipv4 banned | from ipv4 refused | from ipv4 weren t sent | from ipv4 rejected | adresse ip .. blacklist* | adresse ip .. bloquee | your host .. blocked | your server .. blocked | your network .. blocked
      your mail server .. blocked | mail server .. has been blocked | host .. has been blocked | connection .. blacklist*
