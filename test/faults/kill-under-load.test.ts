@@ -12,6 +12,7 @@ import type { FakeMail, FakeMx } from "../support/fake-mx.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
 import type { Load } from "../support/mail-load.ts";
 import { startLoad } from "../support/mail-load.ts";
+import { seeded } from "../support/chance.ts";
 import { allFinal, wrongFates } from "../support/relay-api.ts";
 import type { RelayProcess } from "../support/relay-process.ts";
 import { eventually, scratchFolder, startRelayProcess } from "../support/relay-process.ts";
@@ -22,17 +23,6 @@ const PATIENCE_MS = 40 * SECOND;
 const MAILS = Number(process.env["FAULT_MAILS"] ?? 1_500);
 const WORKER_KILLS = 4;
 const SEED = Number(process.env["FAULT_SEED"] ?? Math.floor(Math.random() * 1_000_000));
-
-function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    // mulberry32
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 test(
   "no acknowledged mail is lost when workers and the whole relay are killed under load",
