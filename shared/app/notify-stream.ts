@@ -138,7 +138,7 @@ async function readable(
     const kept = await deps.backlog.read(claim, null);
     const unreadable = kept.filter(({ events }) => !events);
     for (const { key } of unreadable) deps.onUnreadable(receiver, key);
-    await removeParts(deps, claim, unreadable);
+    await deps.backlog.remove(claim, unreadable);
     if (unreadable.length < kept.length || kept.length === 0) return kept.filter(isReadable);
   }
   return [];
@@ -167,7 +167,7 @@ async function tellKept(
     const events = parts.flatMap((part) => part.events);
     const detail = await tellReceiver(receiver, events, deps);
     if (detail !== null) return { told, detail };
-    await removeParts(deps, claim, parts);
+    await deps.backlog.remove(claim, parts);
     deps.onTold(receiver, events.length);
     told += events.length;
   }
@@ -200,18 +200,7 @@ async function giveUpOld(
     const kept = await readable(receiver, claim, deps);
     const old = kept.filter(({ events }) => events.every(({ at }) => at <= oldest));
     if (old.length === 0) return;
-    await removeParts(deps, claim, old);
+    await deps.backlog.remove(claim, old);
     deps.onGivenUp(receiver, old.flatMap(({ events }) => events).length);
   }
-}
-
-function removeParts(
-  { backlog }: StreamNotifierDeps,
-  claim: BacklogClaim,
-  parts: readonly KeptEvents[],
-): Promise<void> {
-  return backlog.remove(
-    claim,
-    parts.map(({ key }) => key),
-  );
 }

@@ -105,7 +105,7 @@ export async function reportAgain(until: EpochMs, deps: ReportStreamDeps): Promi
     const kept = await backlog.read(claim, behind);
     if (kept.length === 0) return endRound(claim, total, deps);
     const { done, tried } = await makeKept(kept, until, deps);
-    await removeParts(deps, claim, done);
+    await backlog.remove(claim, done);
     total.done += done.length;
     total.left += tried.length - done.length;
     behind = tried.at(-1)?.key ?? behind;
@@ -146,15 +146,4 @@ async function makeKept(
     done.push(part);
   }
   return { done, tried };
-}
-
-function removeParts(
-  { backlog }: ReportStreamDeps,
-  claim: BacklogClaim,
-  parts: readonly KeptEvents[],
-): Promise<void> {
-  return backlog.remove(
-    claim,
-    parts.map(({ key }) => key),
-  );
 }

@@ -164,11 +164,11 @@ export function dynamoEventBacklog(deps: TableDeps): EventBacklog {
     },
 
     /** As many write units as the parts have cost. */
-    async remove({ consumer }, keys) {
+    async remove({ consumer }, parts) {
       const PK = partitionOf(consumer);
       await writeBatches(
         deps,
-        keys.map((SK) => ({ DeleteRequest: { Key: marshal({ PK, SK }) } })),
+        parts.map(({ key: SK }) => ({ DeleteRequest: { Key: marshal({ PK, SK }) } })),
       );
     },
 

@@ -51,7 +51,7 @@ export interface EventBacklog {
   claim(consumer: string, until: EpochMs): Promise<BacklogClaim | null>;
   /** The oldest parts behind that key, or of all (null), some at a time; those of one message in order. Empty: there are none. */
   read(claim: BacklogClaim, behind: string | null): Promise<KeptEvents[]>;
-  remove(claim: BacklogClaim, keys: readonly string[]): Promise<void>;
+  remove(claim: BacklogClaim, parts: readonly Pick<KeptEvents, "key">[]): Promise<void>;
   /** End the claim. Nothing is written when it is another's by now. */
   pause(claim: BacklogClaim, pause: Pause): Promise<void>;
   /** End the claim, and the backlog unless there are events in it. Nothing is written when it is another's by now. */

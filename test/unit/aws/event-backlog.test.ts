@@ -139,7 +139,7 @@ describe("the backlog of a receiver", { skip: noLocalAws() }, () => {
     assert.equal(await backlog.isOpen("one"), true, "for as long as there are events in it");
     const next = await claimed();
     const [part] = await backlog.read(next, null);
-    await backlog.remove(next, [part?.key ?? ""]);
+    await backlog.remove(next, [{ key: part?.key ?? "" }]);
     await backlog.close(next);
     assert.equal(await backlog.isOpen("one"), false);
   });
@@ -191,10 +191,7 @@ describe("the backlog of a receiver", { skip: noLocalAws() }, () => {
     const week = (clock.now() + 7 * DAY) / SECOND;
     assert.ok((await items()).every(({ ttl }) => ttl?.N === String(week)));
     faults.leaveHalf("BatchWriteItem");
-    await backlog.remove(
-      claim,
-      kept.map(({ key }) => key),
-    );
+    await backlog.remove(claim, kept);
     assert.deepEqual(await backlog.read(claim, null), []);
   });
 });
