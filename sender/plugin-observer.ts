@@ -9,6 +9,7 @@ import type { Submit } from "#shared/app/submit.ts";
 import { parseAddress } from "#shared/domain/address.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import type { Message } from "#shared/domain/message.ts";
+import { ownOrigin } from "#shared/domain/message.ts";
 import type { AttemptRecord, QueueRow } from "#shared/domain/queue-row.ts";
 import { isFinal } from "#shared/domain/queue-row.ts";
 import { MIB } from "#shared/domain/units.ts";
@@ -97,15 +98,7 @@ function mailDrop(submit: Submit): MailDrop {
       const { messageId } = await submit({
         returnPath: from === "" ? null : addressOf(from),
         recipients: [to].flat().map(addressOf),
-        origin: {
-          interface: "api",
-          protocol: "INTERNAL",
-          ip: null,
-          host: null,
-          helo: null,
-          user: null,
-          tls: null,
-        },
+        origin: ownOrigin("api"),
         source: once(Buffer.from(source)),
         bareNewlines: "normalise",
         maxBytes: MAX_OWN_BYTES,

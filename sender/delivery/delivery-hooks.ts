@@ -12,6 +12,7 @@ import { parseAddress } from "#shared/domain/address.ts";
 import { RefusedError } from "#shared/domain/errors.ts";
 import { parseHeaders } from "#shared/domain/headers.ts";
 import type { Message } from "#shared/domain/message.ts";
+import { originFields } from "#shared/domain/message.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
 import { bounced, deferred } from "#shared/domain/outcome.ts";
 import type { Lease } from "#shared/domain/queue-row.ts";
@@ -165,12 +166,7 @@ export function deliveryView(message: Message, { row }: Lease): DeliveryView {
     ...extra,
     id: message.id,
     seq: row.seq.toString(16).padStart(3, "0"),
-    interface: origin.interface,
-    origin: origin.ip,
-    originhost: origin.host,
-    transhost: origin.helo,
-    transtype: origin.protocol,
-    user: origin.user,
+    ...originFields(origin),
     sessionId: null,
     sendingZone: row.zone,
     from: returnPath,

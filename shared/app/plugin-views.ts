@@ -4,6 +4,7 @@ import type { Address } from "../domain/address.ts";
 import { parseAddress } from "../domain/address.ts";
 import type { DkimKeySource } from "../domain/config.ts";
 import type { MessageId } from "../domain/ids.ts";
+import { originFields } from "../domain/message.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { KIB } from "../domain/units.ts";
 import { PluginError } from "../plugins/verdict.ts";
@@ -44,14 +45,9 @@ export function envelopeView(
 ): EnvelopeView {
   return {
     id,
-    interface: origin.interface,
+    ...originFields(origin),
     sessionId: session.id,
-    transtype: origin.protocol,
     time: new Date(now),
-    origin: origin.ip,
-    originhost: origin.host,
-    transhost: origin.helo,
-    user: origin.user,
     tls: origin.tls,
     from: returnPath ?? "",
     to: [...recipients],

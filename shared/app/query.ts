@@ -5,6 +5,7 @@ import { DomainError } from "../domain/errors.ts";
 import type { MessageId } from "../domain/ids.ts";
 import { parseMessageId, parseRowId } from "../domain/ids.ts";
 import type { Message } from "../domain/message.ts";
+import { originFields } from "../domain/message.ts";
 import type { AttemptRecord, QueueRow, RowState } from "../domain/queue-row.ts";
 import { isFinal } from "../domain/queue-row.ts";
 import { printReply } from "../domain/smtp-reply.ts";
@@ -205,12 +206,7 @@ function metaOf(message: Message, rows: readonly QueueRow[]) {
     id: message.id,
     from: message.returnPath ?? "",
     to: rows.map(({ recipient }) => recipient),
-    interface: origin.interface,
-    origin: origin.ip,
-    originhost: origin.host,
-    transhost: origin.helo,
-    transtype: origin.protocol,
-    user: origin.user,
+    ...originFields(origin),
     time: message.acceptedAt,
     tls: origin.tls,
     messageId: message.messageIdHeader,

@@ -18,6 +18,7 @@ import type { HeaderList } from "../domain/headers.ts";
 import type { MessageId, WorkerId } from "../domain/ids.ts";
 import { messageIdOfFact } from "../domain/ids.ts";
 import type { Message } from "../domain/message.ts";
+import { ownOrigin } from "../domain/message.ts";
 import { isFinal } from "../domain/queue-row.ts";
 import type { QueueRow } from "../domain/queue-row.ts";
 import { givenUpAt } from "../domain/retry.ts";
@@ -178,15 +179,7 @@ async function submitReport(
   const submitted = await submit({
     returnPath: null,
     recipients: [returnPath],
-    origin: {
-      interface: "bounce",
-      protocol: "INTERNAL",
-      ip: null,
-      host: null,
-      helo: null,
-      user: null,
-      tls: null,
-    },
+    origin: ownOrigin("bounce"),
     source: once(dsn),
     bareNewlines: "normalise",
     maxBytes: Number.MAX_SAFE_INTEGER,

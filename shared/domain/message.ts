@@ -60,3 +60,13 @@ export interface Origin {
   /** TLS version and cipher, such as `TLSv1.3 TLS_AES_256_GCM_SHA384`; null: in clear. */
   readonly tls: string | null;
 }
+
+/** Of mail that we write ourselves. `name` stands for the interface it did not come by. */
+export function ownOrigin(name: "api" | "bounce"): Origin {
+  return { interface: name, protocol: "INTERNAL", ip: null, host: null, helo: null, user: null, tls: null };
+}
+
+/** By ZoneMTA's names, as clients of the API and plugins know them. */
+export function originFields({ interface: name, ip, host, helo, protocol, user }: Origin) {
+  return { interface: name, origin: ip, originhost: host, transhost: helo, transtype: protocol, user };
+}
