@@ -2,13 +2,11 @@
 
 import type { SMTPServerAuthentication, SMTPServerOptions, SMTPServerSession } from "smtp-server";
 
-import { SECOND } from "#shared/domain/units.ts";
-import type { CheckCredentials, CredentialAnswer, Login } from "./auth.ts";
+import type { CheckCredentials, CredentialAnswer, Login } from "#shared/app/credentials.ts";
+import { FAILURE_DELAY_MS } from "#shared/app/credentials.ts";
 import type { FeederContext } from "./context.ts";
 import { loginByPlugins } from "./plugin-auth.ts";
 
-/** Before each refusal. */
-export const FAILURE_DELAY_MS = SECOND;
 /** The last of these closes the connection. */
 export const MAX_FAILURES = 3;
 

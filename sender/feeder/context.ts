@@ -1,5 +1,6 @@
 /** What the sessions of one SMTP interface share. */
 
+import type { Login } from "#shared/app/credentials.ts";
 import type { Submit } from "#shared/app/submit.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { SmtpInterface } from "#shared/domain/config.ts";
@@ -7,7 +8,6 @@ import type { MessageId } from "#shared/domain/ids.ts";
 import type { Srs } from "#shared/domain/srs.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
-import type { Login } from "./auth.ts";
 import type { PluginSession } from "./plugin-session.ts";
 
 export interface FeederContext {

@@ -10,12 +10,12 @@ import { createHmac, timingSafeEqual } from "node:crypto";
 import { LRUCache } from "lru-cache";
 
 import { MAX_CREDENTIAL_LENGTH } from "#shared/app/accounts.ts";
+import type { CheckCredentials } from "#shared/app/credentials.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { HttpServiceConfig } from "#shared/domain/config.ts";
 import { later } from "#shared/domain/units.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import { basicAuth, httpAsker } from "#shared/runtime/http-ask.ts";
-import type { CheckCredentials } from "./auth.ts";
 
 const MAX_REMEMBERED = 10_000;
 /** The server asks for patience, and says nothing of the password (RFC 9110 §15.5.9, RFC 6585 §4). */

@@ -4,10 +4,10 @@
  */
 
 import { MAX_CREDENTIAL_LENGTH } from "#shared/app/accounts.ts";
+import type { Login } from "#shared/app/credentials.ts";
 import { RefusedError } from "#shared/domain/errors.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { AuthView, SessionView } from "#shared/plugins/views.ts";
-import type { Login } from "./auth.ts";
 
 /** Throws when a hook fails. */
 export async function loginByPlugins(

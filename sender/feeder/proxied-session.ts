@@ -15,7 +15,7 @@ import { SMTPConnection } from "smtp-server/lib/smtp-connection.js";
 import type { SMTPConnectionOptions } from "smtp-server/lib/smtp-connection.js";
 import type { SMTPServer } from "smtp-server";
 
-import type { Login } from "./auth.ts";
+import type { Login } from "#shared/app/credentials.ts";
 import { readAttributes, XCLIENT_NAMES, XFORWARD_NAMES } from "./client-attributes.ts";
 import type { ClientAttributes } from "./client-attributes.ts";
 import type { FeederContext } from "./context.ts";

@@ -14,6 +14,8 @@ import type { AddressInfo, Server, Socket } from "node:net";
 import { SMTPServer } from "smtp-server";
 import type { SMTPServerOptions } from "smtp-server";
 
+import { accountLogins, credentialCheck } from "#shared/app/credentials.ts";
+import type { CheckCredentials } from "#shared/app/credentials.ts";
 import type { Submit } from "#shared/app/submit.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { HttpServiceConfig, SmtpInterface } from "#shared/domain/config.ts";
@@ -25,8 +27,6 @@ import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
 import { listenOn } from "../listening-socket.ts";
 import type { ListeningSocket } from "../listening-socket.ts";
 import { authHandler } from "./auth-handler.ts";
-import { accountLogins, credentialCheck } from "./auth.ts";
-import type { CheckCredentials } from "./auth.ts";
 import { FeederConnection } from "./connection.ts";
 import type { FeederContext, FeederLog, FeederMetrics } from "./context.ts";
 import { httpCredentialCheck } from "./http-auth.ts";

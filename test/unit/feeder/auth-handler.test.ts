@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
 
 import { putAccount } from "#shared/app/accounts.ts";
-import { FAILURE_DELAY_MS } from "../../../sender/feeder/auth-handler.ts";
+import { FAILURE_DELAY_MS } from "#shared/app/credentials.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
 import { collectingLog, collectingSubmit, memorySecrets, testFeeder } from "../../support/feeder-harness.ts";
 import { SmtpTalker } from "../../support/smtp-talker.ts";

@@ -1,8 +1,8 @@
 /**
- * Who may submit: passwords of SMTP accounts against their stored scrypt hashes.
+ * Who may log in: passwords of SMTP accounts against their stored scrypt hashes.
  *
  * 1. An unknown user costs the same work as a wrong password, so that neither the answer nor its time tells which users exist.
- * 2. At most `MAX_AT_ONCE` hashes are computed together and `MAX_WAITING` wait: libuv's threads also serve the store.
+ * 2. At most `atOnce` hashes are computed together and `MAX_WAITING` wait: libuv's threads also serve the store.
  * 3. A password that was right is remembered as a keyed digest, so that a busy client pays for scrypt once. What is remembered
  *    is checked against the store again after `RECHECK_MS`: that long a removed account or an old password may still pass.
  */
@@ -11,16 +11,18 @@ import { createHmac, timingSafeEqual } from "node:crypto";
 
 import { LRUCache } from "lru-cache";
 
-import { MAX_CREDENTIAL_LENGTH } from "#shared/app/accounts.ts";
-import type { Clock } from "#shared/domain/clock.ts";
-import type { Account } from "#shared/domain/account.ts";
-import { parseAccount } from "#shared/domain/account.ts";
-import { NO_PASSWORD, verifyPassword } from "#shared/domain/password.ts";
-import { SECOND, later } from "#shared/domain/units.ts";
-import type { EpochMs } from "#shared/domain/units.ts";
-import type { SecretStore } from "#shared/ports/secret-store.ts";
+import type { Clock } from "../domain/clock.ts";
+import type { Account } from "../domain/account.ts";
+import { parseAccount } from "../domain/account.ts";
+import { NO_PASSWORD, verifyPassword } from "../domain/password.ts";
+import { SECOND, later } from "../domain/units.ts";
+import type { EpochMs } from "../domain/units.ts";
+import type { SecretStore } from "../ports/secret-store.ts";
+import { MAX_CREDENTIAL_LENGTH } from "./accounts.ts";
 
 export const RECHECK_MS = 30 * SECOND;
+/** Who refuses a login waits so long before it says so. */
+export const FAILURE_DELAY_MS = SECOND;
 const MAX_REMEMBERED = 1_000;
 const MAX_AT_ONCE = 2;
 const MAX_WAITING = 64;
@@ -55,13 +57,15 @@ export function credentialCheck({
   secrets,
   clock,
   key,
+  atOnce = MAX_AT_ONCE,
 }: {
   secrets: SecretStore;
-  clock: Clock;
+  clock: Pick<Clock, "now">;
   key: Buffer;
+  atOnce?: number;
 }): CheckCredentials {
   const remembered = new LRUCache<string, Remembered>({ max: MAX_REMEMBERED });
-  const gate = workGate();
+  const gate = workGate(atOnce);
 
   async function recall(user: string, digest: Buffer): Promise<Login | null> {
     const known = remembered.get(user);
@@ -107,8 +111,8 @@ function accountIn(stored: string): Account {
   return account;
 }
 
-/** Lets `MAX_AT_ONCE` in; `enter` gives how to leave, or null when too many wait already. */
-function workGate(): { enter(): Promise<(() => void) | null> } {
+/** Lets `atOnce` in; `enter` gives how to leave, or null when too many wait already. */
+function workGate(atOnce: number): { enter(): Promise<(() => void) | null> } {
   let inside = 0;
   const waiting: (() => void)[] = [];
   const leave = (): void => {
@@ -119,7 +123,7 @@ function workGate(): { enter(): Promise<(() => void) | null> } {
   return {
     async enter() {
       if (waiting.length >= MAX_WAITING) return null;
-      if (inside < MAX_AT_ONCE) inside += 1;
+      if (inside < atOnce) inside += 1;
       else await new Promise<void>((resolve) => waiting.push(resolve));
       return leave;
     },

@@ -5,8 +5,8 @@ import { before, describe, test } from "node:test";
 import { removeAccount } from "#shared/app/accounts.ts";
 import { hashPassword } from "#shared/domain/password.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
-import { credentialCheck, RECHECK_MS } from "../../../sender/feeder/auth.ts";
-import type { Credentials } from "../../../sender/feeder/auth.ts";
+import { credentialCheck, RECHECK_MS } from "#shared/app/credentials.ts";
+import type { Credentials } from "#shared/app/credentials.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
 import { memorySecrets } from "../../support/feeder-harness.ts";
 
