@@ -264,7 +264,7 @@ function configOf({ smtpPort, httpPort, sinkPort }: Record<"smtpPort" | "httpPor
         host: "127.0.0.1",
         port: sinkPort,
         connections: 50,
-        connectionCache: { ttl: 5_000, reuseCount: 1_000_000 },
+        connectionCache: { ttl: 5, reuseCount: 1_000_000 },
       },
     },
     dns: { blockLocalAddresses: false },

@@ -48,7 +48,7 @@ async function startZoneFleet({ sinkPort, processes, connections }: SystemOption
           host: "127.0.0.1",
           port: sinkPort,
           connections,
-          connectionCache: { ttl: 5_000, reuseCount: 1_000_000 },
+          connectionCache: { ttl: 5, reuseCount: 1_000_000 },
         },
       },
       dns: { blockLocalAddresses: false },

@@ -2,7 +2,7 @@
  * Every key of a configuration, with what it means. Copy what you need to `zonefleet.config.ts` in the folder where ZoneFleet is
  * started, or name a file in ZONEFLEET_CONFIG; a file of the same keys may be JSON. A key that is left out has its default.
  *
- * Times are milliseconds, sizes are bytes, paths start at the folder of the file.
+ * Times are milliseconds unless a comment says seconds, sizes are bytes, paths start at the folder of the file.
  */
 
 import { defineConfig } from "zonefleet";
@@ -134,7 +134,8 @@ export default defineConfig({
       connections: 100,
       /** `message`: all recipients of a message from one address · `from`: all mail of a return path. */
       poolHash: "message",
-      connectionCache: { ttl: 5 * SECOND, reuseCount: 100 },
+      /** Seconds that a connection waits for its next mail (300 at most; 0: each mail has one of its own), and mails on one. */
+      connectionCache: { ttl: 5, reuseCount: 100 },
     },
     bulk: {
       pool: "marketing",
@@ -299,7 +300,10 @@ export default defineConfig({
           mailerDaemon: { name: "Newsletter", address: "bounces@news.example.com" },
           sendingZone: "bounces",
         },
-        relayed: { disabled: true },
+        /** Mail of this zone gets no DSN. */
+        relayed: { silent: true },
+        /** As if this were not written, as in ZoneMTA. */
+        bounces: { disabled: true, sendingZone: "default" },
       },
     },
     /** Each mail is shown to ClamAV's daemon; one with a virus is refused with 550. */

@@ -50,11 +50,12 @@ function byZoneOf(
 ): Map<ZoneName, DsnConfig> {
   const byZone = new Map<ZoneName, DsnConfig>();
   for (const [name, own] of Object.entries(zoneConfig)) {
+    if (own.disabled) continue;
     const path = [...EMAIL_BOUNCE, "zoneConfig", name];
     const zone = context.zoneNamed(name, path);
     if (byZone.has(zone)) context.report(path, `the zone ${zone} is here twice`);
     byZone.set(zone, {
-      disabled: general.disabled || own.disabled,
+      disabled: general.disabled || own.silent,
       mailerDaemon:
         own.mailerDaemon === undefined
           ? general.mailerDaemon

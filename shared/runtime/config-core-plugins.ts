@@ -36,7 +36,10 @@ const emailBounce = z.strictObject({
     .record(
       z.string(),
       z.strictObject({
+        /** True: as if nothing were said for this zone, as in ZoneMTA. */
         disabled: z.boolean().default(false),
+        /** True: its mail gets no DSN. */
+        silent: z.boolean().default(false),
         mailerDaemon: mailerDaemon.optional(),
         sendingZone: z.string().optional(),
       }),

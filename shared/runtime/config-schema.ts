@@ -1,6 +1,6 @@
 /**
  * The configuration as people write it: ZoneMTA's keys where their meaning is the same, with our defaults.
- * Times are milliseconds, sizes are bytes. What one key says about another is checked in config-check.ts.
+ * Times are milliseconds unless a key's comment says seconds, sizes are bytes. What one key says about another is checked in config-check.ts.
  */
 
 import * as z from "zod";
@@ -28,7 +28,6 @@ import {
   port,
   throttling,
   timeout,
-  timeoutOrNone,
 } from "./config-fields.ts";
 import { LogSchema } from "./config-log.ts";
 
@@ -128,9 +127,18 @@ const poolEntry = z.union([
 ]);
 const pool = z.array(poolEntry).max(1_000);
 
+/** Servers close a connection that is idle for longer (RFC 5321 §4.5.3.2.7); a larger number is meant as milliseconds. */
+const MAX_IDLE_SECONDS = 300;
+const secondsIdle = z
+  .number()
+  .min(0)
+  .refine((seconds) => seconds <= MAX_IDLE_SECONDS, {
+    message: `expected seconds, ${MAX_IDLE_SECONDS} at most (the unit is ZoneMTA's)`,
+  });
+
 const connectionCache = z.strictObject({
-  /** How long a connection waits for its next mail; 0: each mail has one of its own. */
-  ttl: timeoutOrNone.default(5 * SECOND),
+  /** Seconds, as in ZoneMTA, that a connection waits for its next mail; 0: each mail has one of its own. */
+  ttl: secondsIdle.default(5),
   reuseCount: count.default(100),
 });
 

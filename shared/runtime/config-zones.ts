@@ -4,6 +4,7 @@ import type { EgressAddress, PoolEntry } from "../domain/pool.ts";
 import { elasticNames, poolShares } from "../domain/pool.ts";
 import { parseThrottle } from "../domain/throttle.ts";
 import { ipFamily } from "../domain/ip.ts";
+import { SECOND } from "../domain/units.ts";
 import type { Relay, Zone, ZoneName, ZoneRoutes } from "../domain/zone.ts";
 import { suggestion } from "./config-errors.ts";
 import { addressesOfCard, cardNames } from "./network-cards.ts";
@@ -122,7 +123,7 @@ function checkLmtp(zone: ZoneSettings, { path, report }: Pick<ZoneChecker, "path
 
 /** A connection that may not wait for its next mail is not used for it either, though that be there already. */
 function connectionCacheOf({ connectionCache: { ttl, reuseCount } }: ZoneSettings): Zone["connectionCache"] {
-  return { ttlMs: ttl, reuseCount: ttl === 0 ? 1 : reuseCount };
+  return { ttlMs: Math.round(ttl * SECOND), reuseCount: ttl === 0 ? 1 : reuseCount };
 }
 
 function relayOf(zone: ZoneSettings): Relay | null {

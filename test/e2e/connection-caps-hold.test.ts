@@ -140,7 +140,7 @@ describe("a receiver never has more connections than", () => {
     const dns = fakeDns(Object.fromEntries(domains.map((domain) => [domain, { a: ["127.0.0.1"] }])));
     const config = {
       zones: {
-        default: { port: hosts.port, connections: CAP, connectionCache: { ttl: 200, reuseCount: 3 } },
+        default: { port: hosts.port, connections: CAP, connectionCache: { ttl: 0.2, reuseCount: 3 } },
       },
     };
     await using relay = await startRelay({ dns, config });

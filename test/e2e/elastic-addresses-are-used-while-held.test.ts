@@ -30,7 +30,7 @@ async function scene() {
       }),
       config: {
         pools: { default: pool },
-        zones: { default: { port: mx.port, connectionCache: { ttl: 60 * SECOND, reuseCount: 100 } } },
+        zones: { default: { port: mx.port, connectionCache: { ttl: 60, reuseCount: 100 } } },
       },
       addresses: held,
     }),

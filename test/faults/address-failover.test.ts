@@ -59,7 +59,7 @@ async function scene() {
 }
 
 function configOf({ port }: FakeMx) {
-  const zone = { host: "127.0.0.1", port, connectionCache: { ttl: 500, reuseCount: 5 } };
+  const zone = { host: "127.0.0.1", port, connectionCache: { ttl: 0.5, reuseCount: 5 } };
   const pools = { default: NAMES.map((name) => ({ address: "elastic", name })) };
   return { pools, zones: { default: zone, bounces: zone } };
 }

@@ -132,7 +132,7 @@ describe("a mail that is late", () => {
     const quiet: [ConfigInput, string][] = [
       [{ plugins: { "core/email-bounce": { delayEmail: { enabled: false } } } }, ""],
       [{ plugins: { "core/email-bounce": { enabled: false } } }, ""],
-      [{ plugins: { "core/email-bounce": { zoneConfig: { default: { disabled: true } } } } }, ""],
+      [{ plugins: { "core/email-bounce": { zoneConfig: { default: { silent: true } } } } }, ""],
       [{}, "Auto-Submitted: auto-generated\r\n"],
     ];
     for (const [input, headers] of quiet) {

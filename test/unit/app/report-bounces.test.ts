@@ -85,7 +85,7 @@ describe("reports on bounces", () => {
   });
 
   test("are not made where core/email-bounce is off, or off for the zone of the mail", async () => {
-    for (const plugin of [{ enabled: false }, { zoneConfig: { default: { disabled: true } } }]) {
+    for (const plugin of [{ enabled: false }, { zoneConfig: { default: { silent: true } } }]) {
       await using app = await openApp({ plugins: { "core/email-bounce": plugin } });
       assert.deepEqual(await reportsOn(app), []);
     }

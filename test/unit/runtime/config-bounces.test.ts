@@ -53,7 +53,7 @@ describe("core/email-bounce", () => {
         sendingZone: "reports",
         zoneConfig: {
           Bulk: { mailerDaemon: { name: "B", address: "b@[HOSTNAME]" } },
-          reports: { disabled: true },
+          reports: { silent: true },
           default: { sendingZone: "bulk" },
         },
       }),
@@ -73,6 +73,14 @@ describe("core/email-bounce", () => {
       emailBounce({ enabled: false, zoneConfig: { bulk: { sendingZone: "reports" } } }),
     );
     assert.equal(bounces.byZone.get("bulk" as ZoneName)?.disabled, true);
+  });
+
+  test("passes over what is said for a zone and disabled, as ZoneMTA does, whether there is such a zone or not", () => {
+    const zoneConfig = {
+      bulk: { disabled: true, sendingZone: "reports" },
+      myzonename: { disabled: true, sendingZone: "myzonename" },
+    };
+    assert.equal(parse(emailBounce({ zoneConfig })).bounces.byZone.size, 0);
   });
 
   test("refuses zones that are not there, and a zone told of twice", () => {

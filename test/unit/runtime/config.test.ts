@@ -215,8 +215,17 @@ describe("a zone", () => {
   test("uses no connection twice when its connections may not wait", () => {
     const never = zone({ zones: { bulk: { connectionCache: { ttl: 0 } } } }, "bulk");
     assert.deepEqual(never.connectionCache, { ttlMs: 0, reuseCount: 1 });
-    const soon = zone({ zones: { bulk: { connectionCache: { ttl: 1, reuseCount: 7 } } } }, "bulk");
-    assert.deepEqual(soon.connectionCache, { ttlMs: 1, reuseCount: 7 });
+    const soon = zone({ zones: { bulk: { connectionCache: { ttl: 0.5, reuseCount: 7 } } } }, "bulk");
+    assert.deepEqual(soon.connectionCache, { ttlMs: 500, reuseCount: 7 });
+  });
+
+  test("takes the ttl of connectionCache in seconds, as ZoneMTA does, and says so of what can only be milliseconds", () => {
+    const zoneMta = zone({ zones: { bulk: { connectionCache: { ttl: 60, reuseCount: 100 } } } }, "bulk");
+    assert.deepEqual(zoneMta.connectionCache, { ttlMs: 60_000, reuseCount: 100 });
+    assert.equal(zone({ zones: { bulk: {} } }, "bulk").connectionCache.ttlMs, 5_000);
+    assert.throws(() => parse({ zones: { bulk: { connectionCache: { ttl: 5_000 } } } }), {
+      message: /connectionCache\.ttl: expected seconds, 300 at most .*, found 5000/,
+    });
   });
 });
 

@@ -21,7 +21,7 @@ import { fakeClock } from "../../support/fake-clock.ts";
 const REUSE = 3;
 const zone = [
   ...parseConfig(
-    { zones: { default: { connections: 100, connectionCache: { ttl: 5_000, reuseCount: REUSE } } } },
+    { zones: { default: { connections: 100, connectionCache: { ttl: 5, reuseCount: REUSE } } } },
     { source: null, baseDir: "/" },
   ).zones.values(),
 ].find(({ name }) => name === "default") as Zone;
