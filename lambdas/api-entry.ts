@@ -7,8 +7,8 @@
 import withMiddleware from "@middy/core";
 import type { Context } from "aws-lambda";
 
+import { matchRoute } from "#shared/app/match-route.ts";
 import type { RouteName } from "#shared/app/routes.ts";
-import { matchRoute } from "#shared/app/routes.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import { PLUGIN_PATH } from "#shared/plugins/routes.ts";
 

@@ -15,8 +15,9 @@ import { pipeline } from "node:stream/promises";
 import type { Context } from "aws-lambda";
 import type { Logger } from "pino";
 
+import { matchRoute } from "#shared/app/match-route.ts";
 import type { RouteName } from "#shared/app/routes.ts";
-import { matchRoute, routes } from "#shared/app/routes.ts";
+import { routes } from "#shared/app/routes.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { ApiConfig } from "#shared/domain/config.ts";
 import { DomainError } from "#shared/domain/errors.ts";

@@ -7,7 +7,8 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
 import { readStore } from "#shared/app/health.ts";
-import { matchRoute, ROUTE_NAMES } from "#shared/app/routes.ts";
+import { matchRoute } from "#shared/app/match-route.ts";
+import { ROUTE_NAMES } from "#shared/app/routes.ts";
 import { noDeploymentSecret } from "#shared/aws/deployment-secret.ts";
 import { dynamoSecretStore } from "#shared/aws/secret-store.ts";
 import { parseConfig } from "#shared/runtime/config.ts";

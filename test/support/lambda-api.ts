@@ -8,7 +8,7 @@ import { pathToFileURL } from "node:url";
 
 import type { Context } from "aws-lambda";
 
-import { matchRoute } from "#shared/app/routes.ts";
+import { matchRoute } from "#shared/app/match-route.ts";
 import { bootstrapAws } from "#shared/aws/bootstrap.ts";
 import { DEFAULT_VISIBILITY_MS } from "#shared/aws/storage-terms.ts";
 import type { AwsNames } from "#shared/aws/names.ts";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { matchRoute, pathsOf, ROUTE_NAMES, routes } from "#shared/app/routes.ts";
+import { matchRoute } from "#shared/app/match-route.ts";
+import { pathsOf, ROUTE_NAMES, routes } from "#shared/app/routes.ts";
 
 const found = (method: string, path: string) => {
   const match = matchRoute(method, path);
