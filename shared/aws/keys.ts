@@ -50,6 +50,8 @@ export const KINDS = {
   /** Among the secrets, so that who stores DKIM keys need not be able to write API keys. */
   dkim: "k#dkim",
   idempotency: "i#",
+  /** Reports of bounces that were sent to `POST /report-bounce`. */
+  bounce: "b#",
   check: "x#",
 } as const;
 

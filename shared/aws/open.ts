@@ -9,6 +9,7 @@ import type { EventBacklog } from "../ports/event-backlog.ts";
 import type { Sealing } from "../ports/sealing.ts";
 import { s3BodyLinks } from "./body-links.ts";
 import { s3BodyStore } from "./body-store.ts";
+import { dynamoBounceSink } from "./bounce-sink.ts";
 import type { AwsClients } from "./clients.ts";
 import { dynamoConfigStore } from "./config-store.ts";
 import { noDeploymentSecret } from "./deployment-secret.ts";
@@ -96,6 +97,7 @@ export async function openAws(options: AwsOptions): Promise<AwsBackend> {
     links: s3BodyLinks({ s3, bucket, clock, readRef: (id) => queue.readBodyRef(id) }),
     fleet: dynamoFleetStore(deps),
     idempotency: dynamoIdempotencyStore(deps),
+    bounceSink: dynamoBounceSink(deps),
     uploads: s3UploadStore({ s3, bucket, clock }),
     async close() {
       await queue.stop();

@@ -8,6 +8,7 @@ import type { Clock } from "../domain/clock.ts";
 import { DAY } from "../domain/units.ts";
 import type { Backend } from "../ports/backend.ts";
 import { embeddedBodyStore } from "./body-store.ts";
+import { embeddedBounceSink } from "./bounce-sink.ts";
 import { embeddedConfigStore } from "./config-store.ts";
 import { readyFolder } from "./data-folder.ts";
 import { openDatabase } from "./database.ts";
@@ -75,6 +76,7 @@ function backendOn(
     configs: embeddedConfigStore({ database }),
     fleet: embeddedFleetStore({ database, clock }),
     idempotency: embeddedIdempotencyStore({ database, clock }),
+    bounceSink: embeddedBounceSink({ database, clock }),
     uploads: null,
     secrets: embeddedSecretStore({ folder: join(dataDir, "secrets") }),
     sealing: sealingBy(async () => sealer),

@@ -1,6 +1,7 @@
 /** All stores of one installation: what a wire.ts chooses, embedded or AWS. */
 
 import type { BodyStore } from "./body-store.ts";
+import type { BounceSink } from "./bounce-sink.ts";
 import type { ConfigStore } from "./config-store.ts";
 import type { EventLog } from "./event-log.ts";
 import type { FleetStore } from "./fleet-store.ts";
@@ -23,6 +24,7 @@ export interface Backend {
   readonly events: EventLog;
   readonly fleet: FleetStore;
   readonly idempotency: IdempotencyStore;
+  readonly bounceSink: BounceSink;
   /** Null: mail of any size streams in by itself, and nothing needs to be uploaded first. */
   readonly uploads: UploadStore | null;
   close(): Promise<void>;

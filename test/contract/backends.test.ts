@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe } from "node:test";
 
+import { dynamoBounceSink } from "#shared/aws/bounce-sink.ts";
 import { dynamoConfigStore } from "#shared/aws/config-store.ts";
 import { dynamoFleetStore } from "#shared/aws/fleet-store.ts";
 import { dynamoIdempotencyStore } from "#shared/aws/idempotency-store.ts";
@@ -13,6 +14,7 @@ import { dynamoLimitStore } from "#shared/aws/limit-store.ts";
 import { aesSealer, SEAL_KEY_BYTES, sealingBy } from "#shared/app/sealer.ts";
 import { dynamoSecretStore } from "#shared/aws/secret-store.ts";
 import { dynamoSuppressionStore } from "#shared/aws/suppression-store.ts";
+import { embeddedBounceSink } from "#shared/embedded/bounce-sink.ts";
 import { embeddedConfigStore } from "#shared/embedded/config-store.ts";
 import type { EmbeddedDatabase } from "#shared/embedded/database.ts";
 import { openDatabase } from "#shared/embedded/database.ts";
@@ -27,6 +29,7 @@ import { awsQueueBackend } from "../support/aws-queue.ts";
 import { embeddedBackend } from "../support/backend.ts";
 import { noLocalAws } from "../support/local-aws.ts";
 import { bodyStoreContract } from "./body-store.contract.ts";
+import { bounceSinkContract } from "./bounce-sink.contract.ts";
 import { configStoreContract } from "./config-store.contract.ts";
 import { eventLogContract } from "./event-log.contract.ts";
 import { fleetStoreContract } from "./fleet-store.contract.ts";
@@ -60,6 +63,7 @@ fleetStoreContract("LMDB", (clock) => embedded((database) => embeddedFleetStore(
 idempotencyStoreContract("LMDB", (clock) =>
   embedded((database) => embeddedIdempotencyStore({ database, clock })),
 );
+bounceSinkContract("LMDB", (clock) => embedded((database) => embeddedBounceSink({ database, clock })));
 secretStoreContract("files", () => embedded(({ folder }) => embeddedSecretStore({ folder })));
 
 bodyStoreContract("LMDB and files", embeddedBackend);
@@ -77,6 +81,7 @@ describe("on AWS", { skip: noLocalAws() }, () => {
   configStoreContract("DynamoDB", () => onOwnTable(systemClock, dynamoConfigStore));
   fleetStoreContract("DynamoDB", (clock) => onOwnTable(clock, dynamoFleetStore));
   idempotencyStoreContract("DynamoDB", (clock) => onOwnTable(clock, dynamoIdempotencyStore));
+  bounceSinkContract("DynamoDB", (clock) => onOwnTable(clock, dynamoBounceSink));
   secretStoreContract("DynamoDB", () =>
     onOwnTable(systemClock, (deps) => dynamoSecretStore({ ...deps, sealing })),
   );
