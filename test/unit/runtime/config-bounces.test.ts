@@ -1,15 +1,12 @@
 import assert from "node:assert/strict";
-import { tmpdir } from "node:os";
 import { describe, test } from "node:test";
 
 import { EVENT_TYPES } from "#shared/domain/event.ts";
 import { HOUR } from "#shared/domain/units.ts";
 import type { ZoneName } from "#shared/domain/zone.ts";
-import { parseConfig } from "#shared/runtime/config.ts";
 import type { ConfigInput } from "#shared/runtime/config-schema.ts";
+import { parse } from "../../support/config.ts";
 
-const parse = (input: ConfigInput) =>
-  parseConfig(input, { source: "zonefleet.config.ts", baseDir: tmpdir() });
 const emailBounce = (plugin: NonNullable<ConfigInput["plugins"]>["core/email-bounce"]): ConfigInput => ({
   hostname: "mx.example.com",
   zones: { bulk: {}, reports: {} },

@@ -1,24 +1,26 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { DomainError } from "#shared/domain/errors.ts";
-import { SECOND } from "#shared/domain/units.ts";
-import { parseConfig } from "#shared/runtime/config.ts";
-import type { ConfigInput } from "#shared/runtime/define-config.ts";
+import { parse, refusal } from "../../support/config.ts";
 import { TEST_CERT, TEST_KEY } from "../../support/test-certificate.ts";
 
-const parse = (input: ConfigInput) => parseConfig(input, { source: null, baseDir: "/" });
 const pair = { key: TEST_KEY, cert: TEST_CERT };
 
-function refusal(input: unknown): string {
-  try {
-    parseConfig(input, { source: "c.ts", baseDir: "/" });
-  } catch (error) {
-    assert.ok(error instanceof DomainError, String(error));
-    return error.message.replace("c.ts: ", "");
-  }
-  throw new Error("was not refused");
-}
+describe("SMTP interfaces", () => {
+  test("that are given replace the built-in one, and disabled ones are left out", () => {
+    const { smtpInterfaces } = parse({ smtpInterfaces: { a: { port: 2600 }, b: { enabled: false } } });
+    assert.deepEqual(
+      smtpInterfaces.map(({ name }) => name),
+      ["a"],
+    );
+  });
+
+  test("believe the PROXY header of listed peers only, blocks included", () => {
+    const useProxy = ["192.0.2.1", "2001:DB8::/32", "::ffff:0:0/96"];
+    const [feeder] = parse({ smtpInterfaces: { feeder: { useProxy } } }).smtpInterfaces;
+    assert.deepEqual(feeder?.proxyFrom, ["192.0.2.1", "2001:db8::/32", "::ffff:0.0.0.0/96"]);
+  });
+});
 
 describe("an SMTP interface", () => {
   test("believes nobody's XCLIENT and XFORWARD and speaks SMTP, unless told", () => {
@@ -82,47 +84,7 @@ describe("an SMTP interface", () => {
   ];
   for (const [input, line] of wrong) {
     test(`is refused: ${line.slice(0, 60)}`, () => {
-      assert.equal(refusal({ smtpInterfaces: { a: input } }), `smtpInterfaces.a.${line}`);
+      assert.deepEqual(refusal({ smtpInterfaces: { a: input } }), [`smtpInterfaces.a.${line}`]);
     });
   }
-});
-
-describe("a server of the operator's", () => {
-  test("is not asked unless it is enabled", () => {
-    const url = "http://127.0.0.1:8080/";
-    const config = parse({ plugins: { "core/http-auth": { url }, "core/http-config": { url } } });
-    assert.deepEqual([config.httpAuth, config.httpConfig], [null, null]);
-  });
-
-  test("is asked where it is, with bounds that have defaults", () => {
-    const plugin = { enabled: "receiver" as const, url: "https://auth.example/login?app=1" };
-    const config = parse({ plugins: { "core/http-auth": plugin, "core/http-config": plugin } });
-    assert.deepEqual(config.httpAuth, { url: plugin.url, timeoutMs: 10 * SECOND, cacheMs: 30 * SECOND });
-    assert.deepEqual(config.httpConfig, { url: plugin.url, timeoutMs: 10 * SECOND, cacheMs: 0 });
-  });
-
-  test("has to be named when it is enabled", () => {
-    for (const name of ["core/http-auth", "core/http-config"]) {
-      assert.equal(
-        refusal({ plugins: { [name]: { enabled: true } } }),
-        `plugins["${name}"].url: is missing: which server is to be asked?`,
-      );
-    }
-  });
-});
-
-describe("core/api-send", () => {
-  const limit = (input: ConfigInput) => parse(input).api.maxRecipients;
-
-  test("limits the recipients of a mail by HTTP when it is enabled, to 100 unless told", () => {
-    assert.equal(limit({}), 1_000);
-    assert.equal(limit({ plugins: { "core/api-send": { maxRecipients: 5 } } }), 1_000);
-    assert.equal(limit({ plugins: { "core/api-send": { enabled: true } } }), 100);
-    assert.equal(limit({ plugins: { "core/api-send": { enabled: true, maxRecipients: 5 } } }), 5);
-  });
-
-  test("never allows more than api.maxRecipients", () => {
-    const plugins = { "core/api-send": { enabled: true, maxRecipients: 50 } };
-    assert.equal(limit({ api: { maxRecipients: 20 }, plugins }), 20);
-  });
 });

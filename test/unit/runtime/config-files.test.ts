@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+
+import { parseConfig } from "#shared/runtime/config.ts";
+import { configFolder, here, refusal } from "../../support/config.ts";
+
+describe("keys and certificates", () => {
+  const pem = (bits: number) =>
+    generateKeyPairSync("rsa", { modulusLength: bits })
+      .privateKey.export({ type: "pkcs8", format: "pem" })
+      .toString();
+  const ed25519 = generateKeyPairSync("ed25519")
+    .privateKey.export({ type: "pkcs8", format: "pem" })
+    .toString();
+  const dkim = (key: object) => ({ dkim: { keys: [{ domain: "a.example", selector: "s", ...key }] } });
+
+  test("are read from a file in the folder of the configuration, or from the text itself", async (t) => {
+    const baseDir = await configFolder(t);
+    await writeFile(join(baseDir, "dkim.pem"), ed25519);
+    const from = { source: here.source, baseDir };
+    const expected = [{ domain: "a.example", selector: "s", privateKey: ed25519 }];
+    assert.deepEqual(parseConfig(dkim({ path: "dkim.pem" }), from).dkim.keys, expected);
+    assert.deepEqual(parseConfig(dkim({ privateKey: ed25519 }), from).dkim.keys, expected);
+  });
+
+  test("of the plugin core/dkim are keys like others, and options that do nothing are refused", () => {
+    const plugin = { enabled: "sender", domain: "a.example", selector: "s", privateKey: ed25519 };
+    const keysOf = (options: object) =>
+      parseConfig({ plugins: { "core/dkim": { ...plugin, ...options } } }, here).dkim.keys;
+    assert.deepEqual(keysOf({}), [{ domain: "a.example", selector: "s", privateKey: ed25519 }]);
+    assert.deepEqual(keysOf({ enabled: false }), []);
+    assert.throws(() => keysOf({ domain: undefined }), /core\/dkim"\]: expected a domain and a selector/);
+    assert.throws(() => keysOf({ signTransportDomain: true }), /signTransportDomain: unknown key/);
+  });
+
+  test("of a folder are called as their records; what is not, or is no key, is named", async (t) => {
+    const baseDir = await configFolder(t);
+    const from = { source: here.source, baseDir };
+    const keyFolder = join(baseDir, "keys");
+    await mkdir(keyFolder);
+    const config = { dkim: { keyFolder: "keys" } };
+    await writeFile(join(keyFolder, "s1._domainkey.a.example.pem"), ed25519);
+    await writeFile(join(keyFolder, "x.s2._domainkey.b.a.example.pem"), ed25519);
+    await writeFile(join(keyFolder, "README"), "not a key");
+    const places = parseConfig(config, from).dkim.keys.map(({ domain, selector }) => [domain, selector]);
+    assert.deepEqual(places, [
+      ["a.example", "s1"],
+      ["b.a.example", "x.s2"],
+    ]);
+    await writeFile(join(keyFolder, "a.pem"), ed25519);
+    await writeFile(join(keyFolder, "s3._domainkey.a.example.pem"), "nothing");
+    assert.throws(
+      () => parseConfig(config, from),
+      /a\.pem is not called <selector>\._domainkey\.<domain>\.pem[^]*s3\._domainkey\.a\.example\.pem is not a PEM file/,
+    );
+  });
+
+  test("that are too short, of another kind or no key are refused, and never shown", () => {
+    const weak = pem(1_024);
+    assert.deepEqual(refusal(dkim({ privateKey: weak })), [
+      "dkim.keys[0].privateKey: expected an RSA key of at least 2048 bits, found 1024",
+    ]);
+    const ec = generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({
+      type: "pkcs8",
+      format: "pem",
+    });
+    assert.deepEqual(refusal(dkim({ privateKey: ec.toString() })), [
+      "dkim.keys[0].privateKey: expected an RSA or Ed25519 key, found ec",
+    ]);
+    const [line = ""] = refusal(
+      dkim({ privateKey: "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----" }),
+    );
+    assert.match(line, /^dkim\.keys\[0\]\.privateKey: is not a private key/);
+    assert.doesNotMatch(line, /c2VjcmV0/);
+  });
+
+  test("twice under one name are refused", () => {
+    const key = { domain: "a.example", selector: "s", privateKey: ed25519 };
+    assert.deepEqual(refusal({ dkim: { keys: [key, key] } }), [
+      "dkim.keys[1]: there is another key for s._domainkey.a.example",
+    ]);
+  });
+});
