@@ -4,8 +4,6 @@
  * while there are any is not to be used.
  */
 
-import { basename } from "node:path";
-
 import { parseDomain } from "../domain/address.ts";
 import type { ApiConfig, Config, DomainLimits, HttpServiceConfig, SandboxConfig } from "../domain/config.ts";
 import { digestOf } from "../domain/config-digest.ts";
@@ -15,7 +13,7 @@ import type { ZoneName } from "../domain/zone.ts";
 import { bouncesOf, receiversOf } from "./config-bounces.ts";
 import { suggestion } from "./config-errors.ts";
 import type { Report } from "./config-errors.ts";
-import { dkimKeyOf, dkimKeysIn } from "./config-files.ts";
+import { dkimOf } from "./config-dkim.ts";
 import { interfacesOf, OTHER_ORIGINS } from "./config-interfaces.ts";
 import { MAX_HOPS_ANYWAY } from "./config-core-plugins.ts";
 import { pluginsOf } from "./config-plugins.ts";
@@ -23,6 +21,7 @@ import type { ConfigSettings } from "./config-schema.ts";
 import { checkListeners } from "./config-listeners.ts";
 import { logOf } from "./config-log.ts";
 import { zonesOf } from "./config-zones.ts";
+import { writtenOtherwise } from "./zonemta-keys.ts";
 
 export interface CheckContext {
   /** Paths in the configuration start here. */
@@ -61,7 +60,7 @@ export function checkConfig(settings: ConfigSettings, context: CheckContext): Co
     domains: domainLimitsOf(settings.domainConfig, report),
     dkim: dkimOf(settings, context),
     dns: {
-      nameservers: settings.dns.nameservers ?? null,
+      nameservers: nameserversOf(settings.dns.nameservers),
       timeoutMs: settings.dns.timeout,
       blockLocalAddresses: settings.dns.blockLocalAddresses,
       ignoreIpv6: settings.dns.ignoreIPv6 ?? !settings.dns.preferIPv6,
@@ -102,6 +101,11 @@ function zoneName(
   return name;
 }
 
+/** Null: those of the system. */
+function nameserversOf(written: ConfigSettings["dns"]["nameservers"]): Config["dns"]["nameservers"] {
+  return written === undefined || written === false || written.length === 0 ? null : written;
+}
+
 function domainLimitsOf(settings: ConfigSettings["domainConfig"], report: Report): DomainLimits {
   const fallback = {
     maxConnections: settings["default"]?.maxConnections ?? DEFAULT_MAX_CONNECTIONS,
@@ -113,7 +117,9 @@ function domainLimitsOf(settings: ConfigSettings["domainConfig"], report: Report
   for (const [key, limit] of Object.entries(settings)) {
     if (key === "default") continue;
     const domain = parseDomain(key);
-    if (domain === null) report(["domainConfig", key], "expected a domain name or default as the key");
+    const write = writtenOtherwise(["domainConfig", key]);
+    if (write !== null) report(["domainConfig", key], `is no domain; write ${write}`);
+    else if (domain === null) report(["domainConfig", key], "expected a domain name or default as the key");
     else if (byDomain.has(domain)) report(["domainConfig", key], `${domain} is here twice`);
     else
       byDomain.set(domain, {
@@ -141,36 +147,6 @@ function addressesOf(
     preferIpv6: preferIPv6 ?? (ignoreIPv6 === true ? false : null),
     blockLocalAddresses: blockLocalAddresses ?? null,
   };
-}
-
-function dkimOf(
-  { dkim: { enabled, keyFolder, keys }, plugins }: ConfigSettings,
-  { baseDir, report }: CheckContext,
-): Config["dkim"] {
-  const seen = new Set<string>();
-  const inFolder = keyFolder === undefined ? [] : dkimKeysIn(keyFolder, baseDir, report);
-  const all = [
-    ...keyOfPlugin(plugins["core/dkim"], report).map((key) => ({ key, path: ["plugins", "core/dkim"] })),
-    ...keys.map((key, i) => ({ key, path: ["dkim", "keys", i] })),
-    ...inFolder.map((key) => ({ key, path: ["dkim", "keyFolder", basename(key.path ?? "")] })),
-  ];
-  const sources = all.map(({ key, path }) => {
-    const record = `${key.selector}._domainkey.${key.domain}`;
-    if (seen.has(record)) report(path, `there is another key for ${record}`);
-    seen.add(record);
-    return dkimKeyOf(key, baseDir, path, report);
-  });
-  return { enabled, keys: sources };
-}
-
-function keyOfPlugin(
-  { enabled, domain, selector, path, privateKey }: ConfigSettings["plugins"]["core/dkim"],
-  report: Report,
-): ConfigSettings["dkim"]["keys"] {
-  if (!enabled) return [];
-  if (domain !== undefined && selector !== undefined) return [{ domain, selector, path, privateKey }];
-  report(["plugins", "core/dkim"], "expected a domain and a selector: whose key is it?");
-  return [];
 }
 
 function headersOf(settings: ConfigSettings, report: Report): Config["headers"] {

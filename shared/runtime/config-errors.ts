@@ -7,26 +7,22 @@ import type * as z from "zod";
 
 import { DomainError } from "../domain/errors.ts";
 import { nearestName } from "../domain/nearest.ts";
+import { whyWithoutMeaning, writtenOtherwise } from "./zonemta-keys.ts";
 
 export interface ConfigProblem {
   readonly path: readonly PropertyKey[];
   readonly message: string;
+  /** True: the key is one of ZoneMTA, with no meaning or another place here. */
+  readonly ofZoneMta?: true;
 }
 
 /** Where checks put what they find. */
 export type Report = (path: readonly PropertyKey[], message: string) => void;
 
-/** Keys of ZoneMTA that have no meaning here, by their last part, with what takes their place. */
-const FOREIGN_KEYS: Readonly<Record<string, string>> = {
-  processes: "the environment variable ZONEFLEET_PROCESSES says how many processes there are",
-  dbs: "the store is chosen by ZONEFLEET_BACKEND and ZONEFLEET_DATA",
-  queueServer: "there is no queue server; processes meet in the store",
-  log: "the environment variable LOG_LEVEL says how much is logged",
-  instanceId: "every process has its own name, and any process may send any mail",
-  disableVersionString: "the greeting never shows a version",
-  caching: "the DNS cache goes by the lifetime of each record",
-  cacheTTL: "the DNS cache goes by the lifetime of each record",
-};
+/** As many keys of ZoneMTA as this are no slip, but a configuration of ZoneMTA. */
+const MANY_ZONEMTA_KEYS = 3;
+const IMPORT_HINT =
+  "It looks like a configuration of ZoneMTA: npx zonefleet import-config <file or folder> makes one of ours of it.";
 
 const SECRET_KEYS: ReadonlySet<PropertyKey> = new Set(["pass", "key", "privateKey", "secret", "password"]);
 
@@ -36,9 +32,11 @@ export function configError(source: string, problems: readonly ConfigProblem[]):
     path.length === 0 ? message : `${printPath(path)}: ${message}`,
   );
   const only = problems.length === 1 ? problems[0] : undefined;
+  const list = lines.map((line) => `\n  ${line}`).join("");
+  const isZoneMta = problems.filter(({ ofZoneMta }) => ofZoneMta === true).length >= MANY_ZONEMTA_KEYS;
   const text = only
     ? `${source}: ${lines[0]}`
-    : `${source} has ${problems.length} errors:\n${lines.map((line) => `  ${line}`).join("\n")}`;
+    : `${source} has ${problems.length} errors:${list}${isZoneMta ? `\n${IMPORT_HINT}` : ""}`;
   return new DomainError("invalid-config", text, only && only.path.length > 0 ? printPath(only.path) : null);
 }
 
@@ -138,9 +136,11 @@ function amount(count: number | bigint, origin: string): string {
 }
 
 function unknownKey(path: readonly PropertyKey[], schema: z.ZodType): ConfigProblem {
+  const why = whyWithoutMeaning(path);
+  if (why !== null) return { path, message: `has no meaning here (${why}); remove it`, ofZoneMta: true };
+  const write = writtenOtherwise(path);
+  if (write !== null) return { path, message: `is not a key here; write ${write}`, ofZoneMta: true };
   const name = String(path.at(-1));
-  const foreign = Object.hasOwn(FOREIGN_KEYS, name) ? FOREIGN_KEYS[name] : undefined;
-  if (foreign !== undefined) return { path, message: `has no meaning here (${foreign}); remove it` };
   return { path, message: `unknown key${suggestion(name, keysAt(schema, path.slice(0, -1)))}` };
 }
 

@@ -8,6 +8,7 @@ import { MODULE_KEYS, OwnPluginSchema } from "./config-core-plugins.ts";
 import type { Report } from "./config-errors.ts";
 import { problemsOf } from "./config-errors.ts";
 import type { ConfigSettings } from "./config-schema.ts";
+import { foreignPackage } from "./zonemta-keys.ts";
 
 interface Context {
   readonly baseDir: string;
@@ -27,7 +28,11 @@ export function pluginsOf(
   const found = Object.entries(plugins).flatMap(([key, options]) => {
     if (key.startsWith("core/") && !isModule(key)) return [];
     const read = key.startsWith("core/") ? (options as Settings) : ownPlugin(key, options, context.report);
-    return read && read.enabled.length > 0 ? [{ key, options: read }] : [];
+    if (!read || read.enabled.length === 0) return [];
+    const foreign = foreignPackage(key);
+    if (foreign === null) return [{ key, options: read }];
+    context.report(["plugins", key], foreign);
+    return [];
   });
   return found
     .toSorted((one, other) => orderOf(one.options) - orderOf(other.options))

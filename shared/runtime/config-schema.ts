@@ -9,6 +9,7 @@ import { EVENT_TYPES } from "../domain/event.ts";
 import { DAY, HOUR, MIB, MINUTE, SECOND } from "../domain/units.ts";
 import type { PluginsInput } from "./config-core-plugins.ts";
 import { PluginsSchema } from "./config-core-plugins.ts";
+import { DkimSchema } from "./config-dkim.ts";
 import {
   account,
   bytes,
@@ -200,25 +201,9 @@ const domainLimit = z.strictObject({
     .prefault({}),
 });
 
-const dkim = z.strictObject({
-  enabled: z.boolean().default(true),
-  /** Of keys in files that are called as their DNS records: `<selector>._domainkey.<domain>.pem`. */
-  keyFolder: z.string().min(1).optional(),
-  keys: z
-    .array(
-      z.strictObject({
-        domain,
-        selector: domain,
-        privateKey: z.string().optional(),
-        path: z.string().optional(),
-      }),
-    )
-    .default([]),
-});
-
 const dns = z.strictObject({
-  /** Left out: those of the system. */
-  nameservers: z.array(ipWithPort).min(1).max(8).optional(),
+  /** Left out, empty, or false as in ZoneMTA: those of the system. */
+  nameservers: z.union([z.literal(false), z.array(ipWithPort).max(8)]).optional(),
   /** True: mail hosts at loopback and private addresses are not connected to (ZoneMTA: false). */
   blockLocalAddresses: z.boolean().default(true),
   /** True as in ZoneMTA's zones: mail over IPv6 from an address without a PTR record is refused in many places. */
@@ -254,7 +239,7 @@ export const ConfigSchema = z.strictObject({
   zones: z.record(z.string(), ZoneSchema).default({}),
   /** By recipient domain; `default` is for all others. */
   domainConfig: z.record(z.string(), domainLimit).default({}),
-  dkim: dkim.prefault({}),
+  dkim: DkimSchema.prefault({}),
   dns: dns.prefault({}),
   /** Of mail that is posted by HTTP. */
   uploads: z.strictObject({ userAgent: line.default("ZoneFleet") }).prefault({}),

@@ -3,7 +3,7 @@
 import type { EgressAddress, PoolEntry } from "../domain/pool.ts";
 import { elasticNames, poolShares } from "../domain/pool.ts";
 import { parseThrottle } from "../domain/throttle.ts";
-import { ipFamily } from "../domain/ip.ts";
+import { ipFamily, parseIp } from "../domain/ip.ts";
 import { SECOND } from "../domain/units.ts";
 import type { Relay, Zone, ZoneName, ZoneRoutes } from "../domain/zone.ts";
 import { suggestion } from "./config-errors.ts";
@@ -180,8 +180,11 @@ function poolSettingsOf({ pool = [] }: ZoneSettings, checker: ZoneChecker): Pool
 
 function checkPoolName(name: string, { pools, path, report }: ZoneChecker): void {
   if (pools.has(name) || name === DEFAULT_POOL) return;
-  const near = suggestion(name, [...pools.keys(), DEFAULT_POOL]);
-  report([...path, "pool"], `there is no pool ${JSON.stringify(name)}${near}`);
+  const advice =
+    parseIp(name) === null
+      ? suggestion(name, [...pools.keys(), DEFAULT_POOL])
+      : `; write ${JSON.stringify([name])}`;
+  report([...path, "pool"], `there is no pool ${JSON.stringify(name)}${advice}`);
 }
 
 function addressesOf(card: string, { path, report }: ZoneChecker): string[] {

@@ -67,7 +67,10 @@ describe("a key of ZoneMTA without a meaning here", () => {
 describe("a key of ZoneMTA that is written otherwise here", () => {
   const keys: readonly [object, RegExp][] = [
     [{ nameservers: ["127.0.0.1"] }, /^nameservers: .*write dns\.nameservers/],
-    [{ domainConfig: { defaults: { maxConnections: 7 } } }, /^domainConfig\.defaults: .*domainConfig\.default$/],
+    [
+      { domainConfig: { defaults: { maxConnections: 7 } } },
+      /^domainConfig\.defaults: .*domainConfig\.default$/,
+    ],
     [feeder({ name: "Example" }), /feeder\.name: .*write banner/],
     [zone({ pool: "192.0.2.1" }), /pool: there is no pool "192\.0\.2\.1"; write \["192\.0\.2\.1"\]/],
     [zone({ throttling: "100/day" }), /throttling: expected a rate such as/],
@@ -112,7 +115,7 @@ describe("a key with ZoneMTA's way to say that it is not set", () => {
   });
 
   test("is let be in a plugin that is off", () => {
-    parse(plugin("modules/zonemta-limiter", { enabled: false }) as ConfigInput);
-    parse(plugin("modules/zonemta-wildduck", false) as ConfigInput);
+    parse(plugin("modules/zonemta-limiter", { enabled: false }));
+    parse(plugin("modules/zonemta-wildduck", false));
   });
 });
