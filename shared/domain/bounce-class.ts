@@ -1,6 +1,6 @@
 /**
  * What an SMTP reply means for the recipient: bounce now, try again, or try again and send slower; with the reason in one word
- * and in a sentence. The rules are data: bounce-texts.ts and bounce-texts-vague.ts (what peers say), bounce-codes.ts (what codes say).
+ * and in a sentence. The rules are data: bounce-texts*.ts (what peers say), bounce-codes.ts (what codes say).
  * An operator's own come before them (own-bounce-rules.ts).
  *
  * Three invariants hold whatever the rules are:
