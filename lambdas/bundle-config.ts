@@ -27,7 +27,7 @@ export function printConfig(config: Config, { receivers = [], plugins = [] }: Fo
 function forLambdas(config: Config): Config {
   return {
     ...config,
-    dkim: { ...config.dkim, keys: [] },
+    dkim: { ...config.dkim, keys: [], allMailKey: null },
     smtpInterfaces: [],
     httpAuth: null,
     srs: null,

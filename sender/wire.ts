@@ -7,7 +7,6 @@ import { readStore } from "#shared/app/health.ts";
 import { observers } from "#shared/app/observer.ts";
 import { domainKeys } from "#shared/app/domain-keys.ts";
 import { keyReader } from "#shared/app/message-keys.ts";
-import { parseDkimKey } from "#shared/domain/dkim.ts";
 import { messageIds } from "#shared/domain/ids.ts";
 import type { RowId, WorkerId } from "#shared/domain/ids.ts";
 import type { SetAsideRecord } from "#shared/embedded/set-aside.ts";
@@ -107,7 +106,6 @@ export async function wireWorker({
     hostsFile: lookUpHostsFile,
   });
   const { hostname, name, dkim } = config;
-  const keys = dkim.enabled ? dkim.keys.map(parseDkimKey) : [];
   const plugins = await pluginsFor(config, { log, limits: backend.limits });
   const newMessageId = messageIds(() => clock.now(), randomBytes);
   const remote = await openRemoteLog(config, { clock, log });
@@ -135,12 +133,13 @@ export async function wireWorker({
     resolve,
     stsOf: stsFor(config, cached, log),
     signer: signer({
-      keys,
+      dkim,
       storedKeys: domainKeys(backend.secrets, { clock }),
       messageKey: keyReader(backend.secrets),
       hostname,
       name,
       now: () => clock.now(),
+      onWarning: (detail) => log.warn({ component: "dkim", detail }, "key should be changed"),
     }),
     connectOptions: { tlsMemory: tlsMemory(), log },
     observer: watching,

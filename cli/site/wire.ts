@@ -45,7 +45,7 @@ export async function openSite(env: Env): Promise<Site> {
     dns: cachedDns(resolver, { clock }),
     async dkimKeys() {
       if (whole.trouble !== null) return { keys: [], trouble: whole.trouble };
-      const configured = config.dkim.enabled ? config.dkim.keys.map(parseDkimKey) : [];
+      const configured = config.dkim.enabled ? configuredKeys(config) : [];
       if (!(await hasStore())) return { keys: configured, trouble: null };
       const stored = await storedKeys(secrets);
       return { keys: distinct([...configured, ...stored.keys]), trouble: stored.trouble };
@@ -109,6 +109,13 @@ async function clockOf(config: {
     (region) => `https://dynamodb.${region}.amazonaws.com/`,
     () => null,
   );
+}
+
+/** A key for the mail of all domains has no record of its own to look at. */
+function configuredKeys({ dkim: { keys, allMailKey } }: Config): DkimKey[] {
+  const domain = allMailKey?.domain ?? null;
+  const whole = allMailKey && domain !== null ? [{ ...allMailKey, domain }] : [];
+  return [...keys, ...whole].map(parseDkimKey);
 }
 
 async function storedKeys(secrets: SecretStore): Promise<{ keys: DkimKey[]; trouble: string | null }> {

@@ -132,6 +132,7 @@ class Attempt {
     if ("kind" in socket) return { ok: false, ...verdictOf(socket, this.#routeFrom(null)) };
     const session = new SmtpSession(socket, this.#routeFrom(socket.localAddress ?? null), this.#deps);
     session.repliesToEach = this.#target.lmtp;
+    session.ehloName = this.#target.ehloName;
     const release = session.failOn(this.#options.signal);
     const failure = await this.#prepare(session, tls);
     release();

@@ -18,7 +18,7 @@ import type { Posted } from "./deliver-http.ts";
 import type { Job } from "./job.ts";
 import { openSession } from "./open-session.ts";
 import type { OpenDeps } from "./open-session.ts";
-import type { ReceivedFor, Signer } from "./sign.ts";
+import type { SignedFor, Signer } from "./sign.ts";
 import { DEFAULT_TIMEOUTS, systemTimers } from "./timeouts.ts";
 import type { SmtpSession } from "./smtp-client.ts";
 import { transact } from "./transaction.ts";
@@ -96,9 +96,9 @@ async function deliverByHosts(
       if (!opened.ok)
         return before ?? (opened.outcome ? failed(job, opened.outcome, opened.siteDown) : UNTRIED);
       session = opened.session;
-      tellOfSession("sender:connected", job, session, deps);
+      void tellOfSession("sender:connected", job, session, deps);
     }
-    tellOfSession("sender:connection", job, session, deps);
+    await tellOfSession("sender:connection", job, session, deps);
     job = await withBegun(job, options);
     if (job.leases.length === 0) return { ...(before ?? UNTRIED), session };
     const carried = await carry(job, session, deps, options);
@@ -110,16 +110,17 @@ async function deliverByHosts(
   return before ?? failed(job, deferred("protocol", "the peer closes its connections at once"), false);
 }
 
-function tellOfSession(
+/** Resolves when the plugins have done: one on `sender:connection` may give keys to sign with, as ZoneMTA's own does. */
+async function tellOfSession(
   hook: "sender:connected" | "sender:connection",
   { view }: Job,
   { route, secured }: SmtpSession,
   { hooks }: DeliverDeps,
-): void {
+): Promise<void> {
   if (!hooks || !view) return;
   const connection = { ...route, secure: secured !== null };
-  if (hook === "sender:connection") hooks.tell(hook, view, connection);
-  else hooks.tell(hook, view, connection, { host: route.mx }, connection.secure);
+  if (hook === "sender:connection") await hooks.tell(hook, view, connection);
+  else await hooks.tell(hook, view, connection, { host: route.mx }, connection.secure);
 }
 
 const UNTRIED: Delivered = { outcomes: [], session: null, siteDown: false };
@@ -143,7 +144,7 @@ async function deliverByHttp(
   if ("kind" in content) return failed(job, content, false);
   const headerBlock = await content.headerBlock();
   const post = async (row: QueueRow, index: number): Promise<Posted> => {
-    const head = await signed(job, [index], content, deps);
+    const head = await signed(job, signedFor(job, [index], null), content, deps);
     await beforeDot?.();
     const stored = (range?: ByteRange) => content.body(range);
     return postMail({ message, row, head, headerBlock, stored }, { target, timeouts, timers, signal });
@@ -229,7 +230,7 @@ async function transactOnce(
   const content = await contentOf(job, session.route, deps);
   if ("kind" in content) return notBegun(indexes, content, session);
   const chunks = await content.body();
-  const head = await signed(job, indexes, content, deps);
+  const head = await signed(job, signedFor(job, indexes, session.ehloName), content, deps);
   const recipients = content.recipients ?? indexes.map((i) => leases[i]?.row.recipient as Address);
   const usual = job.skipSrs ? message.returnPath : deps.returnPathOf(message);
   const returnPath = content.returnPath === null ? usual : content.returnPath.address;
@@ -272,7 +273,8 @@ async function contentOf(job: Job, connection: object, deps: DeliverDeps): Promi
     returnPath: null,
     recipients: null,
   };
-  if (!view || deps.hooks?.seesHeaders !== true) return stored;
+  if (!view || deps.hooks?.seesHeaders !== true)
+    return { ...stored, changed: view !== undefined && view.dkim.keys.length > 0 };
   const made = await deps.hooks.headers(view, await stored.headerBlock(), message, connection);
   if ("kind" in made) return made;
   const { block, returnPath, recipient } = made;
@@ -308,13 +310,12 @@ async function* joinedRange(
 
 function signed(
   job: Job,
-  indexes: readonly number[],
+  transaction: SignedFor,
   { changed, headerBlock }: SentContent,
   { signer }: DeliverDeps,
 ): Promise<Buffer> {
-  const to = receivedFor(job, indexes);
   const own = changed ? { keys: job.view?.dkim.keys ?? [] } : null;
-  return signer.sign(job.message, headerBlock, to, own);
+  return signer.sign(job.message, headerBlock, transaction, own);
 }
 
 async function bodyOf(
@@ -331,9 +332,11 @@ async function headerBlockOf(message: Message, deps: DeliverDeps): Promise<Buffe
   return whole(await bodyOf(message, deps, { from: 0, to: message.body.headerBytes }));
 }
 
-function receivedFor({ message, leases }: Job, indexes: readonly number[]): ReceivedFor {
+function signedFor({ message, leases }: Job, indexes: readonly number[], ehloName: string | null): SignedFor {
   const only = indexes.length === 1 ? leases[indexes[0] as number] : undefined;
-  return only ? { id: only.row.id, recipient: only.row.recipient } : { id: message.id, recipient: null };
+  return only
+    ? { id: only.row.id, recipient: only.row.recipient, ehloName }
+    : { id: message.id, recipient: null, ehloName };
 }
 
 async function whole(chunks: AsyncIterable<Buffer>): Promise<Buffer> {

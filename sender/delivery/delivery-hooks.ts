@@ -111,16 +111,16 @@ export class DeliveryHooks {
     }
   }
 
-  /** Hooks whose errors change nothing. */
-  tell<N extends HookName>(name: N, ...args: HookArguments[N]): void {
-    void this.#plugins.tell(name, ...args);
+  /** Hooks whose errors change nothing. Resolves when they are done; few wait for that. */
+  tell<N extends HookName>(name: N, ...args: HookArguments[N]): Promise<void> {
+    return this.#plugins.tell(name, ...args);
   }
 
   /** `sender:delivered`, or `sender:responseError`, which may change what an outcome means. */
   async result(view: DeliveryView, outcome: Outcome, connection: object): Promise<Outcome> {
     if (outcome.kind === "delivered") {
       // not waited for: until the row is settled, a crash would send the mail twice
-      this.tell("sender:delivered", view, {
+      void this.tell("sender:delivered", view, {
         response: printReply(outcome.reply),
         mx: outcome.route.mx,
         host: outcome.route.peer,

@@ -198,7 +198,7 @@ async function withPlugins(
   hooks: DeliveryHooks | null,
 ): Promise<Target | Outcome> {
   if (!hooks || !view) return target;
-  hooks.tell("sender:connecting", view);
+  void hooks.tell("sender:connecting", view);
   const { ip: host, port, localAddress } = target;
   const answer = await hooks.connect(view, { host, port, localAddress });
   if ("kind" in answer) return answer;
@@ -209,7 +209,7 @@ function tlsTrouble({ view }: Job, hooks: DeliveryHooks | null): Pick<ConnectOpt
   if (!hooks || !view) return {};
   return {
     onTlsTrouble: ({ host, port }, detail) =>
-      hooks.tell("sender:tlserror", view, { host, port }, new Error(detail)),
+      void hooks.tell("sender:tlserror", view, { host, port }, new Error(detail)),
   };
 }
 

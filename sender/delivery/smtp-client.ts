@@ -64,6 +64,8 @@ export class SmtpSession {
   capabilities: Capabilities = NO_CAPABILITIES;
   /** Null: in clear. */
   secured: Secured | null = null;
+  /** The name that we go by here; null: nobody has said. */
+  ehloName: string | null = null;
   /** True: LMTP, where the final dot is answered once for each recipient that was taken (RFC 2033 §4.2). */
   repliesToEach = false;
   /** Transactions begun. */

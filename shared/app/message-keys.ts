@@ -23,8 +23,8 @@ export function keepKeys(secrets: Pick<SecretStore, "put">): KeepKeys {
   const kept = new LRUCache<string, true>({ max: MAX_REMEMBERED });
   return (keys) =>
     Promise.all(
-      keys.map(async ({ domain, selector, privateKey }) => {
-        const value = JSON.stringify({ domain, selector, privateKey });
+      keys.map(async ({ domain, selector, privateKey, terms }) => {
+        const value = JSON.stringify({ domain, selector, privateKey, terms });
         const name = `mail-${createHash("sha256").update(value).digest("hex").slice(0, 32)}`;
         if (!kept.has(name)) await put(secrets, name, value);
         kept.set(name, true);

@@ -3,12 +3,14 @@
 import type { Address } from "../domain/address.ts";
 import { parseAddress } from "../domain/address.ts";
 import type { DkimKeySource } from "../domain/config.ts";
+import { parseDkimKey } from "../domain/dkim.ts";
+import { termsOfOptions } from "../domain/dkim-terms.ts";
 import type { MessageId } from "../domain/ids.ts";
 import { originFields } from "../domain/message.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { KIB } from "../domain/units.ts";
 import { PluginError } from "../plugins/verdict.ts";
-import type { EnvelopeView, MessageInfo, SessionView } from "../plugins/views.ts";
+import type { DkimKeyView, EnvelopeView, MessageInfo, SessionView } from "../plugins/views.ts";
 import type { SenderSettings } from "../ports/sender-directory.ts";
 import type { Submission } from "./submit.ts";
 
@@ -58,8 +60,30 @@ export function envelopeView(
   };
 }
 
-function keyView({ domain, selector, privateKey }: DkimKeySource) {
-  return { domainName: domain, keySelector: selector, privateKey };
+function keyView({ domain, selector, privateKey, terms = {} }: DkimKeySource): DkimKeyView {
+  const { headerFields, additionalHeaderFields, timestamp, expireInSeconds } = terms;
+  return {
+    domainName: domain,
+    keySelector: selector,
+    privateKey,
+    ...(headerFields && { headerFieldNames: headerFields }),
+    ...(additionalHeaderFields && { additionalHeaderFieldNames: additionalHeaderFields }),
+    ...(timestamp !== undefined && { addSignatureTimestamp: timestamp }),
+    ...(expireInSeconds !== undefined && { signatureExpireIn: expireInSeconds ?? 0 }),
+  };
+}
+
+/** Throws a `PluginError` when nothing could be signed with it: the mail would wait for it in vain. */
+function keyFrom(view: DkimKeyView): DkimKeySource {
+  const { domainName: domain, keySelector: selector, privateKey } = view;
+  try {
+    const terms = termsOfOptions(view);
+    const source = { domain, selector, privateKey, ...(terms && { terms }) };
+    parseDkimKey(source);
+    return source;
+  } catch (error) {
+    throw new PluginError("envelope", `dkim.keys: ${error instanceof Error ? error.message : ""}`, error);
+  }
 }
 
 export interface ReadBack {
@@ -77,11 +101,7 @@ export function submissionFrom(envelope: EnvelopeView, given: Submission): ReadB
     zone: textOf("sendingZone", envelope.sendingZone ?? null),
     notBefore,
     fbl: textOf("fbl", envelope.fbl ?? null),
-    dkimKeys: (envelope.dkim?.keys ?? []).map(({ domainName, keySelector, privateKey }) => ({
-      domain: domainName,
-      selector: keySelector,
-      privateKey,
-    })),
+    dkimKeys: (envelope.dkim?.keys ?? []).map(keyFrom),
   };
   return {
     changes: {

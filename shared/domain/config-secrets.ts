@@ -7,7 +7,14 @@
 
 import { hash } from "node:crypto";
 
-import type { Config, EventReceiver, HttpServiceConfig, PluginConfig, SmtpInterface } from "./config.ts";
+import type {
+  AllMailKeySource,
+  Config,
+  EventReceiver,
+  HttpServiceConfig,
+  PluginConfig,
+  SmtpInterface,
+} from "./config.ts";
 import { digestOf } from "./config-digest.ts";
 import type { Zone } from "./zone.ts";
 
@@ -46,13 +53,18 @@ export function joinSecrets(config: Config, secrets: ConfigSecrets): Joined {
 
 /** All places of a secret are here. */
 function changeSecrets(config: Config, change: Change): Config {
-  const keys = config.dkim.keys.map((key) => ({
+  const { dkim } = config;
+  const changeKey = <K extends AllMailKeySource>(key: K): K => ({
     ...key,
-    privateKey: change(`dkim.${key.selector}._domainkey.${key.domain}`, key.privateKey),
-  }));
+    privateKey: change(`dkim.${key.selector}._domainkey.${key.domain ?? "*"}`, key.privateKey),
+  });
   return {
     ...config,
-    dkim: { ...config.dkim, keys },
+    dkim: {
+      ...dkim,
+      keys: dkim.keys.map(changeKey),
+      allMailKey: dkim.allMailKey && changeKey(dkim.allMailKey),
+    },
     zones: new Map([...config.zones].map(([name, zone]) => [name, changeZone(zone, change)])),
     smtpInterfaces: config.smtpInterfaces.map((one) => changeInterface(one, change)),
     receivers: config.receivers.map((receiver) => changeReceiver(receiver, change)),

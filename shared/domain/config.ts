@@ -1,5 +1,6 @@
 /** The whole configuration in its checked form. What people write, its defaults and its errors are in shared/runtime/config.ts. */
 
+import type { DkimTerms } from "./dkim-terms.ts";
 import type { EventType } from "./event.ts";
 import type { OwnBounceRule } from "./own-bounce-rules.ts";
 import type { Rate } from "./throttle.ts";
@@ -174,9 +175,15 @@ export interface DomainLimit {
 }
 
 export interface DkimConfig {
-  /** True: the body hash is computed at accept. */
+  /** True: the body hash is computed at accept, and mail is signed. */
   readonly enabled: boolean;
   readonly keys: readonly DkimKeySource[];
+  /** The key of `core/dkim`, which signs all mail, whosever it is; null: there is none. */
+  readonly allMailKey: AllMailKeySource | null;
+  /** Of signatures whose key has none of its own. */
+  readonly terms: DkimTerms;
+  /** True: mail is signed for the EHLO name that it leaves by, too, where there is a key for that. */
+  readonly signTransportDomain: boolean;
 }
 
 export interface DkimKeySource {
@@ -184,7 +191,14 @@ export interface DkimKeySource {
   readonly selector: string;
   /** PEM of an RSA (2048 bits or more) or Ed25519 private key. */
   readonly privateKey: string;
+  /** Over those of the configuration. */
+  readonly terms?: Partial<DkimTerms>;
 }
+
+export type AllMailKeySource = Omit<DkimKeySource, "domain"> & {
+  /** Null: that of the return path, and without one that of From. */
+  readonly domain: string | null;
+};
 
 export interface DnsConfig {
   /** `ip` or `ip:port`; null: those of the system. */

@@ -1,9 +1,7 @@
 /**
  * DKIM signatures (RFC 6376, RFC 8463): keys, the choice among them, and the header that signs a message over the body hash
- * made at accept (dkim-body.ts). relaxed/relaxed, SHA-256, RSA and Ed25519. To be made last: no header may change after it.
- *
- * Headers are over-signed: each is named once more than it is there, so that nobody can add a second From or Subject, or a
- * List-Unsubscribe of his own, and keep the signature (RFC 6376 §8.15).
+ * made at accept (dkim-body.ts) and the headers that it covers (dkim-headers.ts). relaxed/relaxed, SHA-256, RSA and Ed25519. To be
+ * made last: no header may change after it.
  */
 
 import { createHash, createPrivateKey, sign } from "node:crypto";
@@ -11,9 +9,11 @@ import type { KeyObject } from "node:crypto";
 
 import type { Domain } from "./address.ts";
 import { parseDomain } from "./address.ts";
-import type { DkimKeySource } from "./config.ts";
+import type { AllMailKeySource, DkimKeySource } from "./config.ts";
+import type { CoveredHeaders } from "./dkim-headers.ts";
+import { canonicalHeader, coveredHeaders } from "./dkim-headers.ts";
+import type { DkimTerms } from "./dkim-terms.ts";
 import { DomainError } from "./errors.ts";
-import type { Header, HeaderList } from "./headers.ts";
 import { FOLD_BYTES, parseHeaders } from "./headers.ts";
 import type { EpochMs } from "./units.ts";
 import { SECOND } from "./units.ts";
@@ -24,61 +24,42 @@ export interface DkimKey {
   readonly selector: string;
   readonly algorithm: "rsa-sha256" | "ed25519-sha256";
   readonly key: KeyObject;
+  /** Over those of the configuration. */
+  readonly terms: Partial<DkimTerms>;
   /** What the operator should change about the key; null: nothing. */
   readonly warning: string | null;
 }
+
+/** Signs all mail, whosever it is. */
+export type AllMailKey = Omit<DkimKey, "domain"> & {
+  /** Null: that of the return path, and without one that of From. */
+  readonly domain: Domain | null;
+};
 
 /** Verifiers take no smaller RSA key (RFC 8301 §3.2), and signers should use none smaller than the second. */
 const MIN_RSA_BITS = 1_024;
 const GOOD_RSA_BITS = 2_048;
 
-/** Signed, and signed against being added: what a reader sees or a mail program acts on. */
-const OVER_SIGNED = [
-  "From",
-  "To",
-  "Cc",
-  "Subject",
-  "Date",
-  "Message-ID",
-  "Reply-To",
-  "MIME-Version",
-  "Content-Type",
-  "Content-Transfer-Encoding",
-  "List-Id",
-  "List-Unsubscribe",
-  "List-Unsubscribe-Post",
-  "List-Subscribe",
-  "List-Post",
-  "List-Owner",
-  "List-Help",
-  "List-Archive",
-  "Feedback-ID",
-] as const;
-
-/** Signed where present; a forwarder or list may add them without harm (RFC 6376 §5.4.1). */
-const SIGNED = [
-  "Sender",
-  "In-Reply-To",
-  "References",
-  "Content-ID",
-  "Content-Description",
-  "Content-Disposition",
-  "Resent-Date",
-  "Resent-From",
-  "Resent-To",
-  "Resent-Cc",
-  "Resent-Message-ID",
-  "CFBL-Address",
-  "CFBL-Feedback-ID",
-  "Auto-Submitted",
-] as const;
-
 /** Not parseDomain: selectors such as `20261120` are no host names. */
 const SELECTOR =
   /^(?=.{1,190}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
 
-/** Headers of one name that are signed: honest mail has a few, and `h=` must not grow with what a sender makes up. */
-const MAX_SAME_NAME = 20;
+/** A line end that was escaped once too often, as happens on the way through JSON and the environment: no PEM has a backslash. */
+const ESCAPED_LINE_END = /(?:\\r)?\\n/g;
+
+/** What people take for a private key, by what stands in it. */
+const WRONG_PEM: readonly (readonly [label: RegExp, why: string])[] = [
+  [/-----BEGIN (?:RSA )?PUBLIC KEY-----/, "is a public key: that is for the DNS, and the private one signs"],
+  [/-----BEGIN CERTIFICATE-----/, "is a certificate: a private key signs"],
+  [
+    /-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED/m,
+    "has a passphrase: write it without one (openssl pkey -in <file> -out <new file>)",
+  ],
+  [
+    /-----BEGIN OPENSSH PRIVATE KEY-----/,
+    "is a key for SSH: make one for DKIM (npx zonefleet dkim generate)",
+  ],
+];
 
 /** Characters of the signature on a line. */
 const SIGNATURE_LINE = 72;
@@ -86,22 +67,59 @@ const SIGNATURE_LINE = 72;
 /** Read a key once: from PEM each time, a signature would cost twice as much. Throws `invalid-config`, saying what to change. */
 export function parseDkimKey(source: DkimKeySource): DkimKey {
   const { domain, selector } = parseDkimPlace(source);
-  const name = `The DKIM key ${selector}._domainkey.${domain}`;
-  const key = parsePrivateKey(name, source.privateKey);
-  if (key.asymmetricKeyType === "ed25519")
-    return { domain, selector, algorithm: "ed25519-sha256", key, warning: null };
-  if (key.asymmetricKeyType !== "rsa") {
-    throw invalid(`${name} is of the type ${key.asymmetricKeyType}: DKIM knows RSA and Ed25519.`);
-  }
-  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
-  if (bits < MIN_RSA_BITS) {
-    throw invalid(`${name} has ${bits} bits, and receivers ignore it: make one of ${GOOD_RSA_BITS} bits.`);
-  }
+  return { ...parseKeyNamed(`${selector}._domainkey.${domain}`, source), domain, selector };
+}
+
+/** Throws `invalid-config`, saying what to change. */
+export function parseAllMailKey(source: AllMailKeySource): AllMailKey {
+  if (source.domain !== null) return parseDkimKey({ ...source, domain: source.domain });
+  const selector = selectorOf(source, "all domains");
+  return { ...parseKeyNamed(`${selector}._domainkey of all domains`, source), domain: null, selector };
+}
+
+function parseKeyNamed(
+  name: string,
+  { privateKey, terms }: Pick<DkimKeySource, "privateKey" | "terms">,
+): Omit<DkimKey, "domain" | "selector"> {
+  const read = readSigningPem(privateKey);
+  if (read.kind === "wrong") throw invalid(`The DKIM key ${name} ${read.why}.`, read.cause);
+  const { algorithm, key, shortOf } = read;
   const warning =
-    bits < GOOD_RSA_BITS
-      ? `${name} has ${bits} bits: make one of ${GOOD_RSA_BITS} bits (RFC 8301 section 3.2).`
-      : null;
-  return { domain, selector, algorithm: "rsa-sha256", key, warning };
+    shortOf === null
+      ? null
+      : `The DKIM key ${name} has ${shortOf} bits: make one of ${GOOD_RSA_BITS} bits (RFC 8301 section 3.2).`;
+  return { algorithm, key, terms: terms ?? {}, warning };
+}
+
+type SigningPem =
+  /** `shortOf`: bits of an RSA key that should have more; null: there are enough. */
+  | {
+      readonly kind: "key";
+      readonly algorithm: DkimKey["algorithm"];
+      readonly key: KeyObject;
+      readonly shortOf: number | null;
+    }
+  | { readonly kind: "wrong"; readonly why: string; readonly cause?: unknown };
+
+/** A private key to sign with, or what is wrong with it, without a word of what is in it. */
+export function readSigningPem(pem: string): SigningPem {
+  let key: KeyObject;
+  try {
+    key = createPrivateKey(pem.replaceAll(ESCAPED_LINE_END, "\n"));
+  } catch (cause) {
+    const why = WRONG_PEM.find(([label]) => label.test(pem))?.[1] ?? "is not a private key in PEM";
+    return { kind: "wrong", why, cause };
+  }
+  const type = key.asymmetricKeyType;
+  if (type === "ed25519") return { kind: "key", algorithm: "ed25519-sha256", key, shortOf: null };
+  if (type !== "rsa") return { kind: "wrong", why: `is of the type ${type}: DKIM knows RSA and Ed25519` };
+  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
+  if (bits < MIN_RSA_BITS)
+    return {
+      kind: "wrong",
+      why: `has ${bits} bits, and receivers ignore it: make one of ${GOOD_RSA_BITS} bits`,
+    };
+  return { kind: "key", algorithm: "rsa-sha256", key, shortOf: bits < GOOD_RSA_BITS ? bits : null };
 }
 
 /** Whose key it is, and its name there. Throws `invalid-config`, saying what to change. */
@@ -112,11 +130,19 @@ export function parseDkimPlace(source: Pick<DkimKeySource, "domain" | "selector"
   const domain = parseDomain(source.domain);
   if (domain === null || domain.startsWith("["))
     throw invalid(`${JSON.stringify(source.domain)} is not a domain name.`);
-  const selector = source.selector.toLowerCase();
-  if (!SELECTOR.test(selector)) {
-    throw invalid(`The DKIM selector ${JSON.stringify(source.selector)} of ${domain} is not a DNS name.`);
-  }
-  return { domain, selector };
+  return { domain, selector: selectorOf(source, domain) };
+}
+
+function selectorOf(source: Pick<DkimKeySource, "selector">, domain: string): string {
+  const selector = parseSelector(source.selector);
+  if (selector !== null) return selector;
+  throw invalid(`The DKIM selector ${JSON.stringify(source.selector)} of ${domain} is not a DNS name.`);
+}
+
+/** In lower-case A-labels; null: it is no name in the DNS. */
+export function parseSelector(text: string): string | null {
+  const selector = (parseDomain(text) ?? text).toLowerCase();
+  return SELECTOR.test(selector) ? selector : null;
 }
 
 /** The domain and those above it, the nearest first. */
@@ -138,6 +164,8 @@ export interface SigningInput {
   /** Base64. */
   readonly bodyHash: string;
   readonly keys: readonly DkimKey[];
+  /** Of keys that have none of their own. */
+  readonly terms: DkimTerms;
   readonly now: EpochMs;
 }
 
@@ -148,61 +176,39 @@ export interface SigningInput {
  */
 export function signatures(input: SigningInput): string {
   if (input.keys.length === 0) return "";
-  const signed = signedHeaders(parseHeaders(input.headerBlock));
-  return input.keys.map((key) => signature(key, signed, input)).join("");
+  const headers = parseHeaders(input.headerBlock);
+  const usual = coveredHeaders(headers, input.terms); // nearly always those of all keys
+  return input.keys
+    .map((key) => {
+      const terms = { ...input.terms, ...key.terms };
+      const isUsual = key.terms.headerFields === undefined && key.terms.additionalHeaderFields === undefined;
+      return signature(key, isUsual ? usual : coveredHeaders(headers, terms), { ...input, terms });
+    })
+    .join("");
 }
 
-interface SignedHeaders {
-  /** As in `h=`. */
-  readonly names: string;
-  /** The headers it names, canonical, each with its CRLF. */
-  readonly text: string;
-}
-
-/** Of headers with one name the lowest comes first (RFC 6376 §5.4.2); a name with no header left stands for none. */
-function signedHeaders(headers: HeaderList): SignedHeaders {
-  const byKey = Map.groupBy(headers, (header) => header.key);
-  const names: string[] = [];
-  let text = "";
-  /** False: there are more of the name. */
-  const add = (name: string): boolean => {
-    const present: readonly Header[] = byKey.get(name.toLowerCase()) ?? [];
-    for (const header of present.slice(-MAX_SAME_NAME).toReversed()) {
-      names.push(name);
-      text += `${canonical(header.line)}\r\n`;
-    }
-    return present.length <= MAX_SAME_NAME;
-  };
-  for (const name of OVER_SIGNED) if (add(name)) names.push(name);
-  for (const name of SIGNED) add(name);
-  return { names: names.join(":"), text };
-}
-
-function signature(key: DkimKey, signed: SignedHeaders, input: SigningInput): string {
+function signature(key: DkimKey, covered: CoveredHeaders, input: SigningInput): string {
   const unsigned = fold(
     `DKIM-Signature: v=1; a=${key.algorithm}; c=relaxed/relaxed; d=${key.domain}; s=${key.selector}; ` +
-      `t=${Math.floor(input.now / SECOND)}; h=${signed.names}; bh=${input.bodyHash}; b=`,
+      `${times(input)}h=${covered.names}; bh=${input.bodyHash}; b=`,
   );
-  const value = signBytes(key, Buffer.from(signed.text + canonical(unsigned), "latin1"));
+  const value = signBytes(key, Buffer.from(covered.text + canonicalHeader(unsigned), "latin1"));
   const lines = value.match(new RegExp(`.{1,${SIGNATURE_LINE}}`, "g")) ?? [];
   return `${unsigned}${lines.map((line) => `\r\n ${line}`).join("")}\r\n`;
+}
+
+function times({ terms, now }: SigningInput): string {
+  if (!terms.timestamp) return "";
+  const seconds = Math.floor(now / SECOND);
+  return terms.expireInSeconds === null
+    ? `t=${seconds}; `
+    : `t=${seconds}; x=${seconds + terms.expireInSeconds}; `;
 }
 
 /** Base64. Ed25519 signs the SHA-256 of the headers, not the headers (RFC 8463 §3). */
 function signBytes(key: DkimKey, bytes: Buffer): string {
   if (key.algorithm === "rsa-sha256") return sign("sha256", bytes, key.key).toString("base64");
   return sign(null, createHash("sha256").update(bytes).digest(), key.key).toString("base64");
-}
-
-/** One header in the relaxed form of RFC 6376 §3.4.2, without the CRLF at its end. Works on one character per byte. */
-function canonical(line: string): string {
-  const colon = line.indexOf(":");
-  const name = line.slice(0, colon).replaceAll(/[ \t]+/g, "");
-  const value = line.slice(colon + 1).replaceAll("\r\n", "");
-  const spaced = value.replaceAll(/[ \t]+/g, " ");
-  const start = spaced.startsWith(" ") ? 1 : 0;
-  const end = spaced.endsWith(" ") && spaced.length > start ? -1 : spaced.length;
-  return `${name.toLowerCase()}:${spaced.slice(start, end)}`;
 }
 
 /** Break after spaces, and in `h=` after colons, where RFC 6376 §3.5 allows it. */
@@ -220,16 +226,8 @@ function fold(tags: string): string {
   return lines.join("\r\n");
 }
 
-function parsePrivateKey(name: string, pem: string): KeyObject {
-  try {
-    return createPrivateKey(pem);
-  } catch (cause) {
-    const error = invalid(`${name} is not a PEM private key without a passphrase.`);
-    error.cause = cause;
-    throw error;
-  }
-}
-
-function invalid(message: string): DomainError {
-  return new DomainError("invalid-config", message);
+function invalid(message: string, cause?: unknown): DomainError {
+  const error = new DomainError("invalid-config", message);
+  if (cause !== undefined) error.cause = cause;
+  return error;
 }

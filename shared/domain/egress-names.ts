@@ -54,6 +54,7 @@ export function sendingDomains(config: Config, more: readonly string[]): string[
   const found = [
     ...more,
     ...dkim.keys.map(({ domain }) => domain),
+    ...(dkim.allMailKey?.domain ? [dkim.allMailKey.domain] : []),
     ...[...zones.values()].flatMap(({ routes }) => routes.senderDomains),
   ];
   return [...new Set(found.map((domain) => domain.toLowerCase()))];

@@ -88,6 +88,14 @@ export interface DkimKeyView {
   readonly keySelector: string;
   /** PEM. */
   readonly privateKey: string;
+  /** Header fields to sign in place of the usual ones: a list, or with colons between them. */
+  readonly headerFieldNames?: string | readonly string[] | null;
+  /** Beside those. */
+  readonly additionalHeaderFieldNames?: string | readonly string[] | null;
+  /** Left out: as the configuration says. */
+  readonly addSignatureTimestamp?: boolean | null;
+  /** Seconds that the signature holds; 0: for good. */
+  readonly signatureExpireIn?: number | null;
 }
 
 /** What is logged of a mail; a plugin may add to it. */

@@ -7,6 +7,7 @@ import * as z from "zod";
 
 import { HOUR, SECOND } from "../domain/units.ts";
 import { count, domain, duration, httpUrl, line, mailbox, timeout, timeoutOrNone } from "./config-fields.ts";
+import { DkimPluginSchema } from "./config-dkim.ts";
 import { contexts, moduleFields, ordering } from "./config-module-fields.ts";
 import { LimiterSchema, LoopBreakerSchema } from "./config-loops.ts";
 import { ClamavSchema, RspamdSchema } from "./config-scanners.ts";
@@ -93,17 +94,7 @@ const core = z.object({
       excludeDomains: z.array(domain).default([]),
     })
     .prefault({}),
-  /** One key more, beside those of `dkim`. What is signed is the same for all keys, so ZoneMTA's other options are refused. */
-  "core/dkim": z
-    .strictObject({
-      enabled: isOn.default(false),
-      ordering,
-      domain: domain.optional(),
-      selector: domain.optional(),
-      path: z.string().optional(),
-      privateKey: z.string().optional(),
-    })
-    .prefault({}),
+  "core/dkim": DkimPluginSchema.prefault({}),
   /** Mail with more Received lines goes round in a loop. Off, the bound is `MAX_HOPS_ANYWAY`: without any, a loop never ends. */
   "core/delivery-loop": z
     .strictObject({

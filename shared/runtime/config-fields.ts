@@ -5,6 +5,7 @@ import { isIP } from "node:net";
 import * as z from "zod";
 
 import { parseAddress, parseDomain } from "../domain/address.ts";
+import { parseSelector } from "../domain/dkim.ts";
 import { parseIp } from "../domain/ip.ts";
 import { parseThrottle } from "../domain/throttle.ts";
 import { GIB } from "../domain/units.ts";
@@ -40,6 +41,7 @@ export const ipWithPort = text(
   parseNameserver,
 );
 export const domain = text("a domain name", (input) => (input.startsWith("[") ? null : parseDomain(input)));
+export const selector = text("a DKIM selector, such as s1 or 20261121", parseSelector);
 export const host = text("a host name or an IP address", (input) => parseIp(input) ?? hostName(input));
 export const headerName = text("a header name", (input) =>
   HEADER_NAME.test(input) ? input.toLowerCase() : null,

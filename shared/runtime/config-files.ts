@@ -1,20 +1,17 @@
 /** Keys and certificates that a configuration names: PEM texts, or paths from the folder of the configuration file. */
 
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import type { KeyObject } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 
-import type { Certificate, DkimKeySource } from "../domain/config.ts";
-import { parseDkimPlace } from "../domain/dkim.ts";
+import type { Certificate } from "../domain/config.ts";
+import { parseDkimPlace, readSigningPem } from "../domain/dkim.ts";
 import type { Report } from "./config-errors.ts";
 import type { ConfigSettings, SmtpInterfaceSettings } from "./config-schema.ts";
 
 type DkimKeySettings = ConfigSettings["dkim"]["keys"][number];
 type Path = readonly PropertyKey[];
 
-/** Verifiers refuse shorter keys more and more (RFC 8301 §3.2 asks signers for 2048). */
-const MIN_RSA_BITS = 2_048;
 const MAX_PEM_BYTES = 1_048_576;
 const MAX_KEY_FILES = 10_000;
 const KEY_FILE = /^(.+?)\._domainkey\.(.+)\.pem$/i;
@@ -55,22 +52,24 @@ export function certificateOf(
   return { key: keyPem, cert: certPem, ca: caPem };
 }
 
+/** The PEM of a key to sign with; empty: it could not be read, and that is reported. */
 export function dkimKeyOf(
-  settings: DkimKeySettings,
+  settings: Pick<DkimKeySettings, "path" | "privateKey">,
   baseDir: string,
   path: Path,
   report: Report,
-): DkimKeySource {
-  const { domain, selector } = settings;
+): string {
   const source = settings.path ?? settings.privateKey;
   const name = settings.path === undefined ? "privateKey" : "path";
   if (source === undefined || (settings.path !== undefined && settings.privateKey !== undefined)) {
     report(path, "expected either privateKey (a PEM text) or path (of a PEM file)");
-    return { domain, selector, privateKey: "" };
+    return "";
   }
   const privateKey = readPem(source, baseDir, [...path, name], report);
-  if (privateKey !== null) checkDkimKey(privateKey, [...path, name], report);
-  return { domain, selector, privateKey: privateKey ?? "" };
+  if (privateKey === null) return "";
+  const read = readSigningPem(privateKey);
+  if (read.kind === "wrong") report([...path, name], read.why);
+  return privateKey;
 }
 
 /** The keys in the files of a folder. A file `.pem` that is not called as a record is reported; others are let be. */
@@ -116,18 +115,6 @@ function checkPair(keyPem: string, certPem: string, path: Path, report: Report):
   const cert = attempt(() => new X509Certificate(certPem), [...path, "cert"], "is not a certificate", report);
   if (key && cert && !cert.checkPrivateKey(key))
     report([...path, "cert"], "is not the certificate of this key");
-}
-
-function checkDkimKey(pem: string, path: Path, report: Report): void {
-  const key = attempt((): KeyObject => createPrivateKey(pem), path, "is not a private key", report);
-  if (!key || key.asymmetricKeyType === "ed25519") return;
-  if (key.asymmetricKeyType !== "rsa") {
-    report(path, `expected an RSA or Ed25519 key, found ${key.asymmetricKeyType}`);
-    return;
-  }
-  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
-  if (bits < MIN_RSA_BITS)
-    report(path, `expected an RSA key of at least ${MIN_RSA_BITS} bits, found ${bits}`);
 }
 
 function attempt<T>(make: () => T, path: Path, message: string, report: Report): T | null {

@@ -10,6 +10,7 @@ import * as z from "zod";
 import type { Clock } from "../domain/clock.ts";
 import type { DkimKeySource, HttpServiceConfig } from "../domain/config.ts";
 import { parseDkimKey } from "../domain/dkim.ts";
+import { termsOfOptions } from "../domain/dkim-terms.ts";
 import { MAX_FBL_CHARS } from "../domain/intake.ts";
 import { parseMailDate } from "../domain/mail-date.ts";
 import type { EpochMs } from "../domain/units.ts";
@@ -29,7 +30,16 @@ const DEFAULT_REFUSAL = 550;
 /** Each is one signature of each mail. */
 const MAX_KEYS = 10;
 
-const KeyShape = z.looseObject({ domainName: z.string(), keySelector: z.string(), privateKey: z.string() });
+const FieldNames = z.union([z.string(), z.array(z.string())]);
+const KeyShape = z.looseObject({
+  domainName: z.string(),
+  keySelector: z.string(),
+  privateKey: z.string(),
+  headerFieldNames: FieldNames.nullish(),
+  additionalHeaderFieldNames: FieldNames.nullish(),
+  addSignatureTimestamp: z.boolean().nullish(),
+  signatureExpireIn: z.number().nullish(),
+});
 
 const AnswerShape = z.looseObject({
   error: z.string().nullish(),
@@ -110,8 +120,10 @@ function jsonOf(text: string): unknown {
 }
 
 /** Throws when nothing could be signed with it. */
-function keyOf({ domainName, keySelector, privateKey }: z.infer<typeof KeyShape>): DkimKeySource {
-  const source = { domain: domainName, selector: keySelector, privateKey };
+function keyOf(key: z.infer<typeof KeyShape>): DkimKeySource {
+  const terms = termsOfOptions(key);
+  const { domainName: domain, keySelector: selector, privateKey } = key;
+  const source = { domain, selector, privateKey, ...(terms && { terms }) };
   parseDkimKey(source);
   return source;
 }

@@ -47,7 +47,6 @@ const WITHOUT_MEANING: readonly (readonly [paths: string, why: string])[] = [
   ["api.hostname", NO_EFFECT],
   ["api.user api.pass", FOR_TRYING],
   ["log.syslog", "the log is on standard output, which the service manager passes on"],
-  ["dkim.hashAlgo", "mail is signed with SHA-256; SHA-1 is not accepted any more (RFC 8301)"],
   ["dkim.debug", "bodies are not logged"],
   ["corePluginsPath", "core plugins are part of the program"],
 ];

@@ -12,7 +12,6 @@ import { pino } from "pino";
 
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
-import { parseDkimKey } from "#shared/domain/dkim.ts";
 import type { MessageId, WorkerId } from "#shared/domain/ids.ts";
 import { messageIds, parseMessageId, workerId } from "#shared/domain/ids.ts";
 import type { Message } from "#shared/domain/message.ts";
@@ -122,12 +121,13 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     }),
     stsOf: options.stsOf ?? (async () => null),
     signer: signer({
-      keys: config.dkim.keys.map(parseDkimKey),
+      dkim: config.dkim,
       storedKeys: domainKeys(backend.secrets, { clock }),
       messageKey: keyReader(backend.secrets),
       hostname: config.hostname,
       name: config.name,
       now: () => clock.now(),
+      onWarning: (text) => log.warn(text),
     }),
     connectOptions: {},
     post: httpPost(),

@@ -7,9 +7,12 @@ import type { Domain } from "#shared/domain/address.ts";
 import { RelaxedBodyHasher } from "#shared/domain/dkim-body.ts";
 import { keysFor, parseDkimKey, signatures } from "#shared/domain/dkim.ts";
 import type { DkimKey } from "#shared/domain/dkim.ts";
+import type { DkimTerms } from "#shared/domain/dkim-terms.ts";
+import { USUAL_TERMS } from "#shared/domain/dkim-terms.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 
 import { pythonLacks, runPython } from "../../support/python.ts";
+import { TEST_CERT } from "../../support/test-certificate.ts";
 import { verifyDkim } from "../../support/verify-dkim.ts";
 
 const pem = (key: KeyObject): string => key.export({ type: "pkcs8", format: "pem" }).toString();
@@ -28,7 +31,7 @@ function hashOf(content: string): string {
 
 function signed(block: string, content: string, keys: readonly DkimKey[]): Buffer {
   const headerBlock = Buffer.from(block);
-  const head = signatures({ headerBlock, bodyHash: hashOf(content), keys, now });
+  const head = signatures({ headerBlock, bodyHash: hashOf(content), keys, terms: USUAL_TERMS, now });
   return Buffer.concat([Buffer.from(head), headerBlock, Buffer.from(content, "latin1")]);
 }
 
@@ -134,6 +137,7 @@ describe("signatures", () => {
       headerBlock: Buffer.from(block),
       bodyHash: hashOf(content),
       keys: [rsa, ed],
+      terms: USUAL_TERMS,
       now,
     });
     const lines = head.split("\r\n");
@@ -158,8 +162,72 @@ describe("signatures", () => {
     assert.ok(message.length - flood.length < 3_000);
   });
 
+  const tagsOf = (head: string) =>
+    new Map(
+      head
+        .replaceAll(/\r\n */g, "")
+        .replace("DKIM-Signature:", "")
+        .split(";")
+        .map((tag) => {
+          const [name = "", ...value] = tag.split("=");
+          return [name.trim(), value.join("=").trim()] as const;
+        }),
+    );
+  const signedOn = (terms: Partial<DkimTerms>, headerBlock = block, ofKey: Partial<DkimTerms> = {}) => {
+    const keys = [{ ...rsa, terms: ofKey }];
+    const given = { ...USUAL_TERMS, ...terms };
+    const bodyHash = hashOf(content);
+    const head = signatures({ headerBlock: Buffer.from(headerBlock), bodyHash, keys, terms: given, now });
+    const message = Buffer.concat([Buffer.from(head + headerBlock), Buffer.from(content, "latin1")]);
+    assert.deepEqual(verifyDkim(message, publicKeys), [true]);
+    return tagsOf(head);
+  };
+
+  test("have a time, an end counted from it in seconds, or neither", () => {
+    const times = (terms: Partial<DkimTerms>) => {
+      const tags = signedOn(terms);
+      return [tags.get("t"), tags.get("x")];
+    };
+    assert.deepEqual(times({}), ["1700000000", undefined]);
+    assert.deepEqual(times({ expireInSeconds: 3_600 }), ["1700000000", "1700003600"]);
+    assert.deepEqual(times({ timestamp: false }), [undefined, undefined]);
+    assert.deepEqual(
+      times({ timestamp: false, expireInSeconds: 60 }),
+      [undefined, undefined],
+      "as in ZoneMTA",
+    );
+  });
+
+  test("cover the header fields of a list, which are signed as they always are", () => {
+    const fields = (terms: Partial<DkimTerms>) => signedOn(terms).get("h");
+    const headerFields = ["subject", "References", "From", "Comments", "X-None", "Cc", "SUBJECT"];
+    assert.equal(fields({ headerFields }), "subject:subject:References:References:From:From:Comments:Cc");
+    assert.equal(
+      fields({ headerFields: ["From"], additionalHeaderFields: ["X-No", "Received"] }),
+      "From:From:Received",
+    );
+  });
+
+  test("cover more header fields than is usual, and each of those that are there", () => {
+    const usual = signedOn({}).get("h");
+    const more = `X-One: a\r\nx-one: b\r\n${block}`;
+    assert.equal(
+      signedOn({ additionalHeaderFields: ["X-One", "Subject"] }, more).get("h"),
+      `${usual}:X-One:X-One`,
+    );
+  });
+
+  test("of one key may have terms of their own, and what those leave out is as for all", () => {
+    const terms = { additionalHeaderFields: ["Comments"], expireInSeconds: 60 };
+    const tags = signedOn(terms, block, { headerFields: ["From"], expireInSeconds: 5 });
+    assert.deepEqual([tags.get("h"), tags.get("x")], ["From:From:Comments", "1700000005"]);
+  });
+
   test("no keys, no signature", () => {
-    assert.equal(signatures({ headerBlock: Buffer.from(block), bodyHash: "", keys: [], now }), "");
+    assert.equal(
+      signatures({ headerBlock: Buffer.from(block), bodyHash: "", keys: [], terms: USUAL_TERMS, now }),
+      "",
+    );
   });
 });
 
@@ -181,6 +249,34 @@ describe("keys", () => {
     );
   });
 
+  test("a key whose line ends were escaped once too often is read as it was meant", () => {
+    for (const escaped of [
+      edPem.replaceAll("\n", "\\n"),
+      edPem.replaceAll("\n", "\\r\\n"),
+      edPem.replaceAll("\n", "\r\n"),
+    ]) {
+      const read = parseDkimKey({ domain: "sender.example", selector: "s", privateKey: escaped });
+      assert.ok(createPublicKey(read.key).equals(createPublicKey(ed.key)));
+    }
+  });
+
+  test("what is taken for a private key is named, with what to do", () => {
+    const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+    const encrypted = { cipher: "aes-256-cbc", passphrase: "hunter2" };
+    const wrong: [pem: string | Buffer, why: RegExp][] = [
+      [publicKey.export({ type: "spki", format: "pem" }), /is a public key: that is for the DNS/],
+      [publicKey.export({ type: "pkcs1", format: "pem" }), /is a public key/],
+      [privateKey.export({ type: "pkcs8", format: "pem", ...encrypted }), /has a passphrase: .*openssl pkey/],
+      [privateKey.export({ type: "pkcs1", format: "pem", ...encrypted }), /has a passphrase/],
+      [TEST_CERT, /is a certificate/],
+    ];
+    for (const [privateKey, why] of wrong)
+      assert.throws(
+        () => parseDkimKey({ domain: "a.example", selector: "s", privateKey: privateKey.toString() }),
+        invalid(why),
+      );
+  });
+
   test("RSA under 2048 bits is warned of, under 1024 refused", () => {
     const sized = (modulusLength: number): string =>
       pem(generateKeyPairSync("rsa", { modulusLength }).privateKey);
@@ -195,7 +291,7 @@ describe("keys", () => {
     assert.throws(
       () => parseDkimKey({ ...source, privateKey: "hunter2" }),
       (error: Error) => {
-        assert.match(error.message, /not a PEM private key/);
+        assert.match(error.message, /is not a private key in PEM/);
         assert.doesNotMatch(error.message, /hunter2/);
         return true;
       },

@@ -47,7 +47,6 @@ describe("a key of ZoneMTA without a meaning here", () => {
     [{ api: { pass: "test" } }, /^api\.pass: .*account add/],
     [{ log: { queue: true } }, /^log\.queue: .*dialogues are not logged/],
     [{ log: { syslog: { enabled: true } } }, /^log\.syslog: .*standard output/],
-    [{ dkim: { hashAlgo: "sha1" } }, /^dkim\.hashAlgo: .*SHA-256/],
     [{ dkim: { debug: true } }, /^dkim\.debug: .*not logged/],
     [
       { domainConfig: { "gmail.com": { logger: true } } },
