@@ -1,4 +1,4 @@
-/** What every QueueStore keeps to: accepting, taking, and leases. */
+/** What every QueueStore keeps to: taking, waiting for what can be taken, and leases. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -6,14 +6,24 @@ import { describe, test } from "node:test";
 import { lineOf } from "#shared/domain/queue-row.ts";
 import type { QueueRow } from "#shared/domain/queue-row.ts";
 import { MINUTE, SECOND } from "#shared/domain/units.ts";
-import type { StoredWay, WayId } from "#shared/domain/way.ts";
 import type { Domain } from "#shared/domain/address.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import { MAX_ROWS_TOGETHER } from "#shared/ports/queue-store.ts";
 import type { Taken } from "#shared/ports/queue-store.ts";
 import { acceptMail, takeRequest } from "../support/backend.ts";
 import type { OpenBackend } from "../support/backend.ts";
-import { address, anna, attempt, ben, message, queueRow, zoneA, zoneB } from "../support/builders.ts";
+import {
+  address,
+  anna,
+  attempt,
+  ben,
+  message,
+  postWay,
+  queueRow,
+  relayWay,
+  zoneA,
+  zoneB,
+} from "../support/builders.ts";
 import { fakeClock } from "../support/fake-clock.ts";
 import type { FakeClock } from "../support/fake-clock.ts";
 
@@ -39,140 +49,7 @@ async function acceptTo(backend: Backend, clock: FakeClock, domain: string, mess
   return ids;
 }
 
-const relayWay: StoredWay = {
-  id: "~0123456789" as WayId,
-  hosts: ["relay.example", "192.0.2.1"],
-  port: 587,
-  user: "anna",
-  authMethod: "LOGIN",
-  credentials: "verified",
-  secure: true,
-  lmtp: true,
-  http: null,
-  skipSrs: true,
-  skipSts: true,
-  sealed: "v1.c2VhbGVk",
-};
-const postWay: StoredWay = {
-  id: "~9876543210" as WayId,
-  hosts: null,
-  port: null,
-  user: null,
-  authMethod: null,
-  credentials: "encrypted",
-  secure: false,
-  lmtp: false,
-  http: "https://in.example/mail",
-  skipSrs: false,
-  skipSts: false,
-  sealed: null,
-};
-
 export function queueTakeContract(backendName: string, open: OpenBackend): void {
-  describe(`QueueStore on ${backendName}: accept`, () => {
-    test("a message and its rows come back as they were accepted, rows in the order of the envelope", async () => {
-      const clock = fakeClock();
-      await using opened = await open(clock);
-      const { backend } = opened;
-      const { message: accepted, rows } = await acceptMail(backend, clock, { rows: 12 });
-      assert.deepEqual(await backend.queue.get(accepted.id), { message: accepted, rows });
-    });
-
-    test("what a message has of its own comes back with it: its X-Fbl and its DKIM keys", async () => {
-      const clock = fakeClock();
-      await using opened = await open(clock);
-      const { backend } = opened;
-      const accepted = message({
-        acceptedAt: clock.now(),
-        fbl: "campaign-7",
-        dkimKeys: ["mail-1"],
-        extra: { spam: { score: 1.5, rules: ["A"], none: null } },
-      });
-      await backend.queue.accept(accepted, [queueRow(accepted, 1)]);
-      assert.deepEqual((await backend.queue.get(accepted.id))?.message, accepted);
-    });
-
-    test("ways of recipients come back with the message, and each with the name of his own", async () => {
-      const clock = fakeClock();
-      await using opened = await open(clock);
-      const { backend } = opened;
-      const accepted = message({ acceptedAt: clock.now(), recipientCount: 2, ways: [relayWay, postWay] });
-      const rows = [queueRow(accepted, 1, { way: postWay.id }), queueRow(accepted, 2)];
-      await backend.queue.accept(accepted, rows);
-      assert.deepEqual(await backend.queue.get(accepted.id), { message: accepted, rows });
-    });
-
-    test("a message that was never accepted is null", async () => {
-      await using opened = await open(fakeClock());
-      assert.equal(await opened.backend.queue.get(message().id), null);
-    });
-
-    test("the same message id is accepted once, and the second time writes nothing", async () => {
-      const clock = fakeClock();
-      await using opened = await open(clock);
-      const { backend } = opened;
-      const { message: accepted, rows } = await acceptMail(backend, clock, { rows: 2 });
-      const other = { ...accepted, subject: "another" };
-      const otherRows = [queueRow(other, 1), queueRow(other, 2), queueRow(other, 3)];
-      assert.equal(await backend.queue.accept(other, otherRows), "exists");
-      assert.deepEqual(await backend.queue.get(accepted.id), { message: accepted, rows });
-      assert.deepEqual(await backend.queue.counts(), [
-        { zone: zoneA, queued: 2, leased: 0, deferred: 0, held: 0 },
-      ]);
-      assert.equal((await backend.events.read(0, 10)).length, 1);
-    });
-
-    test("of many accepts of one message at once, one is accepted", async () => {
-      const clock = fakeClock();
-      await using opened = await open(clock);
-      const { backend } = opened;
-      const same = message();
-      const answers = await Promise.all(
-        Array.from({ length: 10 }, () => backend.queue.accept(same, [queueRow(same, 1)])),
-      );
-      assert.equal(answers.filter((answer) => answer === "accepted").length, 1);
-      assert.equal(answers.filter((answer) => answer === "exists").length, 9);
-    });
-
-    test("a message accepted for later is not taken before its time", async () => {
-      const clock = fakeClock();
-      await using opened = await open(clock);
-      const { backend } = opened;
-      await acceptMail(backend, clock, { fields: { state: "deferred", dueAt: clock.in(MINUTE) } });
-      await clock.advance(MINUTE - 1);
-      assert.deepEqual(await backend.queue.take(takeRequest()), []);
-      await clock.advance(1);
-      assert.equal(idsOf(await backend.queue.take(takeRequest())).length, 1);
-    });
-
-    for (const [state, type] of [
-      ["suppressed", "suppression"],
-      ["dropped", "drop"],
-    ] as const) {
-      test(`rows accepted as ${state} are final: never taken, told of, and their message keeps its body`, async () => {
-        const clock = fakeClock();
-        await using opened = await open(clock);
-        const { backend } = opened;
-        const cause = state === "dropped" ? "plugin" : "suppressed";
-        const lastAttempt = attempt({ kind: "bounced", cause });
-        const accepted = await acceptMail(backend, clock, {
-          rows: 2,
-          fields: { state, finishedAt: clock.now(), lastAttempt },
-        });
-        assert.deepEqual(await backend.queue.take(takeRequest()), []);
-        assert.deepEqual(await backend.queue.counts(), []);
-        const events = await backend.events.read(0, 10);
-        assert.deepEqual(
-          events.map(({ type: told, rowId }) => [told, rowId]),
-          [["reception", null], ...accepted.rows.map(({ id }) => [type, id])],
-        );
-        assert.deepEqual(events[1]?.attempt, lastAttempt);
-        assert.deepEqual(events[2]?.attempt, lastAttempt);
-        assert.ok(await backend.bodies.get(accepted.message.id));
-      });
-    }
-  });
-
   describe(`QueueStore on ${backendName}: take`, () => {
     test("rows are leased with their message: state, worker, end and token are on the row", async () => {
       const clock = fakeClock();

@@ -11,6 +11,7 @@ import type { AttemptRecord, QueueRow } from "#shared/domain/queue-row.ts";
 import { NO_ROUTE } from "#shared/domain/outcome.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import type { ZoneName } from "#shared/domain/zone.ts";
+import type { StoredWay, WayId } from "#shared/domain/way.ts";
 
 export const newMessageId = messageIds(() => Date.now() as EpochMs, randomBytes);
 
@@ -94,3 +95,35 @@ export function attempt(fields: Partial<AttemptRecord> = {}): AttemptRecord {
     ...fields,
   };
 }
+
+/** A way by a relay with a login, every field of it said. */
+export const relayWay: StoredWay = {
+  id: "~0123456789" as WayId,
+  hosts: ["relay.example", "192.0.2.1"],
+  port: 587,
+  user: "anna",
+  authMethod: "LOGIN",
+  credentials: "verified",
+  secure: true,
+  lmtp: true,
+  http: null,
+  skipSrs: true,
+  skipSts: true,
+  sealed: "v1.c2VhbGVk",
+};
+
+/** A way by HTTP, with nothing else said. */
+export const postWay: StoredWay = {
+  id: "~9876543210" as WayId,
+  hosts: null,
+  port: null,
+  user: null,
+  authMethod: null,
+  credentials: "encrypted",
+  secure: false,
+  lmtp: false,
+  http: "https://in.example/mail",
+  skipSrs: false,
+  skipSts: false,
+  sealed: null,
+};
