@@ -6,6 +6,7 @@ import { pastPlugins } from "#shared/plugins/body-stage.ts";
 import type { EnvelopeWithHeaders } from "#shared/plugins/hooks.ts";
 import type { PluginModule } from "#shared/plugins/load.ts";
 import type { EnvelopeView, MessageInfo } from "#shared/plugins/views.ts";
+import { parseConfig } from "#shared/runtime/config.ts";
 import type { LogLine } from "./feeder-harness.ts";
 import { loaded } from "./plugins.ts";
 
@@ -56,3 +57,16 @@ const ENVELOPE = {
   transhost: "helo.example",
   user: "müller",
 };
+
+/** Options of a core plugin as the configuration hands them to it. */
+export function pluginOptions(key: string, given: object): Record<string, unknown> {
+  const source = { source: null, baseDir: "/" };
+  const { plugins } = parseConfig({ plugins: { [key]: { enabled: true, ...given } } }, source);
+  return { ...plugins[0]?.options };
+}
+
+/** What a client would hear: code and text of a refusal. */
+export function replyOf(refusal: unknown): [number, string] {
+  const { reply } = refusal as { reply: { code: number; text: string } };
+  return [reply.code, reply.text];
+}

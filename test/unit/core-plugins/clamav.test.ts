@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import * as clamav from "#shared/core-plugins/clamav.ts";
-import { parseConfig } from "#shared/runtime/config.ts";
-import { SCANNED_MAIL, scanned } from "../../support/scanned.ts";
+import { pluginOptions, replyOf, SCANNED_MAIL, scanned } from "../../support/scanned.ts";
 import { scriptedPeer } from "../../support/scripted-peer.ts";
 import type { Script, Talk } from "../../support/scripted-peer.ts";
 
@@ -14,11 +13,7 @@ const LARGE = Array.from({ length: 256 }, () => CHUNK);
 const LONG_MS = 20_000;
 const SHORT_MS = 50;
 
-function optionsOf(given: object): Record<string, unknown> {
-  const source = { source: null, baseDir: "/" };
-  const { plugins } = parseConfig({ plugins: { "core/clamav": { enabled: true, ...given } } }, source);
-  return { ...plugins[0]?.options };
-}
+const optionsOf = (given: object) => pluginOptions("core/clamav", given);
 
 /** Reads one whole mail as INSTREAM has it. */
 async function readMail(talk: Talk): Promise<Buffer> {
@@ -65,7 +60,7 @@ describe("core/clamav", { timeout: 30_000 }, () => {
       550,
       "5.7.1 This message contains a virus and may not be delivered",
     ]);
-    assert.match(JSON.stringify(it.lines), /VIRUSCHECK result=virus response=.*Eicar-Test FOUND/);
+    assert.match(JSON.stringify(it.lines), /"event":"VIRUSCHECK".*"result":"infected","response":".*Eicar-Test FOUND"/);
   });
 
   test("looks at mail of its interfaces alone, and at none from an address to ignore", async () => {
@@ -176,8 +171,3 @@ test("core/clamav gives its hooks more time than clamd has", () => {
   assert.equal(optionsOf({})["hookTimeout"], 25_000);
   assert.equal(optionsOf({ timeout: 60_000, hookTimeout: 1 })["hookTimeout"], 65_000);
 });
-
-function replyOf(refusal: unknown): [number, string] {
-  const { reply } = refusal as { reply: { code: number; text: string } };
-  return [reply.code, reply.text];
-}

@@ -3,10 +3,9 @@ import { describe, test } from "node:test";
 
 import * as rspamd from "#shared/core-plugins/rspamd.ts";
 import { DroppedError } from "#shared/plugins/verdict.ts";
-import { parseConfig } from "#shared/runtime/config.ts";
 import { httpPeer } from "../../support/http-peer.ts";
 import type { HttpPeer } from "../../support/http-peer.ts";
-import { SCANNED_MAIL, scanned } from "../../support/scanned.ts";
+import { pluginOptions, replyOf, SCANNED_MAIL, scanned } from "../../support/scanned.ts";
 import type { Scanned } from "../../support/scanned.ts";
 import { scriptedPeer } from "../../support/scripted-peer.ts";
 import type { Script } from "../../support/scripted-peer.ts";
@@ -18,11 +17,7 @@ const LARGE = Array.from({ length: 70 }, () => CHUNK);
 const LONG_MS = 20_000;
 const SHORT_MS = 50;
 
-function optionsOf(given: object): Record<string, unknown> {
-  const source = { source: null, baseDir: "/" };
-  const { plugins } = parseConfig({ plugins: { "core/rspamd": { enabled: true, ...given } } }, source);
-  return { ...plugins[0]?.options };
-}
+const optionsOf = (given: object) => pluginOptions("core/rspamd", given);
 
 const SYMBOLS = {
   SMALL: { score: 0.1 },
@@ -47,11 +42,6 @@ async function checked(
 
 function headersOf({ envelope }: Scanned): string {
   return envelope.headers.build().toString("latin1");
-}
-
-function replyOf(refusal: unknown): [number, string] {
-  const { reply } = refusal as { reply: { code: number; text: string } };
-  return [reply.code, reply.text];
 }
 
 describe("core/rspamd", { timeout: 30_000 }, () => {
@@ -93,7 +83,7 @@ describe("core/rspamd", { timeout: 30_000 }, () => {
       tests,
     });
     assert.deepEqual(it.info, { score: "6.35", tests: tests.join(",") });
-    assert.match(JSON.stringify(it.lines), /SPAMCHECK action=.*add header.* score=6.35 tests=LARGE=7.25/);
+    assert.match(JSON.stringify(it.lines), /"event":"SPAMCHECK".*"score":6.35.*"result":"add header","tests":\["LARGE=7.25/);
     assert.match(
       headersOf(it).replaceAll(/\r\n[ \t]+/g, " "),
       /\r\nX-Zone-Spam-Resolution: add header\r\nX-Zone-Spam-Status: No, score=6.35, required=15, tests=\[LARGE=7.25, GOOD=-1, SMALL=0.1\]\r\n\r\n$/,
@@ -157,7 +147,7 @@ describe("core/rspamd", { timeout: 30_000 }, () => {
     const it = await scanned(rspamd.init, { ...options, maxSize: 70_000 }, { chunks: LARGE });
     assert.equal(it.refusal, null);
     assert.equal(it.bytes.length, LARGE.length * CHUNK.length);
-    assert.match(JSON.stringify(it.lines), /SPAMCHECK result=skipped/);
+    assert.match(JSON.stringify(it.lines), /"event":"SPAMCHECK".*"result":"skipped"/);
   });
 
   const OUTAGES: Readonly<Record<string, Script>> = {
