@@ -26,6 +26,8 @@ export interface Terminal {
   readonly site: () => Promise<Site>;
   /** A variable of the environment; undefined: not set, or empty. */
   readonly env: (name: string) => string | undefined;
+  /** All variables of the environment. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   /** True: yes was said. Null: standard input is no terminal, so nobody can be asked. */
   readonly confirm: (question: string) => Promise<boolean | null>;
   /** Text of a file, or of standard input, as it comes. */

@@ -1,7 +1,7 @@
 /** `zonefleet import-config`: the configuration of a ZoneMTA as one of ours, with each key named that could not be carried over. */
 
 import { writeFile } from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
 import { DomainError } from "#shared/domain/errors.ts";
@@ -9,54 +9,93 @@ import { printPath } from "#shared/runtime/config-errors.ts";
 import { parseConfig } from "#shared/runtime/config.ts";
 
 import type { Command, Terminal } from "./command.ts";
-import { onlyOperand, UsageError } from "./command.ts";
+import { UsageError } from "./command.ts";
 import { carryOver } from "./zonemta/carry-over.ts";
-import type { Note } from "./zonemta/carry-over.ts";
+import { rootOf } from "./zonemta/evaluate.ts";
+import { override, overridesOf, parseOverride } from "./zonemta/overrides.ts";
+import type { Override } from "./zonemta/overrides.ts";
+import type { ForeignConfig } from "./zonemta/read-config.ts";
 import { readForeignConfig } from "./zonemta/read-config.ts";
+import type { Note } from "./zonemta/rule.ts";
 
-const usage = `  zonefleet import-config [--env <name>] [--root <folder>] [--out <file>] [--force] <file or folder>
+const usage = `  zonefleet import-config [--env <name>] [--set <key>=<value>]... [--root <folder>] [--allow-read <folder>]...
+                          [--out <file>] [--force] <file or folder>...
                                      write zonefleet.config.json from the configuration of a ZoneMTA, and
-                                     name each key that could not be carried over; --env: its NODE_ENV
-                                     (production), --root: where it was started (for its relative paths)`;
+                                     name each key that could not be carried over; further files: what its
+                                     --config named; --env: its NODE_ENV (production), --set: what its
+                                     --a.b= said (APPCONF_… of the environment is heeded too), --root: where
+                                     it was started (for its relative paths), --allow-read: what its
+                                     JavaScript may read besides`;
 
 const DEFAULT_OUT = "zonefleet.config.json";
 
 export const importConfigCommand: Command = {
   usage,
   async run(args, terminal) {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      options: {
-        env: { type: "string", default: "production" },
-        root: { type: "string" },
-        out: { type: "string", default: DEFAULT_OUT },
-        force: { type: "boolean", default: false },
-      },
-      allowPositionals: true,
+    const { sources, options, root, out, force, set } = parsed(args, terminal);
+    const theirs = await readForeignConfig(sources, options);
+    for (const one of [...overridesOf(options.variables), ...set]) override(theirs.tree, one);
+    const { config, notes } = carryOver(theirs.tree, {
+      root: resolve(root ?? rootOf(theirs.files[0] ?? out)),
+      hasDefaults: theirs.hasDefaults,
     });
-    if (!/^[0-9a-z_-]+$/.test(values.env))
-      throw new UsageError(`${JSON.stringify(values.env)} is not the name of an environment`);
-    const source = resolve(onlyOperand(positionals, "configuration of ZoneMTA"));
-    const theirs = await readForeignConfig(source, values.env);
-    const { config, notes } = carryOver(
-      theirs.tree,
-      resolve(values.root ?? rootOf(theirs.files[0] ?? source)),
-    );
-    const out = resolve(values.out);
-    await write(out, `${JSON.stringify(config, null, 2)}\n`, values.force);
-    const functions = theirs.unusable.map((path): Note => ({ path, kind: "left out", why: "it is no data" }));
+    await write(out, `${JSON.stringify(config, null, 2)}\n`, force);
     report(
-      [...notes, ...functions],
+      [...notes, ...notesOf(theirs)],
       { files: theirs.files.length, out, problem: problemOf(config, out) },
       terminal,
     );
   },
 };
 
-/** ZoneMTA is started in the folder that has `config` in it. */
-function rootOf(mainFile: string): string {
-  const folder = dirname(mainFile);
-  return basename(folder) === "config" ? dirname(folder) : folder;
+function parsed(args: readonly string[], { environment }: Terminal) {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: {
+      env: { type: "string", default: "production" },
+      set: { type: "string", multiple: true, default: [] },
+      root: { type: "string" },
+      "allow-read": { type: "string", multiple: true, default: [] },
+      out: { type: "string", default: DEFAULT_OUT },
+      force: { type: "boolean", default: false },
+    },
+    allowPositionals: true,
+  });
+  if (!/^[0-9a-z_-]+$/.test(values.env))
+    throw new UsageError(`${JSON.stringify(values.env)} is not the name of an environment`);
+  if (positionals.length === 0) throw new UsageError("the configuration of ZoneMTA is missing");
+  return {
+    sources: positionals.map((path) => resolve(path)),
+    options: { environment: values.env, variables: environment, readable: values["allow-read"] },
+    root: values.root,
+    out: resolve(values.out),
+    force: values.force,
+    set: values.set.map(overrideOf),
+  };
+}
+
+function overrideOf(text: string): Override {
+  const one = parseOverride(text);
+  if (one !== null) return one;
+  throw new UsageError(`--set is written as --set a.b=value, and not ${JSON.stringify(text)}`);
+}
+
+/** What is to be said of the modules among its files. */
+function notesOf({ unusable, variables }: ForeignConfig): Note[] {
+  const noteOn = (name: string, kind: Note["kind"], why: string): Note => ({
+    path: ["process", "env", name],
+    kind,
+    why,
+  });
+  return [
+    ...unusable.map((path): Note => ({ path, kind: "left out", why: "it is no data" })),
+    ...variables.set.map((name) =>
+      noteOn(name, "changed", "its value is in the file that is written, and not read at each start"),
+    ),
+    ...variables.unset.map((name) =>
+      noteOn(name, "left out", "is asked for and not set here: import with the environment of ZoneMTA"),
+    ),
+  ];
 }
 
 /** It may have passwords in it. */

@@ -25,6 +25,7 @@ export function systemTerminal(): Terminal {
     readSecret: (prompt) => (process.stdin.isTTY ? ask(prompt) : firstLine()),
     readInput,
     env: (name) => process.env[name] || undefined, // an empty variable is none
+    environment: process.env,
     confirm: (question) => (process.stdin.isTTY ? confirm(question) : Promise.resolve(null)),
     readText: (file) =>
       file === null

@@ -1,18 +1,20 @@
 /**
  * From the configuration of a ZoneMTA to one of ours. Keys keep their names; what has another meaning here is changed, what has none
- * is left out, and each such key is named with the reason. The schema has the last word: what it does not take is left out too.
+ * is left out, and each such key is named with the reason. The schema has the last word: what it does not take is left out too. What it
+ * misses is let be, for the operator to put right: a relay without its password is not to become one without a login.
  */
 
 import { isAbsolute, resolve } from "node:path";
+
+import type * as z from "zod";
 
 import { problemsOf } from "#shared/runtime/config-errors.ts";
 import { ConfigSchema } from "#shared/runtime/config-schema.ts";
 
 import { CHANGED_MEANING, meaningless } from "./differences.ts";
+import type { Note, Path } from "./rule.ts";
 import type { Tree, Value } from "./tree.ts";
-import { isTree } from "./tree.ts";
-
-type Path = readonly PropertyKey[];
+import { isTree, treeAt, treesIn } from "./tree.ts";
 
 export interface CarriedOver {
   readonly config: Tree;
@@ -20,20 +22,30 @@ export interface CarriedOver {
   readonly notes: readonly Note[];
 }
 
-export interface Note {
-  readonly path: Path;
-  readonly kind: "left out" | "changed";
-  readonly why: string;
+export interface CarryOverOptions {
+  /** The folder where that ZoneMTA is started, which its relative paths start from. */
+  readonly root: string;
+  /** True: what is carried over takes the place of ZoneMTA's own defaults; else it is over those. */
+  readonly hasDefaults: boolean;
 }
 
-/** `root`: the folder where that ZoneMTA is started, which its relative paths start from. */
-export function carryOver(theirs: Tree, root: string): CarriedOver {
+export function carryOver(theirs: Tree, options: CarryOverOptions): CarriedOver {
   const notes: Note[] = [];
   const config = structuredClone(theirs);
-  change(config, root, notes);
+  applyRules(config, options, notes);
+  wholePaths(config, options.root, notes);
   leaveOut(config, [], notes);
   fitSchema(config, notes);
   return { config, notes };
+}
+
+function applyRules(config: Tree, options: CarryOverOptions, notes: Note[]): void {
+  const context = {
+    ...options,
+    changed: (path: Path, why: string) => void notes.push({ path, kind: "changed", why }),
+    leftOut: (path: Path, why: string) => void notes.push({ path, kind: "left out", why }),
+  };
+  for (const rule of CHANGED_MEANING) rule(config, context);
 }
 
 function leaveOut(tree: Tree, path: readonly string[], notes: Note[]): void {
@@ -48,9 +60,7 @@ function leaveOut(tree: Tree, path: readonly string[], notes: Note[]): void {
   }
 }
 
-function change(config: Tree, root: string, notes: Note[]): void {
-  for (const rule of CHANGED_MEANING)
-    rule(config, { note: (path, why) => void notes.push({ path, kind: "changed", why }) });
+function wholePaths(config: Tree, root: string, notes: Note[]): void {
   for (const { holder, path } of filesIn(config)) {
     const name = String(path.at(-1));
     const value = holder[name];
@@ -67,18 +77,16 @@ function change(config: Tree, root: string, notes: Note[]): void {
 /** Where the configuration names files. */
 function filesIn(config: Tree): { holder: Tree; path: Path }[] {
   const found: { holder: Tree; path: Path }[] = [{ holder: config, path: ["pluginsPath"] }];
-  for (const [name, one] of entriesOf(config["smtpInterfaces"]))
+  for (const [name, one] of treesIn(config, "smtpInterfaces"))
     for (const key of ["key", "cert", "ca"]) found.push({ holder: one, path: ["smtpInterfaces", name, key] });
-  const keys = isTree(config["dkim"]) ? config["dkim"]["keys"] : null;
+  const { keys } = treeAt(config, "dkim");
   for (const [i, key] of (Array.isArray(keys) ? keys : []).entries())
     if (isTree(key)) found.push({ holder: key, path: ["dkim", "keys", i, "path"] });
+  found.push({
+    holder: treeAt(treeAt(config, "plugins"), "core/dkim"),
+    path: ["plugins", "core/dkim", "path"],
+  });
   return found;
-}
-
-function entriesOf(value: Value | undefined): [string, Tree][] {
-  return isTree(value)
-    ? Object.entries(value).flatMap(([name, one]) => (isTree(one) ? [[name, one] as [string, Tree]] : []))
-    : [];
 }
 
 /** A key that is wrong may show another one; more than this is no configuration. */
@@ -88,43 +96,72 @@ function fitSchema(config: Tree, notes: Note[]): void {
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const result = ConfigSchema.safeParse(config, { reportInput: true });
     if (result.success) return;
-    const problems = problemsOf(result.error.issues, ConfigSchema);
+    const { issues } = result.error;
+    if (issues.map((issue) => readAgain(config, issue)).includes(true)) continue;
+    const problems = problemsOf(issues, ConfigSchema);
     // from the end, so that what is taken out of a list moves nothing that is still to be taken out
-    const gone = problems.toReversed().flatMap(({ path, message }) => noteOf(remove(config, path), message));
-    notes.push(...gone.toReversed());
+    const gone = problems.toReversed().flatMap(({ path, message }) => {
+      const value = remove(config, path);
+      return value === undefined ? [] : [{ path, value, message }];
+    });
+    if (gone.length === 0) return;
+    notes.push(...gone.toReversed().flatMap(noteOf));
   }
   throw new Error("the configuration does not come to an end of what cannot be carried over");
 }
 
-/** ZoneMTA writes false for what is not set: nothing is lost with it. */
-function noteOf(gone: Gone | null, problem: string): Note[] {
-  if (gone === null || gone.value === false) return [];
-  return [{ path: gone.path, kind: "left out", why: whyLeftOut(gone, problem) }];
+/** What JavaScript takes for a number or for true or false, such as a port from the environment. True: it is one now. */
+function readAgain(config: Tree, issue: z.core.$ZodIssue): boolean {
+  if (issue.code !== "invalid_type") return false;
+  const holder = issue.path.slice(0, -1).reduce<Value | undefined>(childOf, config);
+  const name = String(issue.path.at(-1));
+  if (!isTree(holder) || !Object.hasOwn(holder, name)) return false;
+  const value = asType(holder[name], issue.expected);
+  if (value !== null) holder[name] = value;
+  return value !== null;
 }
+
+/** Null: it is nothing of that type. */
+function asType(value: Value | undefined, type: string): number | boolean | null {
+  const isNumber = typeof value === "string" && /^-?\d+(\.\d+)?$/.test(value.trim());
+  if ((type === "number" || type === "int") && isNumber) return Number(value);
+  if (type === "boolean" && (value === 0 || value === 1)) return value === 1;
+  if (type === "boolean" && (value === "true" || value === "false")) return value === "true";
+  return null;
+}
+
+/** Values that ZoneMTA has for what is not set: nothing is lost with them. */
+const NOT_SET: readonly unknown[] = [false, null, ""];
 
 interface Gone {
   readonly path: Path;
   readonly value: Value;
+  /** What is wrong with it. */
+  readonly message: string;
 }
 
-function whyLeftOut({ path, value }: Gone, problem: string): string {
+function noteOf(gone: Gone): Note[] {
+  return NOT_SET.includes(gone.value) ? [] : [{ path: gone.path, kind: "left out", why: whyLeftOut(gone) }];
+}
+
+function whyLeftOut({ path, value, message }: Gone): string {
   const isPlugin = path.length === 2 && path[0] === "plugins";
   if (isPlugin && isTree(value) && value["enabled"] === false)
     return "there is no such plugin here; it was off";
   if (isPlugin) return "there is no such plugin here";
-  return problem.replace(/; remove it$/, "");
+  return message.replace(/; remove it$/, "");
 }
 
-/** Take out what is at `path`, or what holds it when there is nothing. Null: it is gone already. */
-function remove(config: Tree, path: Path): Gone | null {
+/** Take out what is at `path`. Undefined: there is nothing. */
+function remove(config: Tree, path: Path): Value | undefined {
   const [last] = path.slice(-1);
   const holder = path.slice(0, -1).reduce<Value | undefined>(childOf, config);
-  if (last === undefined || holder === undefined) return null;
+  if (last === undefined || holder === undefined) return undefined;
   const value = childOf(holder, last);
-  if (value === undefined) return remove(config, path.slice(0, -1));
+  if (value === undefined) return undefined;
   if (Array.isArray(holder)) holder.splice(Number(last), 1);
   else if (isTree(holder)) delete holder[String(last)];
-  return { path, value };
+  return value;
 }
 
 function childOf(value: Value | undefined, key: PropertyKey): Value | undefined {

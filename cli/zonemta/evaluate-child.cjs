@@ -1,6 +1,6 @@
 /**
  * Evaluates a configuration module of ZoneMTA and sends what it exports as plain data. It runs in a process of its own that may read
- * the folder of the module and nothing else (evaluate.ts): CommonJS, because the permission model then asks for no other file.
+ * the folders it is given and nothing else (evaluate.ts): CommonJS, because the permission model then asks for no other file.
  */
 
 "use strict";
@@ -16,6 +16,8 @@ const MAX_NESTING = 50;
 function plain(value, path, unusable) {
   if (value === null || ["string", "boolean"].includes(typeof value)) return value;
   if (typeof value === "number" && Number.isFinite(value)) return value;
+  if (Buffer.isBuffer(value)) return value.toString(); // a PEM file that was read
+  if (value instanceof Date) return value.toISOString();
   const known = Array.isArray(value) || Object.prototype.toString.call(value) === "[object Object]";
   if (!known || path.length > MAX_NESTING) {
     if (value !== undefined) unusable.push(path);
@@ -26,11 +28,27 @@ function plain(value, path, unusable) {
   return Array.isArray(value) ? usable.map(([, one]) => one) : Object.fromEntries(usable);
 }
 
+/** The environment, which notes which variables are asked for. */
+function watched(env, { set, unset }) {
+  return new Proxy(env, {
+    get(target, name) {
+      const value = target[name];
+      if (typeof name === "string" && !name.startsWith("NODE_"))
+        (value === undefined ? unset : set).add(name);
+      return value;
+    },
+  });
+}
+
 const file = process.argv[2];
 const theirs = { exports: {} };
 const names = ["module", "exports", "require", "__filename", "__dirname"];
+const asked = { set: new Set(), unset: new Set() };
+const env = process.env;
 const evaluate = compileFunction(readFileSync(file, "utf8"), names, { filename: file });
+process.env = watched(env, asked);
 evaluate(theirs, theirs.exports, createRequire(file), file, dirname(file));
+process.env = env;
 const unusable = [];
-const tree = plain(theirs.exports, [], unusable);
-process.send({ tree, unusable }, () => process.exit(0));
+const value = plain(theirs.exports, [], unusable);
+process.send({ value, unusable, set: [...asked.set], unset: [...asked.unset] }, () => process.exit(0));

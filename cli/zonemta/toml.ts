@@ -1,6 +1,6 @@
 /**
- * TOML 1.0 as configurations use it: tables, lists of tables, dotted keys, strings, numbers, booleans. Dates are refused, since no
- * key of ZoneMTA is one. A comment `# @include "<pattern>"` is told to the caller with the table that it stands in.
+ * TOML 1.0 as configurations use it: tables, lists of tables, dotted keys, strings, numbers, booleans. A date is the text that it is
+ * written as. A line `# @include "<pattern>"` is told to the caller with the table that it stands in.
  */
 
 import { DomainError } from "#shared/domain/errors.ts";
@@ -10,11 +10,21 @@ import { isTree } from "./tree.ts";
 
 export interface Toml {
   readonly tree: Tree;
-  /** In the order of the file; what is included belongs into `table`, which is a part of `tree`. */
-  readonly includes: readonly { readonly table: Tree; readonly pattern: string }[];
+  /** In the order of the file. */
+  readonly includes: readonly Include[];
+}
+
+export interface Include {
+  readonly pattern: string;
+  /** What is included belongs into it. It is a part of the tree. */
+  readonly table: Tree;
+  /** Put something in the place of the table; null: it is the whole tree, or one of a list. */
+  readonly replace: ((value: Value) => void) | null;
 }
 
 const MAX_NESTING = 50;
+const DATE =
+  /\d{4}-\d\d-\d\d(?:[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)?)?|\d\d:\d\d:\d\d(?:\.\d+)?/y;
 const INCLUDE = /^#\s*@include\s*"([^"\n]+)"/i;
 
 /** Throws a `DomainError` with the number of the line that is wrong. */
@@ -27,7 +37,8 @@ class Parser {
   #at = 0;
   readonly #tree: Tree = {};
   #table: Tree = this.#tree;
-  readonly #includes: { table: Tree; pattern: string }[] = [];
+  #replace: Include["replace"] = null;
+  readonly #includes: Include[] = [];
 
   constructor(text: string) {
     this.#text = text.replaceAll("\r\n", "\n").replace(/^\uFEFF/, "");
@@ -47,6 +58,9 @@ class Parser {
     const path = this.#keyPath();
     this.#expect("]");
     this.#table = this.#inner(this.#tree, path);
+    const name = path.at(-1) ?? "";
+    const parent = this.#inner(this.#tree, path.slice(0, -1));
+    this.#replace = parent[name] === this.#table ? (value) => void (parent[name] = value) : null;
   }
 
   #listOfTables(): void {
@@ -57,6 +71,7 @@ class Parser {
     const list = Object.hasOwn(parent, name) ? parent[name] : (parent[name] = []);
     if (!Array.isArray(list)) return this.#fail(`${name} is no list of tables`);
     this.#table = {};
+    this.#replace = null;
     list.push(this.#table);
   }
 
@@ -104,6 +119,8 @@ class Parser {
     if (first === '"' || first === "'") return this.#string();
     if (this.#takes("[")) return this.#list(depth + 1);
     if (this.#takes("{")) return this.#inlineTable(depth + 1);
+    const date = this.#matches(DATE);
+    if (date !== null) return date;
     const word = this.#matches(/[^\s,\]}#]+/y);
     return word === null ? this.#fail("expected a value") : this.#plain(word);
   }
@@ -185,12 +202,13 @@ class Parser {
   #comment(): void {
     const comment = this.#matches(/#[^\n]*/y) ?? "";
     const pattern = INCLUDE.exec(comment)?.[1];
-    if (pattern !== undefined) this.#includes.push({ table: this.#table, pattern });
+    if (pattern === undefined) return;
+    this.#includes.push({ pattern, table: this.#table, replace: this.#replace });
   }
 
   #endOfLine(): void {
     this.#spaces();
-    if (this.#text[this.#at] === "#") this.#comment();
+    this.#matches(/#[^\n]*/y); // an include has a line of its own
     if (this.#at < this.#text.length) this.#expect("\n");
   }
 

@@ -19,3 +19,20 @@ export function merged(under: Tree, over: Tree): Tree {
   }
   return result;
 }
+
+/** True: there is nothing in it but what JSON can hold. */
+export function isValue(value: unknown): value is Value {
+  if (value === null || ["string", "number", "boolean"].includes(typeof value)) return true;
+  return typeof value === "object" && Object.values(value).every(isValue);
+}
+
+/** The object under `key`; an empty one of its own where there is none. */
+export function treeAt(tree: Tree, key: string): Tree {
+  const value = Object.hasOwn(tree, key) ? tree[key] : undefined;
+  return isTree(value) ? value : {};
+}
+
+/** The objects under `key`, by name. */
+export function treesIn(tree: Tree, key: string): [name: string, one: Tree][] {
+  return Object.entries(treeAt(tree, key)).flatMap(([name, one]) => (isTree(one) ? [[name, one]] : []));
+}

@@ -4,7 +4,7 @@
  */
 
 const PROCESSES = "the environment variable ZONEFLEET_PROCESSES says how many processes there are";
-const STORE = "the store is chosen by ZONEFLEET_BACKEND and ZONEFLEET_DATA";
+const STORE = "there is no database to name: the store is chosen by ZONEFLEET_BACKEND and ZONEFLEET_DATA";
 const NO_DIALOGUES = "dialogues are not logged; each attempt is, with the peer's reply";
 const ALL_OFFERED = "what an interface can do is offered";
 const TLS_TERMS = "TLS 1.2 and later, with the ciphers of Node, for all interfaces";

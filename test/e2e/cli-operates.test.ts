@@ -46,6 +46,7 @@ async function zonefleet(words: readonly string[], talk: Talk = {}) {
     site: () => assert.fail("no command of these tests looks at the installation"),
     bounceRules: () => Promise.resolve([]),
     env: (name) => env[name],
+    environment: env,
     confirm: (question) => {
       asked.push(question);
       return Promise.resolve(talk.confirms ?? null);

@@ -17,7 +17,12 @@ after(() => rm(folder, { recursive: true }));
 let runs = 0;
 
 /** Run the command on a ZoneMTA whose files are `files`, by their paths in its folder. */
-async function imported(files: Readonly<Record<string, string>>, source = "config", options: string[] = []) {
+async function imported(
+  files: Readonly<Record<string, string>>,
+  source = "config",
+  options: string[] = [],
+  environment: Readonly<Record<string, string>> = {},
+) {
   const root = join(folder, `zone-mta-${runs++}`);
   for (const [path, content] of Object.entries(files)) {
     await mkdir(dirname(join(root, path)), { recursive: true });
@@ -36,6 +41,7 @@ async function imported(files: Readonly<Record<string, string>>, source = "confi
     site: fail,
     bounceRules: fail,
     env: () => undefined,
+    environment,
     confirm: fail,
     readText: fail,
     write: fail,
@@ -55,7 +61,7 @@ describe("zonefleet import-config", () => {
           pools: { default: [{ address: '192.0.2.1', name: 'a.example.com' }] } };`,
       "config/times.js": "exports.HOUR = 3600 * 1000;",
       "config/production.json":
-        '{ "queue": { "defaultZone": "bulk" }, "zones": { "bulk": { "connections": 3 } } }',
+        '{ "queue": { "defaultZone": "bulk" }, "zones": { "bulk": { "connections": 3, "pool": "default" } } }',
       "config/development.json": '{ "name": "not this one" }',
     });
     assert.equal(code, 0);
@@ -63,7 +69,7 @@ describe("zonefleet import-config", () => {
       name: "MTA",
       queue: { maxQueueTime: 86_400_000, defaultZone: "bulk" },
       pools: { default: [{ address: "192.0.2.1", name: "a.example.com" }] },
-      zones: { bulk: { connections: 3 } },
+      zones: { bulk: { connections: 3, pool: "default" } },
     });
   });
 
@@ -114,14 +120,14 @@ describe("zonefleet import-config", () => {
   test("leaves out names of interfaces and zones that ZoneMTA's defaults have and this ZoneMTA has not", async () => {
     const { config, said } = await imported({
       "config/default.json": JSON.stringify({
-        smtpInterfaces: { in: { port: 2525 } },
+        smtpInterfaces: { in: { enabled: true, host: "127.0.0.1", port: 2525 } },
         zones: { Bulk: { connections: 1 } },
         plugins: {
           "core/default-headers": { enabled: true, allowRoutingHeaders: ["api", "in", "feeder"] },
           "core/email-bounce": {
             enabled: "main",
             disableInterfaces: ["forwarder"],
-            zoneConfig: { bulk: { disabled: true }, mysuperzone: { disabled: true } },
+            zoneConfig: { bulk: { sendingZone: "bulk" }, mysuperzone: { sendingZone: "bulk" } },
           },
         },
       }),
@@ -132,7 +138,7 @@ describe("zonefleet import-config", () => {
       "core/email-bounce": {
         enabled: "main",
         disableInterfaces: [],
-        zoneConfig: { bulk: { disabled: true } },
+        zoneConfig: { bulk: { sendingZone: "bulk" } },
       },
     });
     assert.match(said, /disableInterfaces: is without "forwarder": there is no such interface/);
@@ -160,12 +166,12 @@ describe("zonefleet import-config", () => {
     assert.doesNotMatch(said, /To be put right/);
   });
 
-  test("says that routes for trying plugins out are not here", async () => {
+  test("says where a plugin leads to a route for trying it out", async () => {
     const url = "http://localhost:12080/report-bounce";
     const plugins = { "core/http-bounce": { enabled: "main", url } };
     const { config, said } = await imported({ "config/default.json": JSON.stringify({ plugins }) });
     assert.deepEqual(config, { plugins });
-    assert.match(said, /http-bounce"\]\.url: leads to a route .* not here/);
+    assert.match(said, /http-bounce"\]\.url: leads to a route .* for trying it out/);
   });
 
   test("reads ZoneMTA's template: TOML, with included files in the place of the directive", async () => {
@@ -173,13 +179,16 @@ describe("zonefleet import-config", () => {
       "config/zonemta.toml":
         'name="MTA"\n[dns]\n# @include "dns-{env}.toml"\n[smtpInterfaces]\n# @include "interfaces/*.toml"\n',
       "config/dns-production.toml": "blockLocalAddresses=true\nnameservers=false\n",
-      "config/interfaces/a.toml": "[a]\nport=2525\n",
-      "config/interfaces/b.toml": "[b]\nport=2526\nlmtp=true\n",
+      "config/interfaces/a.toml": '[a]\nenabled=true\nhost="127.0.0.1"\nport=2525\n',
+      "config/interfaces/b.toml": '[b]\nenabled=true\nhost="::1"\nport=2526\nlmtp=true\n',
     });
     assert.deepEqual(config, {
       name: "MTA",
-      dns: { blockLocalAddresses: true },
-      smtpInterfaces: { a: { port: 2525 }, b: { port: 2526, lmtp: true } },
+      dns: { blockLocalAddresses: true, nameservers: false },
+      smtpInterfaces: {
+        a: { enabled: true, host: "127.0.0.1", port: 2525 },
+        b: { enabled: true, host: "::1", port: 2526, lmtp: true },
+      },
     });
     assert.match(said, /written from 4 files/);
     assert.doesNotMatch(said, /nameservers/); // false is how ZoneMTA says that a key is not set
@@ -227,18 +236,39 @@ describe("zonefleet import-config", () => {
     assert.deepEqual(config, { plugins: {}, dkim: { keys: [key] } });
   });
 
-  test("lets a module read nothing but its folder, start nothing, and see nothing of the environment", async () => {
+  test("lets a module read nothing but the folder of ZoneMTA, and start nothing", async () => {
     const { config } = await imported({
       "config/default.js": `const tried = (act) => { try { return act(), 'done'; } catch (error) { return error.code; } };
         module.exports = { name: [
           tried(() => require('fs').readFileSync('/etc/hostname')),
           tried(() => require('fs').writeFileSync(__dirname + '/written', '')),
           tried(() => require('child_process').execSync('true')),
-          Object.keys(process.env).join(),
         ].join(' ') };`,
     });
     const denied = "ERR_ACCESS_DENIED";
-    assert.deepEqual(config, { name: `${denied} ${denied} ${denied} NODE_ENV` });
+    assert.deepEqual(config, { name: `${denied} ${denied} ${denied}` });
+  });
+
+  test("heeds what ZoneMTA is given by its environment and its command line", async () => {
+    const { config, said } = await imported(
+      {
+        "config/default.js": `module.exports = { api: { port: 12080, maildrop: true }, name: process.env.MTA_NAME,
+          zones: { out: { pool: [], auth: { user: 'us', pass: process.env.RELAY_PASS } } } };`,
+      },
+      "config",
+      ["--set", "api.port=12081", "--set", "zones.out.connections=3"],
+      { APPCONF_api_port: "80", APPCONF_api_maildrop: "no", MTA_NAME: "Example" },
+    );
+    assert.deepEqual(config, {
+      api: { port: 12_081, maildrop: false },
+      name: "Example",
+      zones: { out: { pool: [], connections: 3, auth: { user: "us" } } },
+    });
+    assert.match(said, /Changed:[^]*process\.env\.MTA_NAME: its value is in the file that is written/);
+    assert.match(said, /Not carried over:[^]*process\.env\.RELAY_PASS: is asked for and not set here/);
+    assert.match(said, /To be put right[^]*zones\.out\.auth\.pass: is missing/);
+    const wrong = await imported({ "config/default.json": "{}" }, "config", ["--set", "api.port"]);
+    assert.deepEqual([wrong.code, /--set a\.b=value/.test(wrong.complained)], [2, true]);
   });
 
   test("writes a file that only its owner reads, and none over one that is there", async () => {

@@ -26,6 +26,7 @@ function setUp(password: string | null = "secret", input = "") {
     site: () => assert.fail("no command of these tests looks at the installation"),
     bounceRules: () => Promise.resolve([]),
     env: () => undefined,
+    environment: {},
     confirm: () => Promise.resolve(null),
     readText: () => assert.fail("no command of these tests reads a file"),
     write: () => assert.fail("no command of these tests writes bytes"),

@@ -56,6 +56,19 @@ describe("TOML", () => {
     });
   });
 
+  test("has dates and times as the text that they are written as", () => {
+    const text =
+      "day = 1979-05-27 # a comment\nat = [07:32:00, 1979-05-27T07:32:00Z, 1979-05-27 00:32:00.5-07:00]";
+    assert.deepEqual(treeOf(text), {
+      day: "1979-05-27",
+      at: ["07:32:00", "1979-05-27T07:32:00Z", "1979-05-27 00:32:00.5-07:00"],
+    });
+  });
+
+  test("takes no comment behind a value for an include", () => {
+    assert.deepEqual(parseToml('a = 1 # @include "x.toml"').includes, []);
+  });
+
   test("tells of an include with the table that it stands in", () => {
     const { tree, includes } = parseToml('[dns]\n# @include "dns-{env}.toml"\n[pools]\n#@include "*.toml"');
     assert.deepEqual(
@@ -71,7 +84,6 @@ describe("TOML", () => {
     ["a = 1\nb = 1 2", 2],
     ["a = 1\na = 2", 2],
     ['\n\na = "x', 3],
-    ["a = 1979-05-27", 1],
     ["a = 1\n[a]", 2],
     ["__proto__ = 1", 1],
     ["a = [1", 1],
