@@ -24,16 +24,9 @@ import { takeRequest } from "../support/backend.ts";
 import type { LambdaApi } from "../support/lambda-api.ts";
 import { startLambdaApi } from "../support/lambda-api.ts";
 import { noLocalAws } from "../support/local-aws.ts";
+import { silentObserver } from "../support/silent-observer.ts";
 
 const config = parseConfig({ hostname: "mail.example" }, { source: null, baseDir: "/" });
-const ignore = (): void => undefined;
-const observer = {
-  accepted: ignore,
-  notAccepted: ignore,
-  settled: ignore,
-  settledLate: ignore,
-  bounceSent: ignore,
-};
 
 const skip = noLocalAws();
 stopLocalAwsAtEnd();
@@ -89,7 +82,7 @@ describe("Lambdas in the background", { skip }, () => {
       config,
       clock: systemClock,
       random: () => 0,
-      observer,
+      observer: silentObserver,
       classify,
       slowDown: async () => undefined,
     });

@@ -29,17 +29,10 @@ import type { LambdaApi } from "../support/lambda-api.ts";
 import { startLambdaApi } from "../support/lambda-api.ts";
 import { noLocalAws } from "../support/local-aws.ts";
 import { patient } from "../support/patience.ts";
+import { silentObserver } from "../support/silent-observer.ts";
 
 /** One request to the silent receiver may hold up the stream before it is known to be silent. */
 const PATIENCE_MS = patient(30 * SECOND);
-const ignore = (): void => undefined;
-const observer = {
-  accepted: ignore,
-  notAccepted: ignore,
-  settled: ignore,
-  settledLate: ignore,
-  bounceSent: ignore,
-};
 const refused = outcomeOfReply(smtpReply(550, ["5.1.1 no such user"]), NO_ROUTE);
 
 stopLocalAwsAtEnd();
@@ -94,7 +87,7 @@ describe("receivers of events on AWS", { skip: noLocalAws(), timeout: 6 * PATIEN
       config,
       clock: systemClock,
       random: () => 0,
-      observer,
+      observer: silentObserver,
       classify,
       slowDown: async () => undefined,
     });

@@ -20,6 +20,7 @@ import type { ApiHandlers } from "../../lambdas/api.ts";
 import { apiHandlers } from "../../lambdas/api.ts";
 import type { ApiServer } from "../../sender/api-server.ts";
 import { startApiServer } from "../../sender/api-server.ts";
+import { silentObserver } from "./silent-observer.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 
 export interface Answer {
@@ -103,14 +104,6 @@ export function realSubmit(
   config: Config,
   { bodies, queue, suppressions, secrets, sealing }: Backend,
 ): Submit {
-  const ignore = (): void => undefined;
-  const observer = {
-    accepted: ignore,
-    notAccepted: ignore,
-    settled: ignore,
-    settledLate: ignore,
-    bounceSent: ignore,
-  };
   const newMessageId = messageIds(() => systemClock.now(), randomBytes);
   return submitter({
     config,
@@ -122,7 +115,7 @@ export function realSubmit(
     clock: systemClock,
     newMessageId,
     plugins: null,
-    observer,
+    observer: silentObserver,
   });
 }
 

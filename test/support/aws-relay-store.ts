@@ -24,6 +24,7 @@ import { AWS_TERMS } from "../../sender/store-terms.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 import { sharedLocalAws } from "./aws-backend.ts";
 import type { RelayStore } from "./relay.ts";
+import { silentObserver } from "./silent-observer.ts";
 
 export interface AwsInstallation {
   readonly names: AwsNames;
@@ -107,13 +108,7 @@ function bounceReporter({ installation, config, backend, submit }: ReporterOptio
     bodies,
     submit,
     clock: systemClock,
-    observer: {
-      accepted: () => undefined,
-      notAccepted: () => undefined,
-      settled: () => undefined,
-      settledLate: () => undefined,
-      bounceSent: () => undefined,
-    },
+    observer: silentObserver,
     onUnreportable: (_: unknown, error: unknown) => fail(error),
   };
   const reading = readTableStream({

@@ -14,6 +14,7 @@ import { openApp, submission } from "../../support/app.ts";
 import type { App } from "../../support/app.ts";
 import { address, newMessageId } from "../../support/builders.ts";
 import { loaded } from "../../support/plugins.ts";
+import { silentObserver } from "../../support/silent-observer.ts";
 
 interface Watched extends AsyncDisposable {
   readonly app: App;
@@ -27,14 +28,7 @@ async function watchedBy(register: (app: PluginApp) => void): Promise<Watched> {
   const app = await openApp({ zones: { bulk: {} } });
   const { plugins } = await loaded(async (given) => register(given), { clock: app.clock });
   const { backend, config, clock } = app;
-  const observer = {
-    accepted: () => undefined,
-    notAccepted: () => undefined,
-    settled: () => undefined,
-    settledLate: () => undefined,
-    bounceSent: () => undefined,
-  };
-  const submit = submitter({ ...backend, config, clock, newMessageId, observer, plugins });
+  const submit = submitter({ ...backend, config, clock, newMessageId, observer: silentObserver, plugins });
   return {
     app,
     submit,

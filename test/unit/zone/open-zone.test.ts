@@ -13,6 +13,7 @@ import { anna } from "../../support/builders.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
 import type { FakeClock } from "../../support/fake-clock.ts";
 import { eventually } from "../../support/relay-process.ts";
+import { silentObserver } from "../../support/silent-observer.ts";
 
 const config = parseConfig({ zones: { a: {} } }, { source: null, baseDir: "/" });
 const zone = config.zones.get("a" as Zone["name"]) as Zone;
@@ -49,13 +50,7 @@ function starved(backend: SenderDeps["backend"], clock: FakeClock): SenderDeps {
       slowDown: async () => undefined,
       paceOf: () => ({ step: 0, takePermit: () => assert.fail("no permit is needed") }),
     },
-    observer: {
-      accepted: () => undefined,
-      notAccepted: () => undefined,
-      settled: () => undefined,
-      settledLate: () => undefined,
-      bounceSent: () => undefined,
-    },
+    observer: silentObserver,
     plugins: null,
     connectOptions: {},
     sandbox: null,
