@@ -35,7 +35,7 @@ function setUp(dkim: Partial<DkimConfig> = {}, deps: Partial<SignerDeps> = {}) {
     terms: USUAL_TERMS,
     signTransportDomain: false,
   };
-  const { sign } = signer({
+  const made = signer({
     dkim: { ...config, ...dkim },
     storedKeys: async () => [],
     messageKey: () => assert.fail("no key came with the mail"),
@@ -46,7 +46,7 @@ function setUp(dkim: Partial<DkimConfig> = {}, deps: Partial<SignerDeps> = {}) {
     ...deps,
   });
   const head = async (ehloName: string | null = "out.example", of = mail) =>
-    (await sign(of, async () => BLOCK, { id: of.id, recipient: null, ehloName })).toString();
+    (await made.sign(of, async () => BLOCK, { id: of.id, recipient: null, ehloName })).toString();
   return { at, head, names: async (...asked: Parameters<typeof head>) => namesIn(await head(...asked)) };
 }
 
