@@ -22,7 +22,7 @@ export const LAMBDA_NEEDS: Readonly<Record<LambdaName, Needs>> = {
   },
   suppression: { reads: ["secret"], writes: ["suppression"] },
   zones: { reads: ["secret", "fleet"], writes: ["limit"] },
-  health: { reads: ["secret", "message", "limit"], queries: ["by zone"] },
+  health: { reads: ["secret", "message", "limit"], writes: ["bounce"], queries: ["by zone"] },
   sweep: {
     reads: ["fleet", "limit"],
     writes: ["message"],

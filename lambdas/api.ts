@@ -18,6 +18,7 @@ import type { Log } from "./log.ts";
 import { queueHandlers } from "./queue.ts";
 import { sendHandlers } from "./send.ts";
 import { suppressionHandlers } from "./suppression.ts";
+import { tryoutHandlers } from "./tryout.ts";
 import { zoneHandlers } from "./zones.ts";
 
 export interface ApiDeps {
@@ -25,6 +26,7 @@ export interface ApiDeps {
   readonly backend: Pick<
     Backend,
     | "bodies"
+    | "bounceSink"
     | "events"
     | "fleet"
     | "idempotency"
@@ -63,6 +65,7 @@ export function apiHandlers({ config, backend, submit, metrics, clock, log }: Ap
     ...suppressionHandlers(deps, backend.suppressions),
     ...dkimHandlers(deps, backend.secrets),
     ...zoneHandlers(deps, queries),
+    ...tryoutHandlers(deps, backend),
     ...healthHandlers(deps, { queue: backend.queue, metrics }),
   };
 }

@@ -64,9 +64,14 @@ export const LAMBDA_OF: Readonly<Record<RouteName, (typeof API_LAMBDAS)[number]>
   slowed: "zones",
   endSlowing: "zones",
   internals: "zones",
+  clearCounters: "zones",
   healthz: "health",
   metrics: "health",
   openapi: "health",
+  testAuth: "health",
+  reportBounce: "health",
+  bounces: "health",
+  store: "health",
 };
 
 export interface BuiltLambda {

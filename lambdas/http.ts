@@ -36,6 +36,8 @@ export type ApiHandler = (event: ApiEvent, context: Context) => Promise<ApiResul
 /** A Lambda's event and its answer have 6 MB each, bodies in base64 among the rest. */
 export const MAX_LAMBDA_BODY = 4_500_000;
 
+const FORM_TYPE = "application/x-www-form-urlencoded";
+
 export function jsonResult(statusCode: number, value: unknown): ApiResult {
   return {
     statusCode,
@@ -83,7 +85,10 @@ export function tooLarge(maxBytes: number, advice = ""): DomainError {
 
 /** The request's body as JSON. Throws invalid-body for what is none. */
 export async function readJson(event: ApiEvent, maxBytes: number, advice = ""): Promise<unknown> {
-  const body = await wholeOf(event, maxBytes, advice);
+  return jsonOf(await wholeOf(event, maxBytes, advice));
+}
+
+function jsonOf(body: Buffer): unknown {
   try {
     return JSON.parse(utf8Of(body));
   } catch (error) {
@@ -92,9 +97,29 @@ export async function readJson(event: ApiEvent, maxBytes: number, advice = ""): 
   }
 }
 
+/**
+ * Fields of a request: those of its query, and over them those of its body, which is JSON or a form, as ZoneMTA takes them. `default`
+ * is what a body without a content type is. Throws invalid-body for a body that is neither.
+ */
+export async function readFields(
+  event: ApiEvent,
+  { maxBytes, default: untyped }: { maxBytes: number; default: "json" | "form" },
+): Promise<unknown> {
+  const query = queryOf(event);
+  const body = await wholeOf(event, maxBytes, "");
+  if (body.length === 0) return query;
+  const type = contentTypeOf(event) ?? (untyped === "form" ? FORM_TYPE : "");
+  const fields = type === FORM_TYPE ? fieldsOf(textOf(body)) : jsonOf(body);
+  const isRecord = typeof fields === "object" && fields !== null && !Array.isArray(fields);
+  return isRecord ? { ...query, ...fields } : fields;
+}
+
 /** The request's body as text. Throws invalid-body for what is not UTF-8. */
 export async function readText(event: ApiEvent, maxBytes: number): Promise<string> {
-  const body = await wholeOf(event, maxBytes, "");
+  return textOf(await wholeOf(event, maxBytes, ""));
+}
+
+function textOf(body: Buffer): string {
   try {
     return utf8Of(body);
   } catch {
@@ -112,8 +137,8 @@ function utf8Of(bytes: Buffer): string {
 
 /** Throws 415 for a content type that is not among `accepted`; none given counts as the first. */
 export function checkContentType(event: ApiEvent, accepted: readonly string[]): void {
-  const given = event.headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
-  if (given === undefined || given === "" || accepted.includes(given)) return;
+  const given = contentTypeOf(event);
+  if (given === null || accepted.includes(given)) return;
   throw new HttpError(
     415,
     "unsupported-media-type",
@@ -121,13 +146,22 @@ export function checkContentType(event: ApiEvent, accepted: readonly string[]): 
   );
 }
 
-/** Each name with its value, or with all of them when it is there more than once. */
+/** Null: none is given. */
+function contentTypeOf({ headers }: ApiEvent): string | null {
+  return headers["content-type"]?.split(";")[0]?.trim().toLowerCase() || null;
+}
+
 export function queryOf(event: ApiEvent): Record<string, string | string[]> {
-  const query = new URLSearchParams(event.rawQueryString);
-  const names = [...new Set(query.keys())];
+  return fieldsOf(event.rawQueryString);
+}
+
+/** Of a query or a form: each name with its value, or with all of them when it is there more than once. */
+function fieldsOf(text: string): Record<string, string | string[]> {
+  const given = new URLSearchParams(text);
+  const names = [...new Set(given.keys())];
   return Object.fromEntries(
     names.map((name) => {
-      const values = query.getAll(name);
+      const values = given.getAll(name);
       return [name, values.length === 1 ? (values[0] as string) : values];
     }),
   );

@@ -9,10 +9,9 @@ import type { SuppressionStore } from "#shared/ports/suppression-store.ts";
 import type { EndpointDeps } from "./endpoint.ts";
 import { endpoint } from "./endpoint.ts";
 import type { ApiHandler } from "./http.ts";
-import { jsonResult, readJson, readText, textResult } from "./http.ts";
+import { jsonResult, readFields, readText, textResult } from "./http.ts";
 
-/** One entry. */
-const MAX_BODY_BYTES = 16 * KIB;
+const ENTRY = { maxBytes: 16 * KIB, default: "json" } as const;
 /** A batch of an import. */
 const MAX_IMPORT_BYTES = MIB;
 
@@ -30,10 +29,10 @@ export function suppressionHandlers(
       jsonResult(200, await listSuppressions(store, { pageSize: query.pageSize, cursor: query.cursor })),
     ),
     suppress: endpoint(routes.suppress, deps, async ({ event }) =>
-      jsonResult(200, await suppress(store, await readJson(event, MAX_BODY_BYTES), deps.clock.now())),
+      jsonResult(200, await suppress(store, await readFields(event, ENTRY), deps.clock.now())),
     ),
     unsuppress: endpoint(routes.unsuppress, deps, async ({ event }) =>
-      jsonResult(200, await unsuppress(store, await readJson(event, MAX_BODY_BYTES))),
+      jsonResult(200, await unsuppress(store, await readFields(event, ENTRY))),
     ),
     exportSuppressions: endpoint(routes.exportSuppressions, deps, async ({ query }) => {
       const { format, pageSize, cursor } = query;

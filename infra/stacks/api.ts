@@ -65,7 +65,7 @@ const WHAT_FOR: Readonly<Record<LambdaName, string>> = {
   queue: "shows and changes what is in the queue",
   suppression: "keeps the suppression list",
   zones: "shows zones and limits",
-  health: "answers for the whole, and for paths that are not there",
+  health: "answers for the whole, for tries of plugins, and for paths that are not there",
   sweep: "feeds what came due, once a minute",
   events: "signals new mail and reports bounces, from the table's stream",
   "report-again": "makes reports of bounces that could not be made before, once a minute",

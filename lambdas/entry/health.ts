@@ -1,10 +1,14 @@
-/** `/healthz`, `/metrics` and `/openapi.json`; and every path that is none, for API Gateway's default route leads here. */
+/**
+ * `/healthz`, `/metrics` and `/openapi.json`; what is for trying plugins out; and every path that is none, for API Gateway's default
+ * route leads here.
+ */
 
 import { createMetrics, METRICS_CONTENT_TYPE } from "#shared/runtime/metrics.ts";
 import { readStore } from "#shared/app/health.ts";
 
 import { apiEntry } from "../api-entry.ts";
 import { healthHandlers } from "../health.ts";
+import { tryoutHandlers } from "../tryout.ts";
 import { wireLambda } from "../wire.ts";
 
 const wired = await wireLambda("health", import.meta.url);
@@ -19,9 +23,12 @@ const metrics = createMetrics({
 });
 
 export const handler = apiEntry(
-  healthHandlers(endpoints, {
-    queue: backend.queue,
-    metrics: async () => ({ contentType: METRICS_CONTENT_TYPE, text: await metrics.text() }),
-  }),
+  {
+    ...healthHandlers(endpoints, {
+      queue: backend.queue,
+      metrics: async () => ({ contentType: METRICS_CONTENT_TYPE, text: await metrics.text() }),
+    }),
+    ...tryoutHandlers(endpoints, backend),
+  },
   wired,
 );

@@ -61,8 +61,13 @@ export function errorResult(error: unknown, fault: FaultAnswer): ApiResult {
 
 /** True: the caller can do nothing about it. */
 export function isFault(error: unknown): boolean {
-  if (error instanceof HttpError) return error.status >= 500;
+  if (error instanceof HttpError) return isFaultStatus(error.status);
   return !(error instanceof DomainError) || STATUS[error.code] >= 500;
+}
+
+/** False for 501 too: what we do not offer was asked for in vain. */
+export function isFaultStatus(status: number): boolean {
+  return status >= 500 && status !== 501;
 }
 
 export function errors({ log, fault }: { log: Log; fault: FaultAnswer }) {

@@ -7,6 +7,7 @@ import { parseIp } from "../domain/ip.ts";
 import type { ApiConfig } from "../domain/config.ts";
 import { DomainError } from "../domain/errors.ts";
 import type { SecretStore } from "../ports/secret-store.ts";
+import { basicCredentials } from "./basic-auth.ts";
 import type { ApiKeyRing } from "./api-keys.ts";
 import type { Scope } from "./routes.ts";
 
@@ -52,14 +53,20 @@ export function apiAccess({
 }
 
 async function withKey(keys: ApiKeyRing, header: string, scope: Scope): Promise<Access> {
-  const token = /^Bearer +(\S+) *$/i.exec(header)?.[1];
-  if (token === undefined) return unauthorized("the Authorization header is not of the form Bearer <key>");
+  const token = tokenOf(header);
+  if (token === null) return unauthorized("the Authorization header is not of the form Bearer <key>");
   const key = await keys.verify(token);
   if (key === null) return unauthorized("this API key is not known here");
   if (scope === "none" || key.scopes.includes(scope) || key.scopes.includes("admin")) {
     return { kind: "granted", keyId: key.id };
   }
   return { kind: "forbidden", reason: `this API key may not do that: it lacks the scope ${scope}` };
+}
+
+/** A key may come as Basic auth too, its id as the user and its secret as the password: the only way of a URL with a user in it. */
+function tokenOf(header: string): string | null {
+  const basic = basicCredentials(header);
+  return basic ? `${basic.user}.${basic.password}` : (/^Bearer +(\S+) *$/i.exec(header)?.[1] ?? null);
 }
 
 function unauthorized(reason: string): Access {

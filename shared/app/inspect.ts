@@ -43,6 +43,14 @@ export async function unblock(
   return { success: true as const, deleted };
 }
 
+/**
+ * ZoneMTA counts a few things in its memory. What is told here is how things are now; what is counted is for Prometheus, which takes a
+ * count that goes back for a restart: so there is nothing to clear.
+ */
+export function clearCounters() {
+  return { counters: {}, note: "nothing is counted here; what /metrics counts never goes back" };
+}
+
 /** For people and bug reports: its form is no promise. */
 export async function internals({ queue, limits, fleet, zones, clock }: InspectDeps) {
   const [workers, leases, counts, blocked] = await Promise.all([

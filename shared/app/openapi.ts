@@ -10,7 +10,7 @@ type Json = Readonly<Record<string, unknown>>;
 
 const FAILURES: Readonly<Record<number, string>> = {
   400: "The request is wrong; `path` says where",
-  401: "No API key, or one that is not known",
+  401: "No API key (or login), or one that is not known",
   403: "The API key lacks the scope",
   404: "There is no such thing",
   409: "It is there, and not in a state for this",
@@ -18,9 +18,13 @@ const FAILURES: Readonly<Record<number, string>> = {
   413: "The request, or what is asked for, is too large; `POST /uploads` is for larger mail, where it is needed",
   415: "The request has a content type that is not taken here",
   422: "The request is understood and breaks a limit, or its Idempotency-Key is of another request",
+  429: "Too many ask at once; try again",
   500: "Our fault",
   503: "Our fault: nothing was stored; try again",
 };
+
+/** Answers that a route is for, where they are another than 200. */
+const DONE: Readonly<Record<number, string>> = { 202: "Taken", 501: "Not offered, and why" };
 
 const ELSEWHERE = {
   description: "It is to be got at the URL in Location, without the API key, within minutes",
@@ -76,8 +80,8 @@ function operation(route: Route, path: string, operationId: RouteName | `${Route
     ],
     ...(route.body ? { requestBody: requestBody(route.body) } : {}),
     responses: {
-      "200": {
-        description: "Done",
+      [String(route.answer.status ?? 200)]: {
+        description: DONE[route.answer.status ?? 200] ?? "Done",
         content: { [route.answer.contentType]: { schema: answerSchema(route.answer) } },
       },
       ...(route.answer.elsewhere ? { "307": ELSEWHERE } : {}),

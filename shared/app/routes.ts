@@ -11,6 +11,7 @@ import * as dkim from "./dkim-schemas.ts";
 import { MailFields } from "./message-fields.ts";
 import * as schemas from "./route-schemas.ts";
 import * as suppression from "./suppression-schemas.ts";
+import * as tryout from "./tryout-schemas.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE";
 /** What a key must be allowed: `admin` may all; `none` needs no key. */
@@ -48,6 +49,8 @@ export interface RouteBody {
 }
 
 export interface Answer {
+  /** Left out: 200. */
+  readonly status?: number;
   readonly contentType: string;
   /** Null: not JSON. */
   readonly schema: z.ZodType | null;
@@ -56,6 +59,7 @@ export interface Answer {
 }
 
 const JSON_TYPE = "application/json";
+const FORM_TYPE = "application/x-www-form-urlencoded";
 
 function route<P extends z.ZodType, Q extends z.ZodType, H extends z.ZodType>(
   method: Method,
@@ -87,6 +91,11 @@ function route<P extends z.ZodType, Q extends z.ZodType, H extends z.ZodType>(
 
 function json(schema: z.ZodType): RouteBody {
   return { contentTypes: [JSON_TYPE], schema };
+}
+
+/** Fields of a form or of JSON; those of the query are taken too. */
+function fields(schema: z.ZodType): RouteBody {
+  return { contentTypes: [JSON_TYPE, FORM_TYPE], schema, optional: true };
 }
 
 /** The last two of `/message/…` change rows. */
@@ -200,7 +209,8 @@ export const routes = {
     scope: "admin",
     useCase: "suppress",
     summary: "Send nothing to an address or a domain from now on",
-    body: json(suppression.SuppressBody),
+    query: suppression.SuppressBody,
+    body: fields(suppression.SuppressBody),
     answer: suppression.SuppressedAnswer,
     failures: [413, 415],
   }),
@@ -208,7 +218,8 @@ export const routes = {
     scope: "admin",
     useCase: "unsuppress",
     summary: "Take an entry off the suppression list",
-    body: json(suppression.UnsuppressBody),
+    query: suppression.UnsuppressBody,
+    body: fields(suppression.UnsuppressBody),
     answer: suppression.UnsuppressedAnswer,
     failures: [404, 413, 415],
   }),
@@ -247,6 +258,12 @@ export const routes = {
     scope: "read",
     useCase: "internals",
     summary: "See the workers, the queue and the blocks as they are now, for people",
+    answer: { contentType: "text/plain", schema: null },
+  }),
+  clearCounters: route("GET", "/internals/clear-counters", {
+    scope: "admin",
+    useCase: "clearCounters",
+    summary: "Taken for old clients: nothing is counted that could be cleared",
     answer: { contentType: "text/plain", schema: null },
   }),
   blacklist: route("GET", "/blacklist", {
@@ -310,6 +327,37 @@ export const routes = {
     query: schemas.EventsQuery,
     answer: schemas.EventsAnswer,
     failures: [404],
+  }),
+  testAuth: route("GET", "/test-auth", {
+    scope: "none",
+    useCase: "testLogin",
+    summary: "Try the login of an SMTP account, by Basic auth and with no API key, as `core/http-auth` asks",
+    query: tryout.TestAuthQuery,
+    answer: tryout.TestAuthAnswer,
+    failures: [401, 429],
+  }),
+  reportBounce: route("POST", "/report-bounce", {
+    scope: "send",
+    useCase: "reportBounce",
+    summary:
+      "Try a reporter of bounces such as `core/http-bounce` out: the newest 100 reports can be seen for a day",
+    body: { contentTypes: [FORM_TYPE, JSON_TYPE], schema: tryout.ReportBounceBody },
+    answer: { contentType: JSON_TYPE, schema: tryout.ReportedAnswer, status: 202 },
+    failures: [413, 415],
+  }),
+  bounces: route("GET", "/bounces", {
+    scope: "read",
+    useCase: "listReportedBounces",
+    summary:
+      "See what was reported to `POST /report-bounce`; what bounced here is in the history of the queue",
+    answer: tryout.BouncesAnswer,
+  }),
+  store: route("PUT", "/store/{id?}", {
+    scope: "send",
+    useCase: "none",
+    summary: "Refused, and says so to old clients: mail is handed in whole (`POST /send-raw`)",
+    params: tryout.StoreParams,
+    answer: { contentType: JSON_TYPE, schema: schemas.ErrorAnswer, status: 501 },
   }),
   metrics: route("GET", "/metrics", {
     scope: "read",

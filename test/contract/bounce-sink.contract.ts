@@ -55,7 +55,7 @@ export function bounceSinkContract(backend: string, open: OpenBounceSink): void 
       const { store } = opened;
       const ids = Array.from({ length: 20 }, (_, i) => String(i).padStart(2, "0"));
       await Promise.all(ids.map((id) => store.add({ receivedAt: clock.now(), fields: { id } })));
-      assert.deepEqual((await store.list()).map(({ fields }) => fields["id"]).toSorted(), ids);
+      assert.deepEqual(new Set((await store.list()).map(({ fields }) => fields["id"])), new Set(ids));
     });
 
     test("a report is there for its time, and then not", async () => {

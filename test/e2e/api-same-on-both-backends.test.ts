@@ -21,7 +21,13 @@ import type { LambdaApi } from "../support/lambda-api.ts";
 import { startLambdaApi } from "../support/lambda-api.ts";
 import { noLocalAws } from "../support/local-aws.ts";
 import type { Asked, Recorded } from "../support/recorded-requests.ts";
-import { asker, keysIn, RECORDED, RECORDED_CONFIG } from "../support/recorded-requests.ts";
+import {
+  addRecordedAccount,
+  asker,
+  keysIn,
+  RECORDED,
+  RECORDED_CONFIG,
+} from "../support/recorded-requests.ts";
 
 interface Answered {
   readonly status: number;
@@ -65,6 +71,8 @@ describe("the API on both backends", { skip }, () => {
     onEmbedded = player(await keysIn(embedded.backend.secrets), ({ method, path, headers, body }) =>
       embedded.ask(method, path, { headers, ...(body === null ? {} : { body }) }),
     );
+    await addRecordedAccount(embedded.backend.secrets);
+    await addRecordedAccount(awsSecrets);
     keysOnAws = await keysIn(awsSecrets);
     onAws = player(keysOnAws, ({ body, ...asked }) =>
       lambdas.ask({ ...asked, sourceIp: "127.0.0.1", ...(body === null ? {} : { body }) }),
@@ -155,6 +163,7 @@ function named(text: string, names: Map<string, string>): string {
     .replaceAll(/"cursor":"[^"]+"/g, '"cursor":"<cursor>"')
     .replaceAll(/\bcursor=[^&>]+/g, "cursor=<cursor>")
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>")
+    .replaceAll(/\w{3}, \d\d? \w{3} \d{4} [\d:]{8} \+0000/g, "<date>")
     .replaceAll(/\b1[6-9]\d{11}\b/g, "<ms>")
     .replaceAll(/\b[0-7][0-9a-hjkmnp-tv-z]{25}\b/g, nameOf)
     .replaceAll(/(?<="(?:id|deleted)":"|no entry \\")[^"<\\]+(?=\\?")/g, nameOf);

@@ -339,6 +339,29 @@ describe("the suppression list", () => {
     assert.deepEqual([again.status, again.json.code, again.json.path], [404, "not-found", "id"]);
   });
 
+  test("takes a form, or the query, as ZoneMTA does; what the body says goes first", async () => {
+    const form = { "content-type": "application/x-www-form-urlencoded" };
+    const byForm = await api.ask("POST", "/suppressionlist?reason=query", {
+      headers: form,
+      body: "address=Form%2Bx@Example.org&reason=form",
+    });
+    assert.deepEqual(
+      [byForm.status, byForm.json.suppressed.address, byForm.json.suppressed.reason],
+      [200, "form+x@example.org", "form"],
+    );
+    const byQuery = await api.ask("POST", "/suppressionlist?domain=query.example");
+    assert.deepEqual([byQuery.status, byQuery.json.suppressed.domain], [200, "query.example"]);
+    const { id } = byQuery.json.suppressed;
+    assert.equal((await api.ask("DELETE", `/suppressionlist?id=${id}`)).json.deleted, id);
+    const off = await api.ask("DELETE", "/suppressionlist", {
+      headers: form,
+      body: "address=form%2bx@example.org",
+    });
+    assert.equal(off.status, 200);
+    const twice = await api.ask("POST", "/suppressionlist?domain=a.example&domain=b.example");
+    assert.deepEqual([twice.status, twice.json.path], [400, "domain"]);
+  });
+
   for (const [what, body] of [
     ["neither", {}],
     ["both", { address: "a@b.example", domain: "b.example" }],

@@ -40,6 +40,7 @@ const NOT_SEEN: Readonly<Record<string, readonly (readonly [what: RegExp, why: s
   ],
   sender: [
     [/^dynamodb:.*LeadingKeys":"i#/, "Idempotency-Key at the API of the host's loopback (seen of send)"],
+    [/^dynamodb:.*LeadingKeys":"b#/, "POST /report-bounce there (seen of health)"],
     [/^s3:ListBucket /, "mail whose body is gone ends with a bounce that says so"],
     [/^s3:AbortMultipartUpload /, "a client that goes in the middle of large mail (seen of send)"],
     [

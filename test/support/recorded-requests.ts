@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 
+import { putAccount } from "#shared/app/accounts.ts";
 import { addApiKey } from "#shared/app/api-keys.ts";
 import { DAY } from "#shared/domain/units.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
@@ -50,6 +51,11 @@ export async function keysIn(secrets: SecretStore): Promise<ReadonlyMap<string, 
     keys.set(scope, added.key);
   }
   return keys;
+}
+
+/** The account whose login was recorded. */
+export async function addRecordedAccount(secrets: SecretStore): Promise<void> {
+  await putAccount({ secrets, randomBytes }, { user: "anna", password: "a password" });
 }
 
 /** Asks what was recorded, with what was remembered of the answers before it. */

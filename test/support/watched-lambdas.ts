@@ -39,7 +39,7 @@ import type { LambdaAnswer, LambdaApi } from "./lambda-api.ts";
 import { startLambdaApi } from "./lambda-api.ts";
 import { eventually } from "./relay-process.ts";
 import { patient } from "./patience.ts";
-import { asker, keysIn, RECORDED, RECORDED_CONFIG } from "./recorded-requests.ts";
+import { addRecordedAccount, asker, keysIn, RECORDED, RECORDED_CONFIG } from "./recorded-requests.ts";
 import { startSecretsServer } from "./secrets-server.ts";
 
 export type CallsByLambda = ReadonlyMap<LambdaName, readonly AwsCall[]>;
@@ -161,6 +161,7 @@ async function recordedRequests({ lambdas, backend }: Installation): Promise<voi
   const play = asker(await keysIn(backend.secrets), ({ body, ...asked }) =>
     lambdas.ask({ ...asked, ...(body === null ? {} : { body }) }),
   );
+  await addRecordedAccount(backend.secrets);
   for (const recorded of RECORDED) await play(recorded);
 }
 

@@ -87,6 +87,16 @@ describe("access with keys", () => {
     assert.equal(await ask({ host: "localhost", authorization: "Basic eDp5" }), "unauthorized");
   });
 
+  test("may come as Basic auth, the id as the user and the secret as the password", async () => {
+    const { ask, add } = setUp({ listensOnLoopback: false });
+    const { key } = await add(["send"]);
+    const basic = (text: string) => ({ authorization: `Basic ${btoa(text)}` });
+    assert.equal(await ask(basic(key.replace(".", ":")), "send"), "granted");
+    assert.equal(await ask(basic(key.replace(".", ":")), "admin"), "forbidden");
+    assert.equal(await ask(basic(`${key}:x`), "send"), "unauthorized");
+    assert.equal(await ask(basic(key.replace(".", ":").slice(0, -1)), "send"), "unauthorized");
+  });
+
   test("needs none where the route asks for none", async () => {
     assert.equal(
       await setUp({ listensOnLoopback: false }).ask({ authorization: "Basic eDp5" }, "none"),
