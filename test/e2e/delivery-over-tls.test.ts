@@ -4,16 +4,23 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { tlsMemory } from "../../sender/delivery/tls.ts";
-import { answering, brokenTls, HANG_UP, scriptedPeer, SILENCE } from "../support/scripted-peer.ts";
+import {
+  afterReady,
+  answering,
+  brokenTls,
+  HANG_UP,
+  scriptedPeer,
+  SILENCE,
+  STARTTLS_OFFERED,
+} from "../support/scripted-peer.ts";
 import type { Answers, Script } from "../support/scripted-peer.ts";
 import { connectTo, inShort, never, send, sessionTo, timeouts, WIRE } from "../support/smtp-session.ts";
 
-const OFFERED = "250-peer\r\n250-PIPELINING\r\n250 STARTTLS";
 const PLAIN = "250-peer\r\n250 PIPELINING";
 
 /** Offers STARTTLS in clear, and not again under TLS. */
 function tlsPeer(answers: Answers = {}): Script {
-  return answering({ EHLO: (_line, nth) => (nth === 0 ? OFFERED : PLAIN), ...answers });
+  return answering({ EHLO: (_line, nth) => (nth === 0 ? STARTTLS_OFFERED : PLAIN), ...answers });
 }
 
 describe("opportunistic TLS", () => {
@@ -69,15 +76,10 @@ describe("opportunistic TLS", () => {
   });
 
   test("that breaks on a long ClientHello is used with a small one, and from then on at once", async () => {
-    const choking: Script = async (talk) => {
-      talk.say("220 hi");
-      await talk.line();
-      talk.say(OFFERED);
-      await talk.line();
-      talk.say("220 ready");
+    const choking = afterReady(async (talk) => {
       await talk.bytes(talk.received.length + 1);
       talk.reset();
-    };
+    });
     await using peer = await scriptedPeer(choking, tlsPeer());
     const memory = tlsMemory();
     for (let mail = 0; mail < 2; mail += 1) {
@@ -90,17 +92,12 @@ describe("opportunistic TLS", () => {
 
   test("has a small ClientHello that fits into one packet of any network", async () => {
     const hellos: number[] = [];
-    const weighing: Script = async (talk) => {
-      talk.say("220 hi");
-      await talk.line();
-      talk.say(OFFERED);
-      await talk.line();
-      talk.say("220 ready");
+    const weighing = afterReady(async (talk) => {
       const before = talk.received.length;
       await talk.bytes(before + 5);
       hellos.push(talk.received.readUInt16BE(before + 3));
       talk.reset();
-    };
+    });
     await using peer = await scriptedPeer(weighing, weighing, tlsPeer());
     (await sessionTo(peer.port)).quit();
     const [usual = 0, small = 0] = hellos;
@@ -133,7 +130,7 @@ describe("opportunistic TLS", () => {
     ["is silent", SILENCE],
   ] as const) {
     test(`a peer that ${name} after the handshake is asked in clear only when it hung up`, async () => {
-      const first = tlsPeer({ EHLO: (_line, nth) => (nth === 0 ? OFFERED : EHLO) });
+      const first = tlsPeer({ EHLO: (_line, nth) => (nth === 0 ? STARTTLS_OFFERED : EHLO) });
       await using peer = await scriptedPeer(first, tlsPeer());
       const soon = EHLO === SILENCE ? { timeouts: timeouts({ ehlo: 500 }) } : {};
       const connected = await connectTo(peer.port, {}, soon);
@@ -143,14 +140,9 @@ describe("opportunistic TLS", () => {
   }
 
   test("a handshake that stalls falls back as well", async () => {
-    const stalled: Script = async (talk) => {
-      talk.say("220 hi");
-      await talk.line();
-      talk.say(OFFERED);
-      await talk.line();
-      talk.say("220 ready");
+    const stalled = afterReady(async (talk) => {
       await talk.end();
-    };
+    });
     await using peer = await scriptedPeer(stalled, stalled, tlsPeer());
     const session = await sessionTo(peer.port, {}, { timeouts: timeouts({ tls: 50 }) });
     assert.equal(session.secured, null);
@@ -159,16 +151,11 @@ describe("opportunistic TLS", () => {
 
   test("stops in the handshake at the caller's signal, and does not fall back", async () => {
     const caller = new AbortController();
-    const stalled: Script = async (talk) => {
-      talk.say("220 hi");
-      await talk.line();
-      talk.say(OFFERED);
-      await talk.line();
-      talk.say("220 ready");
+    const stalled = afterReady(async (talk) => {
       await talk.bytes(talk.received.length + 1);
       caller.abort();
       await talk.end();
-    };
+    });
     await using peer = await scriptedPeer(stalled, tlsPeer());
     const connected = await connectTo(peer.port, {}, { signal: caller.signal });
     assert.ok(!connected.ok);
@@ -180,7 +167,7 @@ describe("opportunistic TLS", () => {
     const injecting: Script = async (talk) => {
       talk.say("220 hi");
       await talk.line();
-      talk.say(OFFERED);
+      talk.say(STARTTLS_OFFERED);
       await talk.line();
       talk.raw("220 ready\r\n250-injected\r\n250 SIZE 1\r\nand junk");
       await talk.startTls();
@@ -196,17 +183,12 @@ describe("opportunistic TLS", () => {
   });
 
   test("takes TLS 1.0 rather than none, where relays with credentials and required TLS do not", async () => {
-    const old: Script = async (talk) => {
-      talk.say("220 hi");
-      await talk.line();
-      talk.say(OFFERED);
-      await talk.line();
-      talk.say("220 ready");
+    const old = afterReady(async (talk) => {
       await talk.startTls({ minVersion: "TLSv1", maxVersion: "TLSv1", ciphers: "DEFAULT:@SECLEVEL=0" });
       await talk.line();
       talk.say(PLAIN);
       await talk.end();
-    };
+    });
     await using peer = await scriptedPeer(old);
     const session = await sessionTo(peer.port);
     assert.equal(session.secured?.protocol, "TLSv1");
@@ -275,19 +257,14 @@ describe("TLS from the first byte", () => {
 
 describe("sessions", () => {
   test("are resumed on the same host, and not on another one or where a certificate counts", async () => {
-    const script: Script = async (talk) => {
-      talk.say("220 hi");
-      await talk.line();
-      talk.say(OFFERED);
-      await talk.line();
-      talk.say("220 ready");
+    const script = afterReady(async (talk) => {
       await talk.startTls({ ticketKeys: Buffer.alloc(48, 7) });
       await talk.line();
       talk.say("250-peer\r\n250-PIPELINING\r\n250 AUTH PLAIN");
       const line = await talk.line();
       talk.say(line.startsWith("AUTH") ? "235 ok" : "221 bye");
       await talk.end();
-    };
+    });
     await using peer = await scriptedPeer(script);
     const memory = tlsMemory();
     const resumed = async (fields: Parameters<typeof connectTo>[1]): Promise<boolean | undefined> => {

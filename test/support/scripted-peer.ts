@@ -286,17 +286,27 @@ export function answering(answers: Answers = {}): Script {
   };
 }
 
+/** What a peer says to EHLO that offers STARTTLS. */
+export const STARTTLS_OFFERED = "250-peer\r\n250-PIPELINING\r\n250 STARTTLS";
+
+/** Says yes to STARTTLS, and then does as the test says. */
+export function afterReady(goOn: (talk: Talk) => Promise<void>): Script {
+  return async (talk) => {
+    talk.say("220 hi");
+    await talk.line();
+    talk.say(STARTTLS_OFFERED);
+    await talk.line();
+    talk.say("220 ready");
+    await goOn(talk);
+  };
+}
+
 /** Says yes to STARTTLS and is then no TLS server. */
-export const brokenTls: Script = async (talk) => {
-  talk.say("220 hi");
-  await talk.line();
-  talk.say("250-peer\r\n250-PIPELINING\r\n250 STARTTLS");
-  await talk.line();
-  talk.say("220 ready");
+export const brokenTls = afterReady(async (talk) => {
   await talk.bytes(talk.received.length + 1);
   talk.raw("no, not really");
   await talk.end();
-};
+});
 
 function verbOf(line: string): Verb {
   const verb = line.split(" ", 1)[0]?.toUpperCase() ?? "";

@@ -49,6 +49,10 @@ function processOf(limits: LimitStore, clock: FakeClock, holder: WorkerId, terms
   return it;
 }
 
+function twoProcesses(limits: LimitStore, clock: FakeClock, terms: SlotTerms): [Process, Process] {
+  return [processOf(limits, clock, anna, terms), processOf(limits, clock, ben, terms)];
+}
+
 function acquireMany(
   { slots }: Process,
   count: number,
@@ -68,11 +72,8 @@ for (const [kind, terms] of [
       const clock = fakeClock();
       await using store = await embeddedBackend(clock);
       const { limits } = store.backend;
-      const [one, two] = [anna, ben].map((holder) => processOf(limits, clock, holder, terms));
-      const answers = await Promise.all([
-        acquireMany(one as Process, 4, site("mx")),
-        acquireMany(two as Process, 4, site("mx")),
-      ]);
+      const [one, two] = twoProcesses(limits, clock, terms);
+      const answers = await Promise.all([acquireMany(one, 4, site("mx")), acquireMany(two, 4, site("mx"))]);
       assert.equal(granted(answers.flat()), 5);
     });
 
@@ -80,10 +81,7 @@ for (const [kind, terms] of [
       const clock = fakeClock();
       await using store = await embeddedBackend(clock);
       const { limits } = store.backend;
-      const [one, two] = [anna, ben].map((holder) => processOf(limits, clock, holder, terms)) as [
-        Process,
-        Process,
-      ];
+      const [one, two] = twoProcesses(limits, clock, terms);
       const narrow = site("mx", { siteLimit: 2 });
       const open = new Map([
         [one, granted(await acquireMany(one, 3, site("mx")))],
@@ -121,9 +119,7 @@ for (const [kind, terms] of [
     test("count for the zone whatever the site, and a site's slot is not kept for a zone that is full", async () => {
       const clock = fakeClock();
       await using store = await embeddedBackend(clock);
-      const [one, two] = [anna, ben].map((holder) =>
-        processOf(store.backend.limits, clock, holder, terms),
-      ) as [Process, Process];
+      const [one, two] = twoProcesses(store.backend.limits, clock, terms);
       const key = (name: string) => site(name, { siteLimit: 1, zoneLimit: 2 });
       assert.equal(
         granted(await Promise.all(["mx1", "mx2", "mx3"].map((name) => one.slots.acquire(key(name))))),
@@ -140,9 +136,7 @@ for (const [kind, terms] of [
     test("that are refused are not asked for again before the time that was told", async () => {
       const clock = fakeClock();
       await using store = await embeddedBackend(clock);
-      const [one, two] = [anna, ben].map((holder) =>
-        processOf(store.backend.limits, clock, holder, terms),
-      ) as [Process, Process];
+      const [one, two] = twoProcesses(store.backend.limits, clock, terms);
       const key = site("mx", { siteLimit: 1 });
       await one.slots.acquire(key);
       const refused = await two.slots.acquire(key);
@@ -162,9 +156,7 @@ for (const how of ["renews them", "asks for more"] as const) {
   test(`connections whose slots lapsed are over the limit when their process ${how}, until they have ended`, async () => {
     const clock = fakeClock();
     await using store = await embeddedBackend(clock);
-    const [one, two] = [anna, ben].map((holder) =>
-      processOf(store.backend.limits, clock, holder, EMBEDDED_TERMS.slots),
-    ) as [Process, Process];
+    const [one, two] = twoProcesses(store.backend.limits, clock, EMBEDDED_TERMS.slots);
     const [taken, left] = [site("taken"), site("left")];
     for (const key of [taken, left]) await acquireMany(one, 5, key);
     await clock.advance(2 * MINUTE);
@@ -198,9 +190,7 @@ describe("connection slots of a store that costs a call", () => {
   test("go back when nobody here has needed them for a while, and not before", async () => {
     const clock = fakeClock();
     await using store = await embeddedBackend(clock);
-    const [one, two] = [anna, ben].map((holder) =>
-      processOf(store.backend.limits, clock, holder, REMOTE),
-    ) as [Process, Process];
+    const [one, two] = twoProcesses(store.backend.limits, clock, REMOTE);
     await acquireMany(one, 5, site("mx"));
     for (let i = 0; i < 4; i++) await one.slots.release(site("mx"));
     await one.slots.tidy();
@@ -213,9 +203,7 @@ describe("connection slots of a store that costs a call", () => {
   test("go back at once when their process opens nothing more, and those in use with their connections", async () => {
     const clock = fakeClock();
     await using store = await embeddedBackend(clock);
-    const [one, two] = [anna, ben].map((holder) =>
-      processOf(store.backend.limits, clock, holder, REMOTE),
-    ) as [Process, Process];
+    const [one, two] = twoProcesses(store.backend.limits, clock, REMOTE);
     await acquireMany(one, 5, site("mx"));
     for (let i = 0; i < 4; i++) await one.slots.release(site("mx"));
     await one.slots.drain();
@@ -228,9 +216,7 @@ describe("connection slots of a store that costs a call", () => {
   test("are asked for less and less often while others have them all", async () => {
     const clock = fakeClock();
     await using store = await embeddedBackend(clock);
-    const [one, two] = [anna, ben].map((holder) =>
-      processOf(store.backend.limits, clock, holder, REMOTE),
-    ) as [Process, Process];
+    const [one, two] = twoProcesses(store.backend.limits, clock, REMOTE);
     await acquireMany(one, 5, site("mx"));
     for (let waited = 0; waited < MINUTE; waited += 100) {
       await two.slots.acquire(site("mx"));
@@ -260,9 +246,7 @@ describe("connection slots of a store that costs a call", () => {
   test("that lapsed and were taken by others are not used again", async () => {
     const clock = fakeClock();
     await using store = await embeddedBackend(clock);
-    const [one, two] = [anna, ben].map((holder) =>
-      processOf(store.backend.limits, clock, holder, REMOTE),
-    ) as [Process, Process];
+    const [one, two] = twoProcesses(store.backend.limits, clock, REMOTE);
     await acquireMany(one, 5, site("mx"));
     for (let i = 0; i < 5; i++) await one.slots.release(site("mx"));
     one.down = true;
@@ -276,9 +260,7 @@ describe("connection slots of a store that costs a call", () => {
   test("that could not be given back are given back later", async () => {
     const clock = fakeClock();
     await using store = await embeddedBackend(clock);
-    const [one, two] = [anna, ben].map((holder) =>
-      processOf(store.backend.limits, clock, holder, REMOTE),
-    ) as [Process, Process];
+    const [one, two] = twoProcesses(store.backend.limits, clock, REMOTE);
     await acquireMany(one, 5, site("mx"));
     for (let i = 0; i < 5; i++) await one.slots.release(site("mx"));
     await one.slots.tidy();
