@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { startFakeMx } from "../support/fake-mx.ts";
-import { fakeDns } from "../support/fake-dns.ts";
+import { fakeDns, oneExample } from "../support/fake-dns.ts";
 import { startRelay } from "../support/relay.ts";
 import { submission } from "../support/app.ts";
 import { address } from "../support/builders.ts";
@@ -15,10 +15,7 @@ test("a site that asks for less mail is slowed for the zone that heard it, and g
       ? { do: "reply", code: 421, text: "4.7.0 Too many connections, slow down" }
       : { do: "accept" };
   await using relay = await startRelay({
-    dns: fakeDns({
-      "one.example": { mx: [[10, "mx.one.example"]] },
-      "mx.one.example": { a: ["127.0.0.1"] },
-    }),
+    dns: fakeDns(oneExample()),
     config: {
       zones: { default: { port: mx.port }, quick: { port: mx.port, senderDomains: ["quick.example"] } },
       queue: { deferTimes: [50, 50, 50] },

@@ -8,7 +8,7 @@ import { describe, test } from "node:test";
 import { createTransport } from "nodemailer";
 
 import type { ConfigInput } from "#shared/runtime/config-schema.ts";
-import { fakeDns } from "../support/fake-dns.ts";
+import { fakeDns, oneExample } from "../support/fake-dns.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
 import type { FakeMx } from "../support/fake-mx.ts";
 import { pythonLacks, runPython } from "../support/python.ts";
@@ -17,10 +17,6 @@ import { queuedId, startRelay } from "../support/relay.ts";
 import { verifyDkim } from "../support/verify-dkim.ts";
 
 const FOLDER = join(import.meta.dirname, "../data/plugins");
-const DNS = {
-  "one.example": { mx: [[10, "mx.one.example"]] as const },
-  "mx.one.example": { a: ["127.0.0.1"] },
-};
 const noDkimpy = pythonLacks("dkim");
 const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2_048 });
 const BLOCKED = Buffer.from("a file that is on the list");
@@ -56,7 +52,7 @@ async function relayWithAll(limit = 1_000): Promise<Running> {
       "rate-per-user": { enabled: ["receiver", "main"], limit },
     },
   };
-  const relay = stack.use(await startRelay({ dns: fakeDns(DNS), config }));
+  const relay = stack.use(await startRelay({ dns: fakeDns(oneExample()), config }));
   return { relay, mx, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 

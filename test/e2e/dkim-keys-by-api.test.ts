@@ -5,15 +5,10 @@ import { test } from "node:test";
 
 import type { DkimKeyView } from "#shared/app/dkim-schemas.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
-import { fakeDns } from "../support/fake-dns.ts";
+import { fakeDns, oneExample } from "../support/fake-dns.ts";
 import { describeOverBackends } from "../support/over-backends.ts";
 import { pythonLacks, runPython } from "../support/python.ts";
 import { queuedId } from "../support/relay.ts";
-
-const DNS = {
-  "one.example": { mx: [[10, "mx.one.example"]] as const },
-  "mx.one.example": { a: ["127.0.0.1"] },
-};
 
 describeOverBackends("keys that are made over the API", (startRelay) => {
   test(
@@ -22,7 +17,7 @@ describeOverBackends("keys that are made over the API", (startRelay) => {
     async () => {
       await using mx = await startFakeMx();
       await using relay = await startRelay({
-        dns: fakeDns(DNS),
+        dns: fakeDns(oneExample()),
         config: { zones: { default: { port: mx.port } } },
       });
       const make = async (place: string): Promise<DkimKeyView["dns"]> => {

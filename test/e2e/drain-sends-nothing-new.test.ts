@@ -6,7 +6,7 @@ import { SECOND } from "#shared/domain/units.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 import { submission } from "../support/app.ts";
 import { address } from "../support/builders.ts";
-import { fakeDns } from "../support/fake-dns.ts";
+import { fakeDns, oneExample } from "../support/fake-dns.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
 import { queuedId, startRelay } from "../support/relay.ts";
 import { SmtpTalker } from "../support/smtp-talker.ts";
@@ -17,10 +17,7 @@ test(
   async () => {
     await using mx = await startFakeMx();
     await using relay = await startRelay({
-      dns: fakeDns({
-        "one.example": { mx: [[10, "mx.one.example"]] },
-        "mx.one.example": { a: ["127.0.0.1"] },
-      }),
+      dns: fakeDns(oneExample()),
       config: { zones: { default: { port: mx.port } } },
     });
     const client = await SmtpTalker.ready(relay.smtpPort);

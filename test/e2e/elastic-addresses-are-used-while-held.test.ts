@@ -8,7 +8,7 @@ import { systemClock } from "#shared/runtime/system-clock.ts";
 import { heldAddresses } from "../../sender/addresses/held-addresses.ts";
 import { submission } from "../support/app.ts";
 import { address } from "../support/builders.ts";
-import { fakeDns } from "../support/fake-dns.ts";
+import { fakeDns, oneExample } from "../support/fake-dns.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
 import { patient } from "../support/patience.ts";
 import { eventually } from "../support/relay-process.ts";
@@ -24,10 +24,7 @@ async function scene() {
   const pool = ["m1.example", "m2.example"].map((name) => ({ address: "elastic", name }));
   const relay = scope.use(
     await startRelay({
-      dns: fakeDns({
-        "one.example": { mx: [[10, "mx.one.example"]] },
-        "mx.one.example": { a: ["127.0.0.1"] },
-      }),
+      dns: fakeDns(oneExample()),
       config: {
         pools: { default: pool },
         zones: { default: { port: mx.port, connectionCache: { ttl: 60, reuseCount: 100 } } },

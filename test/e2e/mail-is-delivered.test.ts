@@ -5,15 +5,10 @@ import { test } from "node:test";
 import { createTransport } from "nodemailer";
 
 import { startFakeMx } from "../support/fake-mx.ts";
-import { fakeDns } from "../support/fake-dns.ts";
+import { fakeDns, oneExample } from "../support/fake-dns.ts";
 import { describeOverBackends } from "../support/over-backends.ts";
 import { queuedId } from "../support/relay.ts";
 import type { Relay } from "../support/relay.ts";
-
-const MX = {
-  "one.example": { mx: [[10, "mx.one.example"]] as const },
-  "mx.one.example": { a: ["127.0.0.1"] },
-};
 
 async function sendBySmtp(relay: Relay, mail: object): Promise<string> {
   const transport = createTransport({ host: "127.0.0.1", port: relay.smtpPort, ignoreTLS: true });
@@ -28,7 +23,7 @@ describeOverBackends("a mail that is accepted", (startRelay) => {
   test("by SMTP is delivered to the MX of its recipient, with our Received line", async () => {
     await using mx = await startFakeMx();
     await using relay = await startRelay({
-      dns: fakeDns(MX),
+      dns: fakeDns(oneExample()),
       config: { zones: { default: { port: mx.port } } },
     });
     const id = queuedId(await sendBySmtp(relay, hello));
@@ -46,7 +41,7 @@ describeOverBackends("a mail that is accepted", (startRelay) => {
   test("by HTTP is delivered too, Bcc seen by nobody", async () => {
     await using mx = await startFakeMx();
     await using relay = await startRelay({
-      dns: fakeDns(MX),
+      dns: fakeDns(oneExample()),
       config: { zones: { default: { port: mx.port } } },
     });
     const response = await fetch(`${relay.httpUrl}/send`, {
@@ -67,7 +62,7 @@ describeOverBackends("a mail that is accepted", (startRelay) => {
 
   test("for fifty recipients of one site travels in one transaction, also when their domains differ", async () => {
     await using mx = await startFakeMx();
-    const dns = fakeDns({ ...MX, "two.example": { mx: [[5, "mx.one.example"]] } });
+    const dns = fakeDns({ ...oneExample(), "two.example": { mx: [[5, "mx.one.example"]] } });
     await using relay = await startRelay({ dns, config: { zones: { default: { port: mx.port } } } });
     const to = Array.from({ length: 50 }, (_, i) => `r${i}@${i % 2 === 0 ? "one" : "two"}.example`);
     const { rows } = await relay.finished(queuedId(await sendBySmtp(relay, { ...hello, to })));
@@ -95,7 +90,7 @@ describeOverBackends("a mail that is accepted", (startRelay) => {
         ],
       },
     };
-    await using relay = await startRelay({ dns: fakeDns(MX), config });
+    await using relay = await startRelay({ dns: fakeDns(oneExample()), config });
     await relay.finished(queuedId(await sendBySmtp(relay, hello)));
     const text = (await mx.waitFor(1))[0]?.body.toString() ?? "";
     const signatures = text.match(/^DKIM-Signature: [\s\S]*?(?=\r\n\S)/gm) ?? [];
@@ -110,7 +105,7 @@ describeOverBackends("a mail that is accepted", (startRelay) => {
   test("goes on the connection that carried the mail before it", async () => {
     await using mx = await startFakeMx();
     await using relay = await startRelay({
-      dns: fakeDns(MX),
+      dns: fakeDns(oneExample()),
       config: { zones: { default: { port: mx.port } } },
     });
     for (let i = 0; i < 5; i++) await relay.finished(queuedId(await sendBySmtp(relay, hello)));

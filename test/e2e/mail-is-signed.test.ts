@@ -13,7 +13,7 @@ import { parseDkimKey } from "#shared/domain/dkim.ts";
 import type { ConfigInput } from "#shared/runtime/config-schema.ts";
 import { configFolder } from "../support/config.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
-import { fakeDns } from "../support/fake-dns.ts";
+import { fakeDns, oneExample } from "../support/fake-dns.ts";
 import { httpPeer } from "../support/http-peer.ts";
 import { pluginFiles } from "../support/plugin-files.ts";
 import { pythonLacks, runPython } from "../support/python.ts";
@@ -27,10 +27,6 @@ const pem = (type: "rsa" | "ed25519"): string => {
 const RSA = pem("rsa");
 const ED = pem("ed25519");
 
-const DNS = {
-  "one.example": { mx: [[10, "mx.one.example"]] as const },
-  "mx.one.example": { a: ["127.0.0.1"] },
-};
 const MAIL =
   "From: Anna <anna@sender.example>\r\nTo: ben@one.example\r\nSubject: Hello\r\nDate: Sat, 21 Nov 2026 05:00:00 +0000\r\n" +
   "Message-ID: <1@sender.example>\r\nX-Campaign: spring\r\nComments: none\r\n\r\nIt works.\r\n";
@@ -62,7 +58,7 @@ async function receivedBy(
 ): Promise<Received[]> {
   await using mx = await startFakeMx();
   await using relay = await startRelay({
-    dns: fakeDns(DNS),
+    dns: fakeDns(oneExample()),
     ...(folder !== undefined && { folder }),
     config: { ...config, zones: { default: { port: mx.port } } },
   });

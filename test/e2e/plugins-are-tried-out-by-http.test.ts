@@ -13,7 +13,7 @@ import { startApi } from "../support/api-harness.ts";
 import { submission } from "../support/app.ts";
 import { address } from "../support/builders.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
-import { fakeDns } from "../support/fake-dns.ts";
+import { fakeDns, oneExample } from "../support/fake-dns.ts";
 import { collectingSubmit, testFeeder } from "../support/feeder-harness.ts";
 import { patient } from "../support/patience.ts";
 import { startRelay } from "../support/relay.ts";
@@ -87,10 +87,7 @@ describe("POST /report-bounce", () => {
     [url.username = "", url.password = ""] = key.split(".");
     await using mx = await startFakeMx();
     await using relay = await startRelay({
-      dns: fakeDns({
-        "one.example": { mx: [[10, "mx.one.example"]] },
-        "mx.one.example": { a: ["127.0.0.1"] },
-      }),
+      dns: fakeDns(oneExample()),
       config: {
         zones: { default: { port: mx.port } },
         plugins: { "core/http-bounce": { enabled: "main", url: url.href } },

@@ -8,17 +8,12 @@ import { createTransport } from "nodemailer";
 
 import type { MessageId } from "#shared/domain/ids.ts";
 import type { ConfigInput } from "#shared/runtime/config-schema.ts";
-import { fakeDns } from "../support/fake-dns.ts";
+import { fakeDns, oneExample } from "../support/fake-dns.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
 import type { FakeMx } from "../support/fake-mx.ts";
 import { pluginFiles } from "../support/plugin-files.ts";
 import { queuedId, startRelay } from "../support/relay.ts";
 import type { Relay } from "../support/relay.ts";
-
-const DNS = {
-  "one.example": { mx: [[10, "mx.one.example"]] as const },
-  "mx.one.example": { a: ["127.0.0.1"] },
-};
 
 interface Running extends AsyncDisposable {
   readonly relay: Relay;
@@ -35,7 +30,7 @@ async function relayWith(
   const mx = stack.use(await startFakeMx());
   const relay = stack.use(
     await startRelay({
-      dns: fakeDns(DNS),
+      dns: fakeDns(oneExample()),
       config: {
         zones: { default: { port: mx.port } },
         pluginsPath: files.folder,
@@ -181,7 +176,7 @@ describe("the example of docs/plugins.md", { timeout: 60_000 }, () => {
     await using files = await pluginFiles({ "tag.ts": source });
     await using mx = await startFakeMx();
     await using relay = await startRelay({
-      dns: fakeDns(DNS),
+      dns: fakeDns(oneExample()),
       config: {
         zones: { default: { port: mx.port } },
         pluginsPath: files.folder,

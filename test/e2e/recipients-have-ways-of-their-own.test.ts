@@ -11,7 +11,7 @@ import { test } from "node:test";
 
 import type { MessageId } from "#shared/domain/ids.ts";
 
-import { fakeDns } from "../support/fake-dns.ts";
+import { fakeDns, oneExample } from "../support/fake-dns.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
 import { httpPeer } from "../support/http-peer.ts";
 import type { HttpPeer } from "../support/http-peer.ts";
@@ -100,10 +100,7 @@ describeOverBackends("a sender's own relay", (start) => {
       await using mx = await startFakeMx();
       const ways: Record<string, object> = {};
       await using asked = await directory(ways);
-      const dns = fakeDns({
-        "one.example": { mx: [[10, "mx.one.example"]] },
-        "mx.one.example": { a: ["127.0.0.1"] },
-      });
+      const dns = fakeDns(oneExample());
       const zones = { default: { port: mx.port } };
       await using relay = await start({ dns, config: { zones, plugins: asking(asked) } });
       await using peer = script && (await scriptedPeer(script)); // ends before the relay does

@@ -8,7 +8,7 @@ import type { MessageId } from "#shared/domain/ids.ts";
 import { srsReverse } from "#shared/domain/srs.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 
-import { fakeDns } from "../support/fake-dns.ts";
+import { fakeDns, oneExample } from "../support/fake-dns.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
 import { startRelay } from "../support/relay.ts";
 
@@ -20,10 +20,7 @@ test(
   async () => {
     await using mx = await startFakeMx();
     await using relay = await startRelay({
-      dns: fakeDns({
-        "one.example": { mx: [[10, "mx.one.example"]] },
-        "mx.one.example": { a: ["127.0.0.1"] },
-      }),
+      dns: fakeDns(oneExample()),
       config: { zones: { default: { port: mx.port } }, plugins: { "core/srs": { enabled: true, ...srs } } },
     });
     for (const from of ["anna@sender.example", "ben@ours.example"]) {

@@ -5,18 +5,13 @@ import { describe, test } from "node:test";
 
 import { createTransport } from "nodemailer";
 
-import { fakeDns } from "../support/fake-dns.ts";
+import { fakeDns, oneExample } from "../support/fake-dns.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
 import type { FakeMx } from "../support/fake-mx.ts";
 import { queuedId, startRelay } from "../support/relay.ts";
 import type { Relay } from "../support/relay.ts";
 import { EICAR, GTUBE, noClamd, noRspamd, startClamd, startRspamd } from "../support/scanner-daemons.ts";
 import { scriptedPeer } from "../support/scripted-peer.ts";
-
-const DNS = {
-  "one.example": { mx: [[10, "mx.one.example"]] as const },
-  "mx.one.example": { a: ["127.0.0.1"] },
-};
 
 interface Running extends AsyncDisposable {
   readonly relay: Relay;
@@ -27,7 +22,7 @@ async function relayWith(plugins: Record<string, unknown>): Promise<Running> {
   const stack = new AsyncDisposableStack();
   const mx = stack.use(await startFakeMx());
   const config = { zones: { default: { port: mx.port } }, plugins };
-  const relay = stack.use(await startRelay({ dns: fakeDns(DNS), config }));
+  const relay = stack.use(await startRelay({ dns: fakeDns(oneExample()), config }));
   return { relay, mx, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 

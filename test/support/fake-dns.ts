@@ -27,6 +27,12 @@ type RecordType = "mx" | "a" | "aaaa" | "txt" | "ptr";
 const TTL_SECONDS = 300;
 const NEGATIVE_TTL_SECONDS = 60;
 
+/** Names of their own for each test: mail for `one.example` goes to this machine. */
+export const oneExample = (): Record<string, FakeName> => ({
+  "one.example": { mx: [[10, "mx.one.example"]] },
+  "mx.one.example": { a: ["127.0.0.1"] },
+});
+
 export function fakeDns(names: Record<string, FakeName> = {}): FakeDns {
   const asked: string[] = [];
   async function answer<T>(type: RecordType, name: string, read: (found: FakeName) => T[]) {

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import type { MessageId } from "#shared/domain/ids.ts";
 import type { ConfigInput } from "#shared/runtime/config-schema.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
-import { fakeDns } from "./fake-dns.ts";
+import { fakeDns, oneExample } from "./fake-dns.ts";
 import { startFakeMx } from "./fake-mx.ts";
 import type { FakeMx, FakeMxOptions } from "./fake-mx.ts";
 import { patient } from "./patience.ts";
@@ -30,11 +30,6 @@ export interface PluginRelayOptions {
 const TRIED_TIMEOUT_MS = patient(20_000);
 const POLL_MS = 10;
 
-const DNS = {
-  "one.example": { mx: [[10, "mx.one.example"]] as const },
-  "mx.one.example": { a: ["127.0.0.1"] },
-};
-
 /** The plugin `it` has this source. Mail for `one.example` goes to the mail host. */
 export async function relayWith(source: string, options: PluginRelayOptions = {}): Promise<PluginRelay> {
   const stack = new AsyncDisposableStack();
@@ -42,7 +37,7 @@ export async function relayWith(source: string, options: PluginRelayOptions = {}
   const mx = stack.use(await startFakeMx(options.mx));
   const relay = stack.use(
     await startRelay({
-      dns: fakeDns(DNS),
+      dns: fakeDns(oneExample()),
       ...(options.backend && { backend: options.backend }),
       config: {
         zones: { default: { port: mx.port } },
