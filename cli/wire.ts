@@ -53,6 +53,7 @@ function secretsOf(env: NodeJS.ProcessEnv): SecretStore {
     get: async (kind, name) => (await store()).get(kind, name),
     list: async (kind) => (await store()).list(kind),
     put: async (kind, name, value) => (await store()).put(kind, name, value),
+    add: async (kind, name, value) => (await store()).add(kind, name, value),
     remove: async (kind, name) => (await store()).remove(kind, name),
   };
 }

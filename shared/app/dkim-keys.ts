@@ -53,8 +53,13 @@ export async function putDkimKey(
   await checkRoom(secrets, place.domain);
   const privateKey = given === null ? await newKey(algorithm ?? "rsa") : pemOf(given);
   const stored = { ...place, privateKey, created: now };
-  await secrets.put("dkim-domain", nameOf(place), JSON.stringify(stored));
-  return { key: viewOf(stored) };
+  if (await secrets.add("dkim-domain", nameOf(place), JSON.stringify(stored))) return { key: viewOf(stored) };
+  const first = await readKey(secrets, nameOf(place));
+  if (first) return { key: samePresent(first, given, algorithm) };
+  throw new DomainError(
+    "conflict",
+    `${dkimRecordName(place)} was put and removed at the same time; try again`,
+  );
 }
 
 /** A page of those of a domain, or of all, in the order of domain and selector. */

@@ -13,10 +13,11 @@ import * as z from "zod";
 import { DomainError } from "../domain/errors.ts";
 import { KIB } from "../domain/units.ts";
 import type { SecretKind, SecretStore } from "../ports/secret-store.ts";
+import { writtenAt } from "./conditions.ts";
 import type { TableDeps } from "./items.ts";
 import { getItem, itemsOf, marshal } from "./items.ts";
 import type { ItemKey } from "./keys.ts";
-import { KINDS } from "./keys.ts";
+import { KINDS, PARTITION_KEY } from "./keys.ts";
 import type { Sealing } from "../ports/sealing.ts";
 
 /** DynamoDB takes sort keys of 1,024 bytes. */
@@ -32,6 +33,18 @@ export interface SecretStoreDeps extends TableDeps {
 
 export function dynamoSecretStore(deps: SecretStoreDeps): SecretStore {
   const { dynamo, table, sealing } = deps;
+
+  async function itemOf(
+    kind: SecretKind,
+    name: string,
+    value: string,
+  ): Promise<ItemKey & { secret: string }> {
+    const key = keyOf(kind, name);
+    if (!key) throw unusableName(kind);
+    if (Buffer.byteLength(value) > MAX_SECRET_BYTES)
+      throw new DomainError("too-large", `a secret has at most ${MAX_SECRET_BYTES} bytes`, "value");
+    return { ...key, secret: isSealed(kind) ? await sealing.seal(value, `${kind}/${name}`) : value };
+  }
 
   return {
     /** 1 read unit. */
@@ -52,12 +65,27 @@ export function dynamoSecretStore(deps: SecretStoreDeps): SecretStore {
 
     /** 1 write unit for each KiB. */
     async put(kind, name, value) {
-      const key = keyOf(kind, name);
-      if (!key) throw unusableName(kind);
-      if (Buffer.byteLength(value) > MAX_SECRET_BYTES)
-        throw new DomainError("too-large", `a secret has at most ${MAX_SECRET_BYTES} bytes`, "value");
-      const secret = isSealed(kind) ? await sealing.seal(value, `${kind}/${name}`) : value;
-      await dynamo.send(new PutItemCommand({ TableName: table, Item: marshal({ ...key, secret }) }));
+      const item = await itemOf(kind, name, value);
+      await dynamo.send(new PutItemCommand({ TableName: table, Item: marshal({ ...item }) }));
+    },
+
+    /** 1 write unit for each KiB. */
+    async add(kind, name, value) {
+      const item = await itemOf(kind, name, value);
+      const result = await writtenAt(
+        deps,
+        item,
+        dynamo.send(
+          new PutItemCommand({
+            TableName: table,
+            Item: marshal({ ...item }),
+            ConditionExpression: `attribute_not_exists(${PARTITION_KEY})`,
+            ReturnValuesOnConditionCheckFailure: "ALL_OLD",
+          }),
+        ),
+      );
+      // no two are sealed or salted to the same text: this one is ours, and its answer was lost
+      return result.kind === "written" || result.item?.["secret"] === item.secret;
     },
 
     /** 1 read and 1 write unit. Read first, so that a deletion whose answer was lost is not taken for "there was none". */

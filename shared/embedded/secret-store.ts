@@ -2,13 +2,13 @@
  * Secrets as files: `<folder>/<kind>/<name>`, one secret each, readable by the owner alone (folders 0700, files 0600).
  *
  * 1. No name leaves its folder, and no two names share a file: what is not plain is percent-encoded.
- * 2. A reader sees the old secret or the new one, never half of one: a file is written beside it, synced, then renamed.
+ * 2. A reader sees the old secret or the new one, never half of one: a file is written beside it, synced, then renamed or linked.
  *
  * A crash in between leaves a `.new-…` file, which nothing reads. What is inside a secret is the caller's matter.
  */
 
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, open, readdir, readFile, rename, rm, unlink } from "node:fs/promises";
+import { chmod, link, mkdir, open, readdir, readFile, rename, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
 
 import { DomainError } from "../domain/errors.ts";
@@ -36,6 +36,12 @@ export function embeddedSecretStore({ folder }: { folder: string }): SecretStore
       if (file === null) throw unusableName(kind, name);
       await makeFolders(folder, kind);
       await replaceFile(join(folder, kind), file, value);
+    },
+    async add(kind, name, value) {
+      const file = fileNameOf(name);
+      if (file === null) throw unusableName(kind, name);
+      await makeFolders(folder, kind);
+      return addFile(join(folder, kind), file, value);
     },
     async remove(kind, name) {
       const file = fileNameOf(name);
@@ -90,15 +96,35 @@ async function makeFolders(folder: string, kind: SecretKind): Promise<void> {
 async function replaceFile(folder: string, file: string, value: string): Promise<void> {
   const unfinished = join(folder, UNFINISHED + randomBytes(8).toString("hex"));
   try {
-    await using handle = await open(unfinished, "wx", 0o600);
-    await handle.writeFile(value);
-    await handle.sync();
+    await writeSynced(unfinished, value);
     await rename(unfinished, join(folder, file));
   } catch (error) {
     await rm(unfinished, { force: true });
     throw error;
   }
   await syncFolder(folder);
+}
+
+/** False: the file is there. A link is refused where a rename would replace. */
+async function addFile(folder: string, file: string, value: string): Promise<boolean> {
+  const unfinished = join(folder, UNFINISHED + randomBytes(8).toString("hex"));
+  try {
+    await writeSynced(unfinished, value);
+    await link(unfinished, join(folder, file));
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    throw error;
+  } finally {
+    await rm(unfinished, { force: true });
+  }
+  await syncFolder(folder);
+  return true;
+}
+
+async function writeSynced(path: string, value: string): Promise<void> {
+  await using handle = await open(path, "wx", 0o600);
+  await handle.writeFile(value);
+  await handle.sync();
 }
 
 /** A rename or an unlink is durable only when its folder is. */

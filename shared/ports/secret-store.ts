@@ -11,5 +11,7 @@ export interface SecretStore {
   /** Names in order. */
   list(kind: SecretKind): Promise<string[]>;
   put(kind: SecretKind, name: string, value: string): Promise<void>;
+  /** Put unless there is one of that name. False: there is, and it stays. */
+  add(kind: SecretKind, name: string, value: string): Promise<boolean>;
   remove(kind: SecretKind, name: string): Promise<boolean>;
 }

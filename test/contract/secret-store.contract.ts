@@ -23,6 +23,21 @@ export function secretStoreContract(backend: string, open: OpenSecretStore): voi
       assert.equal(await store.get("account", "anna"), "");
     });
 
+    test("of many that are added under one name at once, one is kept, and its caller knows", async () => {
+      await using opened = await open();
+      const { store } = opened;
+      const values = Array.from({ length: 8 }, (_, i) => `secret ${i}`);
+      const added = await Promise.all(values.map((value) => store.add("dkim-domain", "a.example/s", value)));
+      const winners = values.filter((_, i) => added[i]);
+      assert.equal(winners.length, 1);
+      assert.equal(await store.get("dkim-domain", "a.example/s"), winners[0]);
+      assert.equal(await store.add("dkim-domain", "a.example/s", "late"), false);
+      assert.equal(await store.get("dkim-domain", "a.example/s"), winners[0]);
+      await store.remove("dkim-domain", "a.example/s");
+      assert.equal(await store.add("dkim-domain", "a.example/s", "again"), true);
+      assert.deepEqual(await store.list("dkim-domain"), ["a.example/s"]);
+    });
+
     test("kinds do not see each other's secrets", async () => {
       await using opened = await open();
       const { store } = opened;
@@ -83,6 +98,7 @@ export function secretStoreContract(backend: string, open: OpenSecretStore): voi
       const { store } = opened;
       for (const name of ["", "x".repeat(2_000), "\ud800"]) {
         await assert.rejects(store.put("account", name, "secret"), DomainError);
+        await assert.rejects(store.add("account", name, "secret"), DomainError);
         assert.equal(await store.get("account", name), null);
         assert.equal(await store.remove("account", name), false);
       }

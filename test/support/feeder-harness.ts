@@ -103,6 +103,11 @@ export function memorySecrets(): SecretStore {
     put: async (kind, name, value) => {
       secrets.set(`${kind}/${name}`, value);
     },
+    add: async (kind, name, value) => {
+      const isNew = !secrets.has(`${kind}/${name}`);
+      if (isNew) secrets.set(`${kind}/${name}`, value);
+      return isNew;
+    },
     remove: async (kind, name) => secrets.delete(`${kind}/${name}`),
   };
 }

@@ -18,6 +18,11 @@ export function memorySecrets(): SecretStore {
       secrets.set(keyOf(kind, name), value);
       return Promise.resolve();
     },
+    add: (kind, name, value) => {
+      const isNew = !secrets.has(keyOf(kind, name));
+      if (isNew) secrets.set(keyOf(kind, name), value);
+      return Promise.resolve(isNew);
+    },
     remove: (kind, name) => Promise.resolve(secrets.delete(keyOf(kind, name))),
   };
 }

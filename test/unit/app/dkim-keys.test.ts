@@ -56,6 +56,22 @@ describe("a DKIM key that is put", () => {
     assert.equal(ed.key.algorithm, "ed25519-sha256");
   });
 
+  test("twice at once is one key, and both are told its record: the other's would be published in vain", async () => {
+    const secrets = memorySecrets();
+    const answers = await Promise.all(
+      Array.from({ length: 4 }, () => put(secrets, ["a.example", "s"], { algorithm: "ed25519" })),
+    );
+    assert.equal(new Set(answers.map(({ key }) => key.dns.value)).size, 1);
+    const { keys } = await listDkimKeys(secrets, { domain: undefined, cursor: undefined, pageSize: 10 });
+    assert.deepEqual(keys, [answers[0]?.key]);
+    const own = await Promise.allSettled(
+      [newPem(), newPem()].map((pem) => put(secrets, ["a.example", "t"], { pem })),
+    );
+    assert.deepEqual(own.map(({ status }) => status).toSorted(), ["fulfilled", "rejected"]);
+    const refused = own.find((each) => each.status === "rejected");
+    assert.ok(refusedAs("conflict")(refused?.reason));
+  });
+
   test("again stays as it is, so that a request may be sent twice; another key for the place is refused", async () => {
     const secrets = memorySecrets();
     const made = await put(secrets, ["a.example", "s"], { algorithm: "ed25519" });

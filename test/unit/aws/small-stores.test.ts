@@ -148,6 +148,13 @@ describe("secrets in DynamoDB", { skip: noLocalAws() }, () => {
     assert.deepEqual(await lambda.list("dkim"), ["one.example"]);
   });
 
+  test("a secret whose answer was lost was added", async () => {
+    const { store, faults } = await opened((deps) => dynamoSecretStore({ ...deps, sealing }));
+    faults.loseAnswer("PutItem");
+    assert.equal(await store.add("dkim-domain", "one.example/s", "key"), true);
+    assert.equal(await store.add("dkim-domain", "one.example/s", "key"), false);
+  });
+
   test("a removal whose answer was lost was a removal", async () => {
     const { store, faults } = await opened((deps) => dynamoSecretStore({ ...deps, sealing }));
     await store.put("account", "anna", "hash");
