@@ -15,7 +15,6 @@ export const PLUGIN_RULES: readonly Rule[] = [
   foreignPackages,
   ownPlugins,
   folderOfOwnPlugins,
-  dkimPlugin,
   mailerDaemons,
   namesOfNothing,
   sendingZones,
@@ -85,20 +84,6 @@ function folderOfOwnPlugins(config: Tree, { changed, root }: RuleContext): void 
     ? ""
     : "; there is no such folder: say with --root where ZoneMTA is started";
   changed(["pluginsPath"], `is ${folder} now, as in ZoneMTA where it is not written${hint}`);
-}
-
-/** The plugin signs with one key; here keys are a list. */
-function dkimPlugin(config: Tree, { changed }: RuleContext): void {
-  const plugins = treeAt(config, "plugins");
-  const plugin = plugins["core/dkim"];
-  if (!isTree(plugin) || plugin["enabled"] === false) return;
-  const { domain, selector, path } = plugin;
-  if (typeof domain !== "string" || typeof selector !== "string" || typeof path !== "string") return;
-  delete plugins["core/dkim"];
-  const dkim = treeAt(config, "dkim");
-  const keys = Array.isArray(dkim["keys"]) ? dkim["keys"] : [];
-  config["dkim"] = { ...dkim, keys: [...keys, { domain, selector, path }] };
-  changed(["plugins", "core/dkim"], "is in dkim.keys now, which signs the mail of its domain");
 }
 
 /** ZoneMTA takes the text of a From header too. */

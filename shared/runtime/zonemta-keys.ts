@@ -9,8 +9,7 @@ const NO_DIALOGUES = "dialogues are not logged; each attempt is, with the peer's
 const ALL_OFFERED = "what an interface can do is offered";
 const TLS_TERMS = "TLS 1.2 and later, with the ciphers of Node, for all interfaces";
 const DNS_CACHE = "the DNS cache goes by the lifetime of each record";
-const FOR_TRYING =
-  "it was for trying core/http-auth out; accounts are made with npx zonefleet account add, keys with npx zonefleet api-key add";
+const FOR_TRYING = "GET /test-auth asks the accounts, which are made with npx zonefleet account add";
 const NO_EFFECT = "it has no effect in ZoneMTA either";
 
 /** Why each has no meaning. A star stands for any one name. */

@@ -227,13 +227,20 @@ describe("zonefleet import-config", () => {
     assert.match(said, /To be put right before it can be used:[^]*smtpInterfaces\.feeder\.key: is missing/);
   });
 
-  test("makes a key of dkim.keys from the plugin that signs with one", async () => {
-    const { config, root } = await imported({
-      "config/default.json":
-        '{ "plugins": { "core/dkim": { "enabled": "sender", "domain": "example.com", "selector": "s1", "path": "keys/k.pem" } } }',
+  test("keeps the plugin that signs all mail with one key, with the whole path of that key", async () => {
+    const plugin = { enabled: "sender", domain: "example.com", selector: "s1", signatureExpireIn: 3600 };
+    const plugins = { "core/dkim": { ...plugin, path: "keys/k.pem" } };
+    const { config, root, said } = await imported({
+      "config/default.json": JSON.stringify({
+        plugins,
+        dkim: { enabled: true, hashAlgo: "sha1", debug: true },
+      }),
     });
-    const key = { domain: "example.com", selector: "s1", path: join(root, "keys/k.pem") };
-    assert.deepEqual(config, { plugins: {}, dkim: { keys: [key] } });
+    assert.deepEqual(config, {
+      plugins: { "core/dkim": { ...plugin, path: join(root, "keys/k.pem") } },
+      dkim: { enabled: true },
+    });
+    assert.match(said, /dkim\.hashAlgo: expected sha256: receivers take no signature with SHA-1/);
   });
 
   test("lets a module read nothing but the folder of ZoneMTA, and start nothing", async () => {

@@ -83,6 +83,7 @@ describe("a key of ZoneMTA that is written otherwise here", () => {
     [{ srs: { enabled: true } }, /^srs: .*core\/srs/],
     [{ rspamd: { enabled: true } }, /^rspamd: .*core\/rspamd/],
     [{ routingHeaders: { "x-a": "b" } }, /^routingHeaders: .*zones\.<zone>\.routingHeaders/],
+    [{ dkim: { hashAlgo: "sha1" } }, /^dkim\.hashAlgo: expected sha256.*RFC 8301/],
     [plugin("modules/zonemta-loop-breaker", { enabled: "sender" }), /write "core\/loop-breaker"/],
     [plugin("modules/zonemta-limiter", "sender"), /write "core\/limiter" .*without prefix/],
     [plugin("modules/zonemta-delivery-counters", "main"), /counts in Redis.*GET \/metrics/],
