@@ -5,14 +5,16 @@
  *
  * Three invariants hold whatever the rules are:
  * 1. A 4yz reply is never a reject (RFC 5321 §4.2.1).
- * 2. A 5yz reply is one unless a rule says that time, a slower pace or another egress address may change the peer's mind.
+ * 2. A 5yz reply is one unless its words say that time, a slower pace or another egress address may change the peer's mind.
  * 3. What the reply quotes of the mail (addresses) is not read, or mail to `spam@…` would bounce as spam.
  */
 
 import { CODE_RULES, FALLBACK_RULES } from "./bounce-codes.ts";
 import type { BounceAction, BounceCategory, BounceRule } from "./bounce-rule.ts";
+import { phrasesOf } from "./bounce-text.ts";
 import { VAGUE_TEXT_RULES } from "./bounce-texts-vague.ts";
 import { TEXT_RULES } from "./bounce-texts.ts";
+import { IN_TIME } from "./bounce-words.ts";
 import { phraseIndex, wordsOf } from "./phrases.ts";
 import type { SmtpReply } from "./smtp-reply.ts";
 import { replyClass } from "./smtp-reply.ts";
@@ -38,21 +40,23 @@ export const BOUNCE_RULES: readonly BounceRule[] = [
 /** Codes of class 4 and 5 only; what else a peer says where it should not is for the caller to judge. */
 export function classify(reply: SmtpReply): BounceClass {
   const given = detailOf(reply);
-  const rule = BOUNCE_RULES[firstRule(reply, given)] ?? UNKNOWN;
-  const action = rule.action === "reject" && replyClass(reply) !== 5 ? "defer" : rule.action;
+  const words = wordsOf(reply.text);
+  const rule = BOUNCE_RULES[firstRule(reply, given, words)] ?? UNKNOWN;
+  const passes = rule.action === "reject" && replyClass(reply) === 5 && saysThatItPasses(rule, words);
+  const action = rule.action === "reject" && (passes || replyClass(reply) !== 5) ? "defer" : rule.action;
   const detail = given === null || given === "0.0" ? rule.status : given;
   return {
     action,
     category: rule.category,
     message: rule.message,
     status: `${action === "reject" ? 5 : 4}.${detail}`,
-    rule: rule.id,
+    rule: passes ? FOR_NOW : rule.id,
   };
 }
 
 /** True: it was the reply's words that decided, and not its codes. */
 export function isTextRule(id: string): boolean {
-  return BOUNCE_RULES.some((rule) => rule.id === id && rule.says !== undefined);
+  return id === FOR_NOW || BOUNCE_RULES.some((rule) => rule.id === id && rule.says !== undefined);
 }
 
 const QUOTED_STATUS = /#([45])\.(\d{1,3}\.\d{1,3})(?!\d)/;
@@ -66,12 +70,24 @@ const UNKNOWN: BounceRule = {
   message: "The receiving server gave an answer that makes no sense here.",
 };
 
+/** In place of the id of the rule that would have rejected. */
+const FOR_NOW = "for-now";
+
+/** What is wrong with the mail itself is so tomorrow, also where a peer adds "try again later". */
+const LASTING: ReadonlySet<BounceCategory> = new Set(["message", "spam", "virus"]);
+
+const TIME = phraseIndex([phrasesOf(IN_TIME)]);
 const PHRASES = phraseIndex(BOUNCE_RULES.map((rule) => rule.says ?? []));
 const BY_ENHANCED = indexOf((rule) => (rule.says ? [] : (rule.enhanced ?? [])));
 const BY_CODE = indexOf((rule) => (rule.says || rule.enhanced ? [] : (rule.codes ?? [])));
 
+function saysThatItPasses(rule: BounceRule, words: string): boolean {
+  if (LASTING.has(rule.category) || rule.lasts === true) return false;
+  return TIME.first(words, () => true) !== -1;
+}
+
 /** Index of the first rule that holds; -1: none. */
-function firstRule(reply: SmtpReply, detail: string | null): number {
+function firstRule(reply: SmtpReply, detail: string | null, words: string): number {
   const holds = (index: number): boolean => {
     const { enhanced, codes } = BOUNCE_RULES[index] as BounceRule;
     if (codes && !codes.includes(reply.code)) return false;
@@ -81,7 +97,7 @@ function firstRule(reply: SmtpReply, detail: string | null): number {
     holds,
   );
   const byCode = Math.min(...candidates, BOUNCE_RULES.length);
-  const byText = PHRASES.first(wordsOf(reply.text), (index) => index < byCode && holds(index));
+  const byText = PHRASES.first(words, (index) => index < byCode && holds(index));
   if (byText !== -1) return byText;
   return byCode < BOUNCE_RULES.length ? byCode : -1;
 }

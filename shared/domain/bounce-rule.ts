@@ -44,4 +44,6 @@ export interface BounceRule {
   /** The enhanced code is one of these, its class left out: `2.2` for 4.2.2 and 5.2.2. */
   readonly enhanced?: readonly string[];
   readonly codes?: readonly number[];
+  /** True: it stays a reject where the reply speaks of time too. */
+  readonly lasts?: true;
 }

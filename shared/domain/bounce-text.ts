@@ -12,10 +12,15 @@ interface Meaning {
   /** Left out: whatever the codes are. */
   readonly codes?: readonly number[];
   readonly enhanced?: readonly string[];
+  readonly lasts?: true;
 }
 
-/** `phrases` (see phrases.ts) are separated by bars and line ends. */
+/** See phrases.ts for what a phrase is; they are separated by bars and line ends. */
+export function phrasesOf(phrases: string): string[] {
+  const all = phrases.split(/[|\n]/).map((phrase) => phrase.trim());
+  return all.filter((phrase) => phrase !== "");
+}
+
 export function text(meaning: Meaning, phrases: string): BounceRule {
-  const says = phrases.split(/[|\n]/).map((phrase) => phrase.trim());
-  return { action: "reject", ...meaning, says: says.filter((phrase) => phrase !== "") };
+  return { action: "reject", ...meaning, says: phrasesOf(phrases) };
 }

@@ -2,6 +2,7 @@
 
 import type { BounceRule } from "./bounce-rule.ts";
 import { text } from "./bounce-text.ts";
+import { REFUSED, YOUR_HOST } from "./bounce-words.ts";
 
 /** Words that a provider has for one thing only, and that stand beside words of other meanings. */
 export const ADDRESS_CODES: readonly BounceRule[] = [
@@ -14,7 +15,8 @@ export const ADDRESS_CODES: readonly BounceRule[] = [
       message: "The receiving server has banned our address for a while.",
     },
     `unsolicitediperror | mail sent from your ip address has been blocked | to request removal from this list
-     rtr bl | rly b1 | rly b2 | rly b3`,
+     rtr bl | rly b1 | rly b2 | rly b3 | (client host/client) ipaddr blocked by recipient | customer block list
+     (this/your) (ip/ip address/ipaddr) has been .. (blocked/banned)`,
   ),
   text(
     {
@@ -47,17 +49,26 @@ export const REPUTATION: readonly BounceRule[] = [
      poor reputation | bad reputation | low reputation | ip reputation | reputation of the sending ip | sender reputation
      mauvaise réputation | mauvaise reputation | dynamic reputation | reputation of the connecting | reputation of your ip | reputation of your server | reputation of the server | reputation of the client
      liste noire | lista negra | schwarze liste | schwarzen liste | черном списке | чёрном списке | reputation score | negative reputation | reputation block
-     s3140 | s3150 | fblw15 | banned sending ip | bl21 | bl22 | bl23 | bl000000 | bl000001 | bl000010 | aup bl | mi ipb
-     accept mail from your ip | accept mail from your server | accept mail from your host | mail from your ip
-     not accept mail from | not accept email from | not accept connections | you are not allowed to connect | not allowed to connect | no smtp service | tosa | ask your postmaster for help or to contact
-     blocked for abuse | block for spam | connection rejected by policy
-     permanent failure for one or more recipients .. blocked
-     your ip .. blocked | your ip .. rejected | your ip .. denied | your ip .. listed | your ip .. banned | your ip address .. block*
-     ip .. is blocked | ip .. has been blocked | ip address .. blocked | ip address .. rejected | ip blocked | ip denied | ip rejected
-     ip is rejected | ip is denied | ip is listed | ip is banned | ip is on | bulk abuse ip | spam .. your address space | your address space .. blocked | ip адрес .. заблокирован | ipv4 temporarily blocked | ipv4 has been temporarily blocked | ipv4 is temporarily blocked
-     ip .. not allowed | ip address is not | from your ip | from this ip | ip not in whitelist | ip .. not whitelisted | from your network | network range | blocked your ip | sending ip has
-     ipv4 listed | ipv4 is listed | ipv4 is blocked | ipv4 blocked | ipv4 has been blocked | ipv4 is banned | ipv4 banned | from ipv4 refused | from ipv4 weren t sent | from ipv4 rejected | adresse ip .. blacklist* | adresse ip .. bloquee | your host .. blocked | your server .. blocked | your network .. blocked
-     your mail server .. blocked | mail server .. has been blocked | host .. has been blocked | connection .. blacklist*
-     ip in dul | in the dul | dynamic ip | dynamic address | dynamically assigned | dialup | dial up | residential | dynamic pool`,
+     s3140 | s3150 | fblw15 | banned sending ip | bl21 | bl22 | bl23 | bl000000 | bl000001 | bl000010 | aup bl | mi ipb | dt sum
+     tosa | ip ipaddr a problem occurred | ask your postmaster for help or to contact | no smtp service | dynamic ip | dynamic address | dynamically assigned
+     dialup | dial up | residential | dynamic pool | ip in dul | in the dul | (open/insecure) (relay/proxy/mail relay)`,
+  ),
+  text(
+    {
+      id: "host-refused",
+      action: "defer",
+      category: "blacklist",
+      status: "7.1",
+      message: "The receiving server does not take mail from our address.",
+    },
+    `${YOUR_HOST} .. ${REFUSED} | (from/blocked/block/banned/refused/rejected) ${YOUR_HOST} | (to/with) your address space
+     (not accept/not take/not want/not trust/refuse/reject/block) (mail/email/emails/connections/traffic/messages) from
+     from this ip | ip (in whitelist/not in whitelist) | ip .. not whitelisted | sending ip has | network range | allowed to connect
+     ip (blocked/denied/rejected/banned/is rejected/is denied/is listed/is banned/is on/is blocked) | ip .. (is/has been) blocked
+     ipaddr (listed/blocked/banned/is blocked/is banned/is listed) | ipaddr .. (temporarily/been) blocked
+     from ipaddr (refused/rejected/weren t sent) | (client/host) ipaddr (rejected/refused)
+     mail server .. has been blocked | host .. has been blocked | not accept connections | connection rejected by policy
+     permanent failure for one or more recipients .. blocked | blocked for abuse | block for spam | bulk abuse ip
+     (smtp/mail) (server/relay) of your (isp/provider) | your (isp/provider) s (smtp/mail) (server/relay)`,
   ),
 ];

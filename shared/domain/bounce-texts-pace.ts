@@ -2,6 +2,7 @@
 
 import type { BounceRule } from "./bounce-rule.ts";
 import { text } from "./bounce-text.ts";
+import { MAIL, PERIOD } from "./bounce-words.ts";
 
 export const PACE: readonly BounceRule[] = [
   text(
@@ -13,8 +14,8 @@ export const PACE: readonly BounceRule[] = [
       message: "The receiving server asks unknown senders to try again later (greylisting).",
     },
     `greylist | greylisted | greylisting | graylist | graylisted | graylisting | grey listed | gray listed | grey listing
-     postgrey | milter greylist | grey rbl | gl01 | not yet authorized to deliver mail | deferred for .. seconds .. try again | first attempt .. try again
-     first contact | triplet | not seen this sender | sender recipient pair | deferred for .. seconds`,
+     postgrey | milter greylist | grey rbl | gl01 | not yet authorized to deliver mail | first attempt .. try again
+     first contact | triplet | not seen this sender | sender recipient pair | (deferred/delayed) for .. (seconds/minutes) | first message is | before delivering to`,
   ),
   text(
     {
@@ -39,26 +40,44 @@ export const PACE: readonly BounceRule[] = [
   ),
   text(
     {
+      id: "rate-codes",
+      action: "slowdown",
+      category: "rate",
+      status: "7.1",
+      message: "The receiving server wants mail from us more slowly.",
+    },
+    `rp 001 | rp 002 | rp 003 | dyn t1 | dyn t2 | rl000001 | aup mxrt | unsolicitedratelimiterror
+     tss01 | tss02 | tss04 | tss05 | tss06 | tss07 | tss08 | tss09 | tss10 | tss11 | ts01 | ts02 | ts04
+     mi sfq | mi dmc | mi cel | rp cel | rp rcl | rp qrc | rp trc | rp csl | ofr004 .. 104 | ofr005 .. 104`,
+  ),
+  text(
+    {
       id: "rate-limited",
       action: "slowdown",
       category: "rate",
       status: "7.1",
       message: "The receiving server wants mail from us more slowly.",
     },
-    `rate limit* | ratelimit | ratelimiting | ratelimited | rate exceeded | rate is too high | rate too high | too high rate | throttled | throttling
-     slow down | too fast | too quickly | connection rate | message rate | sending rate
-     too many connections | too many concurrent | too many simultaneous | too many sessions | too many messages | too many mails
-     too many emails | too many mail | too many transactions | too much mail | too much volume | quota for messages | too many .. from your | too many .. per connection
-     concurrent connections | concurrent connection | connection limit* | connections limit | maximum number of connections | maximum connections
-     concurrent server connections | maximum number of concurrent | connections exceeded | session limit | hourly limit | daily limit | recipients received | recipients .. hour | recipients per day | limit of messages | message limit exceeded
-     sending limit | sending quota | hourly quota | daily quota | quota for this sender | connection frequency | number of messages allowed
-     exceeded the number of messages | sending faster | per hour limit | per minute limit | per day limit | hour limit | you send more than | your quota of | frequency limited | frequency limit | over frequency | send limit exceeded | aup mxrt
-     emails per hour | mails per hour | messages per hour | emails per day | messages per day | trop de connexions | trop de messages
-     unusual rate of | unusual amount of | unusual volume | unexpected volume | unsolicitedratelimiterror
-     rp 001 | rp 002 | rp 003 | dyn t1 | dyn t2 | rl000001
-     tss01 | tss02 | tss04 | tss05 | tss06 | tss07 | tss08 | tss09 | tss10 | tss11 | ts01 | ts02 | ts04
-     too many letters | sent by the same ip exceed* | emails .. exceeds the limit | messages .. exceeds the limit | mi sfq | mi dmc | mi cel
-     rp cel | rp rcl | rp qrc | rp trc | rp csl | ofr004 .. 104 | ofr005 .. 104 | ofr004 .. 105`,
+    `rate limit* | ratelimit | ratelimiting | ratelimited | rate (exceeded/exceeds/is too high/too high/control/controls) | too high rate
+     (throttle/throttled/throttles/throttling/slower/flooding/flooded/hammering/bursts) | (slow/back/ease/calm) (down/off) | slow your
+     (more/faster) ${MAIL} than | faster than (we/our/is/it/they/this) | too (fast/quickly/frequently/rapidly) | more slowly
+     too (many/much) ${MAIL} | too (many/much) (concurrent/simultaneous/parallel/open/active/new/incoming/smtp) | too many .. from your
+     too many .. per connection | ${MAIL} (per/a/an/each/every/in one/in an) ${PERIOD} | per ${PERIOD} .. (limit/limits/exceeded/allowed/reached/maximum/allowance)
+     (limit/limits/maximum/quota/allowance/threshold/cap) .. per ${PERIOD} | (hourly/daily) .. (limit/quota/maximum/allowance)
+     (hour/minute/day) limit | recipients (received/per day) | recipients .. hour | quota for (messages/this sender) | your quota of
+     (connection/message/messages/mail/email/sending/send/delivery/incoming/inbound) (rate/rates/frequency) | frequency limit*
+     over frequency | (concurrent/simultaneous/parallel) (connection/connections/sessions/server connections/smtp connections)
+     (connections/session/sessions) quota | (sending/send/relay) (limit/quota) | (connection/connections/session/sessions) limit*
+     (max/maximum) (connections/sessions/number of connections/number of sessions/number of concurrent/number of messages/incoming/concurrent/simultaneous/emails/mails)
+     connections exceeded | (limit/number) of (messages/connections/emails/mails) .. allowed
+     limit of messages | message limit exceeded | exceeded the number of (messages/connections/emails) | you send more than
+     (unusual/unexpected/excessive/abnormal/increased/high/large/heavy/sudden) (volume/rate/amount of/number of messages/traffic)
+     (emails/messages/mails) .. exceeds the limit | sent by the same ip exceed* | reduce (your/the) (rate/sending/volume/number of messages/number of connections)
+     trop (de/nombreuses/de nombreuses) (connexions/messages/mails/courriels/sessions/requetes) | ralentir | ralentissez
+     trop (rapidement/vite/souvent/frequemment) | zu (viele/viel) (verbindungen/nachrichten/mails/e mails/emails/sessions/anfragen/gleichzeitige) | zu (schnell/haufig/oft) | langsamer
+     demasiadas conexiones | demasiados (mensajes/correos/envios) | limite de (envio/envios/conexiones/mensajes/conexoes/mensagens)
+     troppe (connessioni/sessioni/mail/email) | troppi (messaggi/invii) | muitas (conexoes/mensagens) | te veel (berichten/verbindingen/mails)
+     слишком (много/часто/быстро) | превышен лимит | превышено .. (количество/число) | zbyt (wiele/duzo/szybko/czesto)`,
   ),
   text(
     {

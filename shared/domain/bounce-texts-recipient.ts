@@ -47,6 +47,7 @@ export const RECIPIENT: readonly BounceRule[] = [
      addressee unknown | not listed in .. directory | not found in directory | can t find any user
      unbekannter empfänger | unbekannter empfaenger | empfänger unbekannt | empfaenger unbekannt | benutzer unbekannt
      utilisateur inconnu | destinataire inconnu | adresse inconnue | usuario desconocido | usuario no existe | utente sconosciuto
+     non trovato | no encontrado | nicht gefunden | gibt es .. nicht | introuvable | nicht bekannt | não existe
      n existe pas | n existe plus | existiert nicht | no existe | non esiste | onbekende ontvanger | onbekende gebruiker | nie istnieje | has left the company | left the company | no longer employed
      no longer with the company | callout verification failure | resolver adr | recipient cannot be verified | user has moved | recipient has moved | delivery to the following recipient* .. does not exist | recipient address rejected access denied | recipient addresses rejected access denied`,
   ),
@@ -65,7 +66,7 @@ export const RECIPIENT: readonly BounceRule[] = [
      account that you tried to reach is disabled | account that you tried to reach is inactive | disabled user | disableduser
      disabled recipient | user disabled | user is disabled | user suspended | user .. suspended | deactivated mailbox | mailbox deactivated | user inactive | user terminated | account terminated | user is inactive
      inactive user | inactive account | inactive mailbox | inactive recipient | address .. inactive | user .. disabled | no longer active
-     no longer available | no longer valid | no longer in use | no longer exists | no longer works | no longer accept*
+     no longer available | no longer valid | no longer in (use/service) | no longer exists | no longer works | no longer accept*
      not accepting mail | not accepting messages | not accept mail | does not accept mail | does not accept email | doesn t accept mail
      doesn t accept email | does not receive mail | cannot receive mail | cannot receive messages | not allowed to receive`,
   ),
@@ -90,6 +91,6 @@ export const RECIPIENT: readonly BounceRule[] = [
     `relaying denied | relay denied | relay access denied | relaying not allowed | relay not permitted | relaying not permitted
      relay not allowed | relay is not allowed | not permitted to relay | unable to relay | cannot relay | no relay | no relaying | not relaying
      relaying prohibited | relaying .. disallowed | relaying disallowed | we do not relay | we don t relay | not allowed to relay
-     list of allowed rcpthosts | rcpthosts | relay prohibited | relaying is prohibited | tenantattribution | open relay | not a gateway`,
+     list of allowed rcpthosts | rcpthosts | relay prohibited | relaying is prohibited | tenantattribution | not a gateway`,
   ),
 ];

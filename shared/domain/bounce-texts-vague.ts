@@ -2,6 +2,21 @@
 
 import type { BounceRule } from "./bounce-rule.ts";
 import { text } from "./bounce-text.ts";
+import { A_HOST, REFUSED } from "./bounce-words.ts";
+
+/** Whatever follows, it is we who are refused, and not the mail. */
+const HOST: readonly BounceRule[] = [
+  text(
+    {
+      id: "a-host-refused",
+      action: "defer",
+      category: "blacklist",
+      status: "7.1",
+      message: "The receiving server does not take mail from our address.",
+    },
+    `${A_HOST} .. ${REFUSED} | ipaddr (is/was/has been) (not/refused/rejected/unwelcome/denied/barred) | ipaddr (rejected/refused/denied)`,
+  ),
+];
 
 const SERVER: readonly BounceRule[] = [
   text(
@@ -164,4 +179,4 @@ const SINGLE_WORDS: readonly BounceRule[] = [
   ),
 ];
 
-export const VAGUE_TEXT_RULES: readonly BounceRule[] = [...SERVER, ...ILL_FORMED, ...SINGLE_WORDS];
+export const VAGUE_TEXT_RULES: readonly BounceRule[] = [...HOST, ...SERVER, ...ILL_FORMED, ...SINGLE_WORDS];

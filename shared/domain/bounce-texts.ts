@@ -20,9 +20,12 @@ const CERTAIN: readonly BounceRule[] = [
       category: "network",
       status: "4.7",
       message: "The receiving server has given up after many tries of its own.",
-      codes: [550, 554],
+      codes: [550, 551, 554],
+      lasts: true, // "Message expired -> 451 4.7.0 try again later"
     },
-    `retry timeout exceeded | failing for a long time | retry time not reached`,
+    `retry timeout exceeded | failing for a long time | retry time not reached | message expired | message .. expired
+     delivery (expired/time expired) | queue expired | too old | in the queue too long | in queue too long | given up | giving up
+     retry limit | retries exceeded | exceeded max time without delivery`,
   ),
   text(
     {
@@ -32,6 +35,15 @@ const CERTAIN: readonly BounceRule[] = [
       message: "The receiving server knows no such account or domain.",
     },
     `account or domain may not exist`,
+  ),
+  text(
+    {
+      id: "message-too-large-for-mailbox",
+      category: "message",
+      status: "2.3",
+      message: "The message is larger than the recipient may receive.",
+    },
+    `too much mail data`,
   ),
   text(
     {
@@ -72,10 +84,10 @@ const OVER_A_VAGUE_CODE: readonly BounceRule[] = [
 ];
 
 export const TEXT_RULES: readonly BounceRule[] = [
+  ...DANGER,
   ...ADDRESS_CODES,
   ...CERTAIN,
   ...PACE,
-  ...DANGER,
   ...AUTHENTICATION,
   ...BLOCKED_SENDER,
   ...REPUTATION, // before the texts that have its words too: "mail from 192.0.2.1 rejected, see spamhaus"

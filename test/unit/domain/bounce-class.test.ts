@@ -6,6 +6,7 @@ import fc from "fast-check";
 
 import { BOUNCE_RULES, classify } from "#shared/domain/bounce-class.ts";
 import { BOUNCE_CATEGORIES } from "#shared/domain/bounce-rule.ts";
+import { examplesOf } from "#shared/domain/phrases.ts";
 import { smtpReply } from "#shared/domain/smtp-reply.ts";
 import type { SmtpReply } from "#shared/domain/smtp-reply.ts";
 
@@ -272,6 +273,29 @@ describe("an enhanced code", () => {
   });
 });
 
+describe("a 5yz reply that speaks of time", () => {
+  test("is believed in that: the ladder ends it if it was no word of honour", () => {
+    for (const text of [
+      "554 5.2.0 mailbox is locked by another process",
+      "550 5.2.1 Mailbox temporarily disabled",
+      "550 5.3.0 Our mail store is offline for the moment",
+      "550 5.7.0 Servizio temporaneamente non disponibile, riprovare più tardi",
+    ]) {
+      assert.match(verdict(text), /^defer /, text);
+      assert.equal(classify(replyOf(text)).rule, "for-now");
+    }
+  });
+
+  test("is a reject all the same where the mail is what is wrong, or the peer has given up", () => {
+    assert.match(verdict("550 5.7.1 Spam message rejected, try again later"), /^reject spam/);
+    assert.match(
+      verdict("550 5.4.300 Message expired -> 451 4.7.0 Please try again later"),
+      /^reject network/,
+    );
+    assert.match(verdict("550 5.1.1 User unknown, correct the address and try again"), /^reject recipient/);
+  });
+});
+
 describe("every line of a reply is read", () => {
   test("so that a reason in the last one counts", () => {
     const text = "554-mail.example\r\n554-Sorry for the trouble.\r\n554 The mailbox is full.";
@@ -293,9 +317,7 @@ describe("what a reply quotes of the mail", () => {
 });
 
 describe("for any reply at all", () => {
-  const words = BOUNCE_RULES.flatMap((rule) => rule.says ?? []).map((phrase) =>
-    phrase.replaceAll(/ \.\. |\*/g, " x "),
-  );
+  const words = BOUNCE_RULES.flatMap((rule) => rule.says ?? []).flatMap(examplesOf);
   const texts = fc.oneof(
     fc.string(),
     fc.array(fc.constantFrom(...words), { maxLength: 4 }).map((parts) => parts.join(" ")),
@@ -368,8 +390,9 @@ describe("the rules", () => {
     for (const { id, says, codes = [550], enhanced } of BOUNCE_RULES) {
       const status = enhanced === undefined ? "" : `5.${enhanced[0]} `;
       for (const phrase of says ?? []) {
-        const text = phrase.replaceAll(" .. ", " x ").replaceAll("*", "");
-        assert.equal(classify(smtpReply(codes[0] ?? 550, [status + text])).rule, id, phrase);
+        for (const text of examplesOf(phrase)) {
+          assert.equal(classify(smtpReply(codes[0] ?? 550, [status + text])).rule, id, text);
+        }
       }
     }
   });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { phraseIndex, wordsOf } from "#shared/domain/phrases.ts";
+import { examplesOf, phraseIndex, wordsOf } from "#shared/domain/phrases.ts";
 
 const index = phraseIndex([["mailbox .. full"], ["message .. reject*", "over quota"], ["mailbox"]]);
 const find = (text: string) => index.first(wordsOf(text), () => true);
@@ -44,6 +44,33 @@ describe("a phrase", () => {
       index.first(words, () => false),
       -1,
     );
+  });
+
+  test("may offer a choice of words, at its beginning and after a gap", () => {
+    const choices = phraseIndex([["(your/this) (ip/mail server) .. (blocked/bann*)"]]);
+    const isFound = (text: string) => choices.first(wordsOf(text), () => true) === 0;
+    assert.ok(isFound("Your IP is blocked"));
+    assert.ok(isFound("this mail-server has been banned"));
+    assert.ok(!isFound("your mail is blocked"));
+    assert.ok(!isFound("your ip is unblocked"));
+    assert.ok(!isFound(`your ip ${"x".repeat(100)} blocked`));
+    assert.deepEqual(examplesOf("(a/b c) .. (d/e*)"), ["a x d", "b c x d", "a x d", "a x e"]);
+  });
+
+  test("is found with and without the accents of its letters", () => {
+    const french = phraseIndex([["réputation", "заблокирован"]]);
+    for (const text of ["mauvaise REPUTATION", "mauvaise réputation", "IP заблокирован"]) {
+      assert.equal(
+        french.first(wordsOf(text), () => true),
+        0,
+        text,
+      );
+    }
+  });
+
+  test("knows an IP address, of either version, from a time or a version number", () => {
+    assert.equal(wordsOf("[192.0.2.1] and [2001:db8::1]:"), " ipaddr and ipaddr ");
+    assert.equal(wordsOf("at 08:12:11 by 1.2.3.4.5"), " at 08 12 11 by 1 2 3 4 5 ");
   });
 
   test("is not found in an address", () => {

@@ -1,0 +1,68 @@
+/**
+ * Words that mean the same in replies, in the languages of the larger receivers, for use in phrases (see phrases.ts): who we
+ * are to a peer, how it refuses us, what we send too much of, and what says that time will help. Accents do not count.
+ */
+
+/** `(one/two/three)` of words separated by bars. */
+function oneOf(...lines: readonly string[]): string {
+  const words = lines.flatMap((line) => line.split("|"));
+  return `(${words.map((word) => word.trim()).join("/")})`;
+}
+
+/** What we are to a peer that speaks to us. */
+export const YOUR_HOST = oneOf(
+  "your ip | your ips | your ipaddr | your host | your hosts | your server | your servers | your mail server | your mail servers",
+  "your mailserver | your smtp server | your mta | your mail host | your machine | your gateway | your relay | your network",
+  "your address space | your address range | your subnet | your neighbourhood | your connection | your connections",
+  "ip address | ip addresses | votre ip | votre serveur | adresse ip | ihre ip | deine ip | ihr server",
+  "ihr mailserver | ihrer ip | ihres servers | ihrem server | ihres mailservers | ip adresse | su ip | tu ip | su servidor",
+  "direccion ip | seu ip | seu servidor | endereco ip | suo ip | tuo ip | vostro ip | vostro server | indirizzo ip | uw ip",
+  "uw server | ip adres | twoj ip | twoj serwer | adres ip | ваш ip | вашего ip | ваш сервер | вашего сервера | ip адрес",
+  "din ip | din server | vasi ip | vase ip | ip adresa | ip adresiniz | ip osoite",
+);
+
+/** The same where the peer speaks of us to others, or of many. */
+export const A_HOST = oneOf(
+  "client ip | ip ipaddr | sending ip | sending server | sending host | sending mta | sending system | sending network",
+  "connecting ip | connecting host | connecting server | connecting client | connecting mta | source ip | source host",
+  "source address | source network | remote ip | sender ip | sender s ip | sender host | originating ip | originating server",
+  "originating host | this ip | this network | ip range | connection from | connections from | smtp client",
+);
+
+/** How a host is refused; mail may be refused in the same words. */
+export const REFUSED = oneOf(
+  "blocked | block | blocking | banned | barred | rejected",
+  "refused | refusing | denied | listed | not allowed | not accepted | not permitted | not authorized | not authorised",
+  "not trusted | untrusted | not welcome | unwelcome | not wanted | unwanted | penalized | penalised | reputation | abuse",
+  "abusive | spam | spammer | spammers | complaints | compromised | suspicious | malicious | hostile",
+  "dynamic | gesperrt | blockiert | geblockt | abgelehnt | abgewiesen | gelistet | bloque | bloquee | bloques | blacklistee",
+  "refuse | refusee | rejete | rejetee | interdite | bloqueada | bloqueado | rechazada | rechazado | rejeitado | recusado",
+  "bloccato | rifiutato | respinto | geblokkeerd | geweigerd | zablokowany | odrzucony | заблокирован | отклонен | запрещен",
+  "blokeret | blokkert | blockerad | sparrad | estetty | engellendi | zablokovana | blokovana",
+);
+
+/** What is counted, and may be too much. */
+export const MAIL = oneOf(
+  "mail | mails | email | emails | e mails | messages | letters | connections | sessions | transactions | deliveries | requests",
+  "volume | traffic | smtp connections | smtp sessions | delivery attempts | connection attempts",
+);
+
+/** A span of time that has an allowance. */
+export const PERIOD = oneOf(
+  "second | minute | min | hour | hr | day | seconds | minutes | hours | week | month",
+);
+
+/** That time will help. `Try again` alone may ask for another address or text. */
+export const IN_TIME = `temporarily | transient | temperror
+  temporary (error/failure/problem/condition/lookup/issue/internal/local/system/server/fault/trouble/rejection/reject)
+  temp (fail/failure/error) | try (later/tomorrow/shortly/in a) | try again (later/in/after/tomorrow/soon/shortly/at a)
+  (retry/resend/return/reconnect) (later/tomorrow/shortly/in/after) | come back (later/in/tomorrow/soon) | resend .. later
+  try .. later | later time | please wait | wait (before/a/for/until) | at the moment | for the moment | at this moment | for now
+  right now | just now | not ready | in progress | currently (unavailable/not available/down/busy/offline/locked/not reachable)
+  (locked/used) by another | in use by | being (moved/migrated/restored/rebuilt/repaired/updated/upgraded/verified)
+  maintenance | (is/too/system/server/mailbox/currently) busy | is offline | overloaded | restarting | out of service
+  vorubergehend | voruebergehend | momentan | derzeit | zurzeit | spater | spaeter | temporar | temporaer
+  temporairement | temporaire | ulterieurement | plus tard | momentanement | temporalmente | mas tarde | en este momento
+  temporaneamente | temporaneo | temporanea | piu tardi | temporariamente | temporario | mais tarde | neste momento
+  tijdelijk | tijdelijke | later opnieuw | tymczasowo | tymczasowy | pozniej | временно | позже | позднее
+  midlertidig | midlertidigt | tillfalligt | senere | senare | docasne | pozdeji | gecici | daha sonra | myohemmin | atmenetileg | kesobb`;
