@@ -82,10 +82,14 @@ function problemsOfIssue(issue: z.core.$ZodIssue, schema: z.ZodType): ConfigProb
     const inner = issue.issues.map((one) => `${expectedBy(one)} as the key`).join(", ");
     return [{ path: issue.path, message: inner }];
   }
-  const missing = issue.code === "invalid_type" && issue.input === undefined;
+  return [{ path: issue.path, message: messageOf(issue) }];
+}
+
+function messageOf(issue: z.core.$ZodIssue): string {
   const expected = expectedBy(issue);
-  const found = SECRET_KEYS.has(issue.path.at(-1) ?? "") ? `a ${typeof issue.input}` : show(issue.input);
-  return [{ path: issue.path, message: missing ? `is missing: ${expected}` : `${expected}, found ${found}` }];
+  if (issue.input === undefined) return issue.code === "invalid_type" ? `is missing: ${expected}` : expected;
+  const isSecret = SECRET_KEYS.has(issue.path.at(-1) ?? "");
+  return `${expected}, found ${isSecret ? `a ${typeof issue.input}` : show(issue.input)}`;
 }
 
 /** The branch that the value is of the right type for speaks for the union; when none is, all say what they expect. */
@@ -163,12 +167,15 @@ interface SchemaDef {
   readonly valueType: z.ZodType;
   readonly element: z.ZodType;
   readonly innerType: z.ZodType;
+  /** Of what is read further after it is checked. */
+  readonly in: z.ZodType;
   readonly options: readonly z.ZodType[];
 }
 
-/** The schemas under defaults, optionals and unions. */
+/** The schemas under defaults, optionals, transforms and unions. */
 function optionsOf(schema: z.ZodType): z.ZodType[] {
   const { def } = schema as unknown as { def: Partial<SchemaDef> };
-  if (def.innerType) return optionsOf(def.innerType);
+  const inner = def.innerType ?? def.in;
+  if (inner) return optionsOf(inner);
   return def.options ? def.options.flatMap(optionsOf) : [schema];
 }

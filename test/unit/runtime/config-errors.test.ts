@@ -20,6 +20,18 @@ describe("a wrong configuration is refused with what to change", () => {
       'plugins["core/unheard"]: unknown key; known here: core/default-headers, core/http-auth, core/http-config, core/api-send, core/srs, core/dkim, core/delivery-loop, core/email-bounce, core/http-bounce, core/clamav, core/rspamd, core/image-hashes, core/loop-breaker, core/limiter',
     ],
     [
+      { plugins: { "core/rspamd": { enabled: true, urll: "http://127.0.0.1/" } } },
+      'plugins["core/rspamd"].urll: unknown key; did you mean url?',
+    ],
+    [
+      { plugins: { "core/clamav": { enabled: true, hots: "127.0.0.1" } } },
+      'plugins["core/clamav"].hots: unknown key; did you mean host?',
+    ],
+    [
+      { plugins: { "core/loop-breaker": { enabled: true } } },
+      'plugins["core/loop-breaker"].secret: is missing: any text that nobody can guess',
+    ],
+    [
       { pools: { a: [{ addres: "192.0.2.1", address: "192.0.2.1" }] } },
       "pools.a[0].addres: unknown key; did you mean address?",
     ],
