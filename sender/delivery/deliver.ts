@@ -11,8 +11,6 @@ import type { Message } from "#shared/domain/message.ts";
 import type { Lease, QueueRow } from "#shared/domain/queue-row.ts";
 import type { HttpTarget } from "#shared/domain/zone.ts";
 import type { BodyStore, ByteRange } from "#shared/ports/body-store.ts";
-import type { DeliveryHooks } from "./delivery-hooks.ts";
-import { deliveryView } from "./delivery-hooks.ts";
 import { postMail } from "./deliver-http.ts";
 import type { Posted } from "./deliver-http.ts";
 import type { Job } from "./job.ts";
@@ -63,21 +61,13 @@ export async function deliver(
     const delivered = await (job.http === null
       ? deliverByHosts(job, reused, deps, options)
       : deliverByHttp(job, job.http, deps, options));
-    return deps.hooks?.seesResults === true ? await shownResults(job, delivered, deps.hooks) : delivered;
+    return deps.hooks
+      ? { ...delivered, outcomes: await deps.hooks.results(job, delivered.outcomes) }
+      : delivered;
   } catch (error) {
     deps.onInternalError(job, error);
     return failed(job, ownFault(), false);
   }
-}
-
-/** Plugins hear what came of it, and may say what it means. */
-async function shownResults(job: Job, delivered: Delivered, hooks: DeliveryHooks): Promise<Delivered> {
-  const outcomes: Outcome[] = [];
-  for (const [i, outcome] of delivered.outcomes.entries()) {
-    const view = job.view ?? deliveryView(job.message, job.leases[i] as Lease);
-    outcomes.push(await hooks.result(view, outcome, outcome.route));
-  }
-  return { ...delivered, outcomes };
 }
 
 async function deliverByHosts(
@@ -114,11 +104,13 @@ async function deliverByHosts(
 async function tellOfSession(
   hook: "sender:connected" | "sender:connection",
   { view }: Job,
-  { route, secured }: SmtpSession,
+  { route, secured, ehloName }: SmtpSession,
   { hooks }: DeliverDeps,
 ): Promise<void> {
   if (!hooks || !view) return;
   const connection = { ...route, secure: secured !== null };
+  if (route.egress !== null && ehloName !== null)
+    view.zoneAddress = { address: route.egress, name: ehloName };
   if (hook === "sender:connection") await hooks.tell(hook, view, connection);
   else await hooks.tell(hook, view, connection, { host: route.mx }, connection.secure);
 }

@@ -21,8 +21,9 @@ import type { Way } from "#shared/domain/way.ts";
 import type { ConnectView, HookArguments, HookName } from "#shared/plugins/hooks.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";
 import { DroppedError, PluginError } from "#shared/plugins/verdict.ts";
-import type { DeliveryView, ResponseError } from "#shared/plugins/views.ts";
+import type { DeliveryView, EgressView, ResponseError } from "#shared/plugins/views.ts";
 import { readWay } from "#shared/app/ways.ts";
+import type { Job } from "./job.ts";
 
 export type Fetched =
   /** `way` is the recipient's own; null: that of the zone. */
@@ -52,7 +53,7 @@ export class DeliveryHooks {
     return this.#plugins.oneByOne;
   }
 
-  get seesResults(): boolean {
+  private get seesResults(): boolean {
     return this.#plugins.has("sender:delivered", "sender:responseerror");
   }
 
@@ -66,6 +67,7 @@ export class DeliveryHooks {
     const before = JSON.stringify(wayFieldsOf(view));
     try {
       await this.#plugins.run("sender:fetch", view);
+      if (view.zoneAddress) chosenEgress.set(view, view.zoneAddress.address);
       if (view.isSuppressed === true) return { kind: "suppressed" };
       const fields = wayFieldsOf(view);
       return { kind: "go", way: JSON.stringify(fields) === before ? way : readWay(fields) };
@@ -75,8 +77,13 @@ export class DeliveryHooks {
     }
   }
 
-  /** `sender:connect`: null goes on, with the socket that a plugin has given if it has. */
-  async connect(view: DeliveryView, options: ConnectView): Promise<{ socket: Socket | null } | Outcome> {
+  /** `sender:connect`, from `egress`: null goes on, with the socket that a plugin has given if it has. */
+  async connect(
+    view: DeliveryView,
+    options: ConnectView,
+    egress: EgressView,
+  ): Promise<{ socket: Socket | null } | Outcome> {
+    view.zoneAddress = egress;
     try {
       await this.#plugins.run("sender:connect", view, options);
       return { socket: options.socket ?? null };
@@ -116,6 +123,17 @@ export class DeliveryHooks {
     return this.#plugins.tell(name, ...args);
   }
 
+  /** `result` of each outcome of an attempt. */
+  async results(job: Omit<Job, "egressKey">, outcomes: readonly Outcome[]): Promise<readonly Outcome[]> {
+    if (!this.seesResults) return outcomes;
+    const shown: Outcome[] = [];
+    for (const [i, outcome] of outcomes.entries()) {
+      const view = job.view ?? deliveryView(job.message, job.leases[i] as Lease);
+      shown.push(await this.result(view, outcome, outcome.route));
+    }
+    return shown;
+  }
+
   /** `sender:delivered`, or `sender:responseError`, which may change what an outcome means. */
   async result(view: DeliveryView, outcome: Outcome, connection: object): Promise<Outcome> {
     if (outcome.kind === "delivered") {
@@ -135,8 +153,10 @@ export class DeliveryHooks {
     });
     await this.#plugins.tell("sender:responseerror", view, connection, error);
     const { action, category } = error;
-    if (action !== "defer" && action !== "reject") return outcome;
-    return { ...outcome, ruling: { action, category: typeof category === "string" ? category : null } };
+    const deferTimesMs = deferTimesOf(view);
+    const waits = deferTimesMs === null ? outcome : { ...outcome, deferTimesMs };
+    if (action !== "defer" && action !== "reject") return waits;
+    return { ...waits, ruling: { action, category: typeof category === "string" ? category : null } };
   }
 
   #outcomeOf(error: unknown, hook: HookName): Outcome {
@@ -184,13 +204,14 @@ export function deliveryView(message: Message, { row }: Lease): DeliveryView {
   };
 }
 
+/** What plugins have said in `zoneAddress`; from the first connection on that says what is used. */
+const chosenEgress = new WeakMap<DeliveryView, string>();
+
 /** True: a plugin has said that this egress address is not to be used, or that another one is. */
 export function forbiddenByPlugin(view: DeliveryView | undefined, address: string): boolean {
   if (!view) return false;
-  const { disabledAddresses = [], zoneAddress } = view;
-  return (
-    disabledAddresses.includes(address) || (zoneAddress !== undefined && zoneAddress.address !== address)
-  );
+  const chosen = chosenEgress.get(view) ?? address;
+  return view.disabledAddresses?.includes(address) === true || chosen !== address;
 }
 
 /** Waits between attempts that a plugin has given; null: it has not. */

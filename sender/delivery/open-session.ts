@@ -199,8 +199,9 @@ async function withPlugins(
 ): Promise<Target | Outcome> {
   if (!hooks || !view) return target;
   void hooks.tell("sender:connecting", view);
-  const { ip: host, port, localAddress } = target;
-  const answer = await hooks.connect(view, { host, port, localAddress });
+  const { ip: host, port, localAddress, egress, ehloName } = target;
+  const from = { address: egress ?? localAddress ?? "0.0.0.0", name: ehloName };
+  const answer = await hooks.connect(view, { host, port, localAddress }, from);
   if ("kind" in answer) return answer;
   return answer.socket === null ? target : { ...target, socket: answer.socket };
 }

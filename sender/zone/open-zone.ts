@@ -193,7 +193,8 @@ export function openZone(
     lanes,
     clock,
     egressKeyOf: (job) => egressKeyOf(job, isForbidden),
-    settle,
+    settle: async (job, startedAt, outcomes) =>
+      settle(job, startedAt, hooks === null ? outcomes : await hooks.results(job, outcomes)),
     settleWithout: endWithout,
     giveBack,
     onError,

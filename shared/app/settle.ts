@@ -192,12 +192,13 @@ function verdictOf(
     return deferredUntil(deps.config, lease, { ...record, kind: "deferred" }, now);
   }
   const cause = outcome.kind === "deferred" ? outcome.cause : "reply";
-  return retried(deps, attempt.zone, lease, { ...record, kind: "deferred", cause });
+  const { deferTimesMs = attempt.zone.deferTimesMs } = outcome;
+  return retried(deps, deferTimesMs, lease, { ...record, kind: "deferred", cause });
 }
 
 function retried(
   deps: SettleDeps,
-  zone: Zone,
+  deferTimesMs: readonly number[],
   lease: Lease,
   record: AttemptRecord & { readonly cause: DeferCause },
 ): Settlement {
@@ -207,7 +208,7 @@ function retried(
     firstDeferredAt: row.firstDeferredAt,
     createdAt: row.createdAt,
     now: record.at,
-    deferTimesMs: zone.deferTimesMs,
+    deferTimesMs,
     maxQueueTimeMs: deps.config.queue.maxQueueTimeMs,
     random: deps.random,
     cause: record.cause,

@@ -55,6 +55,7 @@ export type Outcome =
       detail: string;
       route: Route;
       ruling?: Ruling;
+      deferTimesMs?: DeferTimes;
     }
   | {
       kind: "bounced";
@@ -65,7 +66,11 @@ export type Outcome =
       status: string;
       route: Route;
       ruling?: Ruling;
+      deferTimesMs?: DeferTimes;
     };
+
+/** Waits between attempts that an operator's plugin has given when it saw how this one ended; left out: those of the zone. */
+type DeferTimes = readonly number[];
 
 /** What an operator's plugin says that an outcome means, in place of the rules. */
 export interface Ruling {

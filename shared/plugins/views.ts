@@ -122,6 +122,12 @@ export interface MxData {
   readonly skipSTS?: boolean;
 }
 
+/** An egress address, and the name in EHLO that goes with it. */
+export interface EgressView {
+  readonly address: string;
+  readonly name: string;
+}
+
 /** One recipient of one mail on its way out. What came with its envelope is on it too, such as `spam`. */
 export interface DeliveryView {
   readonly id: string;
@@ -145,8 +151,8 @@ export interface DeliveryView {
   /** At `sender:headers`: what is changed is sent and signed so, and stays as it is in the store. */
   headers?: Headers;
   dkim: { keys: DkimKeyView[] };
-  /** Egress address to send from; it must be one of the zone's pool. */
-  zoneAddress?: { readonly address: string; readonly name: string };
+  /** Egress address to send from; it must be one of the zone's pool. From the first connection on: the one that is used. */
+  zoneAddress?: EgressView;
   /** True: post the mail to `targetUrl`. */
   http?: boolean;
   targetUrl?: string;

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import type { QueueRow } from "#shared/domain/queue-row.ts";
+import { HOUR } from "#shared/domain/units.ts";
 import { answering, brokenTls, scriptedPeer } from "../support/scripted-peer.ts";
 import { relayWith, send, untilTried } from "../support/plugin-relay.ts";
 
@@ -74,7 +75,7 @@ describe("a plugin that looks at deliveries", { timeout: 60_000 }, () => {
     assert.match(waiting[0]?.lastAttempt?.detail ?? "", /plugin it: oops/);
   });
 
-  test("says what a reply means", async () => {
+  test("says what a reply means, and when to try again", async () => {
     await using it = await relayWith(`
       export function init(app, done) {
         app.addHook("sender:responseError", (delivery, connection, err, next) => {
@@ -88,8 +89,46 @@ describe("a plugin that looks at deliveries", { timeout: 60_000 }, () => {
     await untilTried(it.relay, id);
     const { rows } = await it.relay.message(id);
     assert.equal(rows[0]?.state, "deferred");
+    assert.ok(waitOf(rows[0]) >= HOUR, `${waitOf(rows[0])} ms`);
+  });
+
+  test("decides on a domain that is not found, too", async () => {
+    await using it = await relayWith(`
+      export async function init(app) {
+        app.addHook("sender:responseError", async (delivery, connection, err) => {
+          if (!/does not exist/.test(err.response)) return;
+          err.action = "defer";
+          delivery.deferTimes = [7200000];
+        });
+      }`);
+    const id = await send(it.relay, { to: "you@nowhere.example" });
+    const { rows } = await untilTried(it.relay, id);
+    assert.equal(rows[0]?.state, "deferred");
+    assert.ok(waitOf(rows[0]) >= 2 * HOUR, `${waitOf(rows[0])} ms`);
+  });
+
+  test("sees the egress address that is used, on a new connection and on one that is used again", async () => {
+    await using it = await relayWith(
+      `
+      const seen = [];
+      export async function init(app) {
+        app.addHook("sender:connect", async (delivery) => { seen.push(delivery.zoneAddress); });
+        app.addHook("sender:headers", async (delivery) => { seen.push(delivery.zoneAddress); });
+        app.addAPI("get", "/seen", async () => seen);
+      }`,
+    );
+    await it.relay.finished(await send(it.relay));
+    await it.relay.finished(await send(it.relay));
+    const seen = (await (await fetch(`${it.relay.httpUrl}/plugin/it/seen`)).json()) as { name: string }[];
+    assert.deepEqual(
+      seen.map(({ name }) => name),
+      [seen[0]?.name, seen[0]?.name, seen[0]?.name],
+    );
+    assert.ok(seen[0]?.name);
   });
 });
+
+const waitOf = (row: QueueRow | undefined): number => (row?.dueAt ?? 0) - (row?.lastAttempt?.at ?? 0);
 
 describe("a plugin that connects", { timeout: 60_000 }, () => {
   test("gives a socket of its own, by which the mail goes under TLS", async () => {
