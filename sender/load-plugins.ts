@@ -2,6 +2,7 @@
 
 import type { Config } from "#shared/domain/config.ts";
 import type { PluginLimits } from "#shared/plugins/app.ts";
+import type { LoadDeps } from "#shared/plugins/load.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { Logger } from "#shared/runtime/log.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
@@ -9,12 +10,12 @@ import { systemClock } from "#shared/runtime/system-clock.ts";
 /** Null: there are none. Rejects with a `DomainError` that names the plugin which cannot be loaded. */
 export async function pluginsFor(
   { plugins }: Config,
-  { log, limits }: { log: Logger; limits: PluginLimits },
+  deps: { log: Logger; limits: PluginLimits } & Pick<LoadDeps, "onEntry">,
 ): Promise<Plugins | null> {
   if (plugins.length === 0) return null;
   const [{ loadPlugins }, { importPlugin }] = await Promise.all([
     import("#shared/plugins/load.ts"),
     import("#shared/core-plugins/import-module.ts"),
   ]);
-  return loadPlugins(plugins, { importModule: importPlugin, clock: systemClock, log, limits });
+  return loadPlugins(plugins, { ...deps, importModule: importPlugin, clock: systemClock });
 }

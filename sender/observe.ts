@@ -3,7 +3,7 @@
  * `event` is ZoneMTA's word for it, so that what an operator has built on the words of its log finds them here.
  */
 
-import type { Observer } from "#shared/app/observer.ts";
+import type { MailNotes, Observer } from "#shared/app/observer.ts";
 import { domainOf } from "#shared/domain/address.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import { DomainError } from "#shared/domain/errors.ts";
@@ -31,7 +31,7 @@ type EventWord =
 
 export function observer({ log, metrics, clock }: { log: Logger; metrics: Metrics; clock: Clock }): Observer {
   return {
-    accepted(message, rows, durationMs) {
+    accepted(message, rows, durationMs, notes = {}) {
       const dropped = rows.filter((row) => row.state === "dropped");
       for (const row of dropped) {
         metrics.messageDrop.inc();
@@ -42,12 +42,18 @@ export function observer({ log, metrics, clock }: { log: Logger; metrics: Metric
       metrics.acceptSeconds.observe(durationMs / SECOND);
       const suppressed = rows.filter((row) => row.state === "suppressed");
       if (suppressed.length > 0) metrics.messageDrop.inc(suppressed.length);
-      log.info(queuedFields(message, rows, { suppressed: suppressed.length, durationMs }), "message queued");
+      const taken = { suppressed: suppressed.length, durationMs, notes };
+      log.info(queuedFields(message, rows, taken), "message queued");
       for (const row of suppressed) log.info(droppedFields(row), "recipient suppressed");
     },
-    notAccepted(error) {
+    notAccepted(error, origin, mail) {
       metrics.messagePush.inc({ result: "fail" });
-      const fields = { component: "submit", event: "NOQUEUE" satisfies EventWord };
+      const fields = {
+        component: "submit",
+        event: "NOQUEUE" satisfies EventWord,
+        ...(mail && { messageId: mail.id, ...noted(mail.notes) }),
+        ...(origin && { interface: origin.interface, ip: origin.ip, user: origin.user }),
+      };
       if (error instanceof DomainError)
         log.info({ ...fields, code: error.code, detail: error.message }, "message refused");
       else log.error({ ...fields, err: error }, "message could not be stored");
@@ -65,10 +71,11 @@ export function observer({ log, metrics, clock }: { log: Logger; metrics: Metric
         "settled too late: the row was leased again, its recipient may get two",
       );
     },
-    bounceSent(message) {
+    bounceSent(message, of) {
       metrics.bounceGeneration.inc();
       const event: EventWord = "QUEUE_BOUNCE";
-      log.info({ component: "submit", event, messageId: message.id }, "bounce message queued");
+      const fields = { component: "submit", event, messageId: message.id, ...(of && { of }) };
+      log.info(fields, "bounce message queued");
     },
     deleted(rows) {
       const event: EventWord = "DELETED";
@@ -81,9 +88,15 @@ export function observer({ log, metrics, clock }: { log: Logger; metrics: Metric
 interface Taken {
   readonly suppressed: number;
   readonly durationMs: number;
+  readonly notes: MailNotes;
 }
 
-function queuedFields(message: Message, rows: readonly QueueRow[], { suppressed, durationMs }: Taken) {
+/** In a field of their own: their names are the plugins'. */
+function noted(notes: MailNotes): { notes?: MailNotes } {
+  return Object.keys(notes).length > 0 ? { notes } : {};
+}
+
+function queuedFields(message: Message, rows: readonly QueueRow[], { suppressed, durationMs, notes }: Taken) {
   const event: EventWord = "QUEUED";
   return {
     component: "submit",
@@ -95,6 +108,7 @@ function queuedFields(message: Message, rows: readonly QueueRow[], { suppressed,
     suppressed,
     bytes: message.body.bytes,
     durationMs,
+    ...noted(notes),
   };
 }
 

@@ -106,9 +106,13 @@ export async function wireWorker({
     hostsFile: lookUpHostsFile,
   });
   const { hostname, name, dkim } = config;
-  const plugins = await pluginsFor(config, { log, limits: backend.limits });
-  const newMessageId = messageIds(() => clock.now(), randomBytes);
   const remote = await openRemoteLog(config, { clock, log });
+  const plugins = await pluginsFor(config, {
+    log,
+    limits: backend.limits,
+    ...(remote && { onEntry: (entry) => remote.tell(entry) }),
+  });
+  const newMessageId = messageIds(() => clock.now(), randomBytes);
   const minutes = settings.aws && minuteMetrics({ installation: settings.aws.table, clock, log });
   const watching = observers(
     observer({ log, metrics, clock }),

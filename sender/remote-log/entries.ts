@@ -4,7 +4,8 @@
  */
 
 import { DomainError } from "#shared/domain/errors.ts";
-import type { RowId } from "#shared/domain/ids.ts";
+import type { MailNotes } from "#shared/app/observer.ts";
+import type { MessageId, RowId } from "#shared/domain/ids.ts";
 import { parseRowId } from "#shared/domain/ids.ts";
 import type { Message, Origin } from "#shared/domain/message.ts";
 import type { AttemptRecord, QueueRow, Settled } from "#shared/domain/queue-row.ts";
@@ -24,9 +25,10 @@ const MAX_SUBJECT = 128;
 /** A message has up to a thousand recipients and more, and a datagram 64 KiB. */
 const MAX_RECIPIENTS_TEXT = 32_768;
 
-export function queued(message: Message, rows: readonly QueueRow[]): RemoteEntry {
+export function queued(message: Message, rows: readonly QueueRow[], notes: MailNotes = {}): RemoteEntry {
   const { body, origin } = message;
   return entry("QUEUED", message.id, null, {
+    ...notes,
     "message-id": message.messageIdHeader,
     from: message.returnPath ?? "",
     to: recipientsOf(rows),
@@ -38,10 +40,20 @@ export function queued(message: Message, rows: readonly QueueRow[]): RemoteEntry
   });
 }
 
-/** Nothing was kept, so there is no id. */
-export function notQueued(error: unknown, origin: Origin | null): RemoteEntry {
+/** Nothing was kept; by the id plugins have told of it. */
+export function notQueued(error: unknown, origin: Origin | null, mail: RefusedMail | null): RemoteEntry {
   const text = error instanceof DomainError ? error.message : "could not be stored";
-  return entry("NOQUEUE", null, null, { src: origin?.ip, ...(origin && originOf(origin)), error: text });
+  return entry("NOQUEUE", mail?.id ?? null, null, {
+    ...mail?.notes,
+    src: origin?.ip,
+    ...(origin && originOf(origin)),
+    error: text,
+  });
+}
+
+interface RefusedMail {
+  readonly id: MessageId;
+  readonly notes: MailNotes;
 }
 
 export function settled(
@@ -110,7 +122,7 @@ function tried(
     size: message?.body.bytes,
     timer: attempt.durationMs,
     start: attempt.at - attempt.durationMs,
-    messageId: message?.messageIdHeader ?? row.messageId,
+    messageId: message?.messageIdHeader,
   });
 }
 

@@ -5,7 +5,7 @@ import type { Clock } from "#shared/domain/clock.ts";
 import { createLog } from "#shared/runtime/log.ts";
 import type { Logger } from "#shared/runtime/log.ts";
 import type { Settings } from "#shared/runtime/config.ts";
-import type { Observer } from "#shared/app/observer.ts";
+import type { RemoteLog } from "./remote-log.ts";
 
 /** The log of a process: on standard output, and in GELF where that is configured. */
 export async function openLog(
@@ -31,7 +31,7 @@ export async function openLog(
 export async function openRemoteLog(
   { log: { remote } }: Config,
   { clock, log }: { clock: Clock; log: Logger },
-): Promise<(Observer & Disposable) | null> {
+): Promise<(RemoteLog & Disposable) | null> {
   if (remote === null) return null;
   const [{ remoteLog }, { openDatagrams }] = await Promise.all([
     import("./remote-log.ts"),

@@ -4,11 +4,14 @@ import type { MessageId, RowId } from "../domain/ids.ts";
 import type { Message, Origin } from "../domain/message.ts";
 import type { AttemptRecord, QueueRow, Settled } from "../domain/queue-row.ts";
 
+/** What plugins have put on their `messageInfo`, for the log. */
+export type MailNotes = Readonly<Record<string, string | number>>;
+
 export interface Observer {
   /** Stored and durable; `durationMs` from the first byte of the body. */
-  accepted(message: Message, rows: readonly QueueRow[], durationMs: number): void;
-  /** Not stored: the client's mistake or our fault. `origin`: where it came from. */
-  notAccepted(error: unknown, origin?: Origin): void;
+  accepted(message: Message, rows: readonly QueueRow[], durationMs: number, notes?: MailNotes): void;
+  /** Not stored: the client's mistake or our fault. `origin`: where it came from; `mail`: what plugins know it by. */
+  notAccepted(error: unknown, origin?: Origin, mail?: { id: MessageId; notes: MailNotes }): void;
   /** An attempt is written; `settled` is where the row went. `message`: left out where nothing was attempted. */
   settled(row: QueueRow, attempt: AttemptRecord, settled: Settled, message?: Message): void;
   /** A settle came too late: another worker has the row, and the recipient may get the mail twice. */

@@ -12,6 +12,7 @@ import { KIB } from "../domain/units.ts";
 import { PluginError } from "../plugins/verdict.ts";
 import type { DkimKeyView, EnvelopeView, MessageInfo, SessionView } from "../plugins/views.ts";
 import type { SenderSettings } from "../ports/sender-directory.ts";
+import type { MailNotes } from "./observer.ts";
 import type { Submission } from "./submit.ts";
 
 /** Of what plugins keep with a message, as JSON: it is read and paid for with each look at the message. */
@@ -174,6 +175,32 @@ export function messageInfo(envelope: EnvelopeView): MessageInfo {
     },
   };
   return info;
+}
+
+/** Fields of it that are ours. */
+const INFO_FIELDS: ReadonlySet<string> = new Set([
+  "message-id",
+  "from",
+  "to",
+  "src",
+  "subject",
+  "body",
+  "keys",
+  "format",
+]);
+/** They go into a line of the log, and into a datagram. */
+const MAX_NOTES = 20;
+const MAX_NOTE_CHARS = 1_000;
+
+/** What plugins have put on it, as far as it is texts, numbers and truths. Never throws: the mail may be accepted already. */
+export function notesIn(info: MessageInfo): MailNotes {
+  const own = Object.entries(info).flatMap(([name, value]): [string, string | number][] => {
+    if (INFO_FIELDS.has(name)) return [];
+    if (typeof value === "number") return [[name, value]];
+    const isText = typeof value === "string" || typeof value === "boolean";
+    return isText ? [[name, String(value).slice(0, MAX_NOTE_CHARS)]] : [];
+  });
+  return Object.fromEntries(own.slice(0, MAX_NOTES));
 }
 
 function printed(value: unknown): string {

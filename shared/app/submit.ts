@@ -166,7 +166,7 @@ export function submitter(deps: SubmitDeps): Submit {
     );
     const answer = await accept(deps.queue, message, rows);
     if (answer === "exists") return { message, messageId: id, rows, repeated: true };
-    deps.observer.accepted(message, rows, deps.clock.now() - now);
+    deps.observer.accepted(message, rows, deps.clock.now() - now, watched?.notes());
     return { message, messageId: id, rows };
   }
 
@@ -194,7 +194,7 @@ export function submitter(deps: SubmitDeps): Submit {
     const dropped = { text: error.text };
     if (answer === "exists") return { message, messageId: id, rows, dropped, repeated: true };
     await deps.bodies.delete(id).catch(() => undefined); // it goes with the history then
-    deps.observer.accepted(message, rows, deps.clock.now() - now);
+    deps.observer.accepted(message, rows, deps.clock.now() - now, watched?.notes());
     return { message, messageId: id, rows, dropped };
   }
 
@@ -212,7 +212,7 @@ export function submitter(deps: SubmitDeps): Submit {
     } catch (error) {
       if (error instanceof DroppedError)
         return await acceptDropped(watched?.submission ?? given, { id, now: startedAt, error, watched });
-      deps.observer.notAccepted(error, given.origin);
+      deps.observer.notAccepted(error, given.origin, { id, notes: watched?.notes() ?? {} });
       throw error;
     }
   };

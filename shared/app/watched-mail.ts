@@ -28,7 +28,8 @@ import { RECEIVER_HOOK_MS } from "../plugins/plugins.ts";
 import { roomIn } from "../plugins/room-in.ts";
 import { PluginError } from "../plugins/verdict.ts";
 import type { EnvelopeView, RoutingView, SessionView } from "../plugins/views.ts";
-import { envelopeView, messageInfo, submissionFrom } from "./plugin-views.ts";
+import type { MailNotes } from "./observer.ts";
+import { envelopeView, messageInfo, notesIn, submissionFrom } from "./plugin-views.ts";
 import type { Submission } from "./submit.ts";
 import { readWay } from "./ways.ts";
 
@@ -44,6 +45,8 @@ export interface WatchedMail {
   routed(recipient: Address, zone: ZoneName): Promise<Routed>;
   /** The headers, as far as they have been seen. */
   headers(): HeaderList;
+  /** What the plugins have put on `messageInfo` so far. */
+  notes(): MailNotes;
 }
 
 export interface QueuedMail {
@@ -165,6 +168,10 @@ class Watched implements WatchedMail {
 
   headers(): HeaderList {
     return this.#headers;
+  }
+
+  notes(): MailNotes {
+    return notesIn(this.#info);
   }
 
   #withHeaders(view: Headers): EnvelopeWithHeaders {

@@ -16,6 +16,9 @@ interface ClamVerdict {
   readonly response: string;
 }
 
+/** ZoneMTA's words. */
+const RESULT = { clean: "clean", virus: "infected", "too-large": "skipped" } as const;
+
 const VIRUS = "550 5.7.1 This message contains a virus and may not be delivered";
 /** To try again would not make it smaller. */
 const TOO_LARGE = "552 5.3.4 This message is too large to be scanned for viruses";
@@ -36,7 +39,7 @@ export async function init(app: PluginApp): Promise<void> {
       throw app.reject(envelope, "virus scan failed", info, NOT_SCANNED);
     }
     const { kind, response } = verdict;
-    app.logger.info("Clamav", "%s VIRUSCHECK result=%s response=%j", envelope.id, kind, response);
+    app.remotelog(envelope.id, false, "VIRUSCHECK", { result: RESULT[kind], response });
     if (kind === "virus") throw app.reject(envelope, "virus", info, VIRUS);
     if (kind === "clean") envelope["virus"] = { clean: true, response };
     else if (options.onFailure === "defer")

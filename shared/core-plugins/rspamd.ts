@@ -66,7 +66,7 @@ export async function init(app: PluginApp): Promise<void> {
       throw app.reject(envelope, "spam check failed", info, NOT_SCANNED);
     }
     if (reply !== null) judge(app, envelope, info, reply);
-    else app.logger.info("Rspamd", "%s SPAMCHECK result=skipped size>%d", envelope.id, options.maxSize);
+    else app.remotelog(envelope.id, false, "SPAMCHECK", { result: "skipped", over: options.maxSize });
   });
 }
 
@@ -78,14 +78,7 @@ function judge(app: PluginApp, envelope: EnvelopeWithHeaders, info: MessageInfo,
   envelope["spam"] = resultOf(reply, tests);
   info["score"] = score.toFixed(2);
   info["tests"] = tests.join(",");
-  app.logger.info(
-    "Rspamd",
-    "%s SPAMCHECK action=%j score=%s tests=%s",
-    envelope.id,
-    action,
-    score.toFixed(2),
-    tests.join(","),
-  );
+  app.remotelog(envelope.id, false, "SPAMCHECK", { score, result: action, tests });
   if (envelope["ignoreSpamScore"] !== true) decide(app, envelope, info, reply);
   if (options.rewriteSubject && MARKED.has(action)) markSubject(envelope, score);
   if (options.processSpamHeaders) obeyMilter(envelope, reply);

@@ -13,6 +13,7 @@ import { callHandler } from "./call.ts";
 import * as mime from "./mime.ts";
 import type { PluginLog, Plugins } from "./plugins.ts";
 import { emptyRegistry, pluginsOf } from "./plugins.ts";
+import type { LogEntry } from "./views.ts";
 
 /** What the module of a plugin exports, by name or as its default, as CommonJS does. */
 export interface PluginModule {
@@ -26,6 +27,8 @@ export interface LoadDeps {
   readonly clock: Clock;
   readonly log: PluginLog;
   readonly limits: PluginLimits;
+  /** Told of events of mail that plugins tell of, besides the log and `log:entry`; left out: nobody. */
+  readonly onEntry?: (entry: LogEntry) => void;
 }
 
 const INIT_TIMEOUT_MS = MINUTE;
@@ -33,11 +36,19 @@ const INIT_TIMEOUT_MS = MINUTE;
 /** Rejects with a `DomainError` of code `invalid-config` that names the plugin. */
 export async function loadPlugins(configs: readonly PluginConfig[], deps: LoadDeps): Promise<Plugins> {
   const registry = emptyRegistry();
+  let plugins: Plugins | null = null;
+  const onEntry = (entry: LogEntry): void => {
+    deps.onEntry?.(entry);
+    void plugins?.tell("log:entry", entry);
+  };
   for (const plugin of configs) {
+    const absent: string[] = [];
+    const onAbsent = (name: string, instead: string): void =>
+      void absent.push(`; app.${name} is not here: ${instead}`);
     try {
-      await loadOne(plugin, pluginApp(plugin, { registry, log: deps.log, limits: deps.limits }), deps);
+      await loadOne(plugin, pluginApp(plugin, { ...deps, registry, onEntry, onAbsent }), deps);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = (error instanceof Error ? error.message : String(error)) + absent.join("");
       if (!plugin.optional) throw notLoaded(plugin, reason, error);
       forget(registry, plugin);
       deps.log.error(
@@ -46,7 +57,8 @@ export async function loadPlugins(configs: readonly PluginConfig[], deps: LoadDe
       );
     }
   }
-  return pluginsOf(registry, { ...deps, mime });
+  plugins = pluginsOf(registry, { ...deps, mime });
+  return plugins;
 }
 
 async function loadOne(

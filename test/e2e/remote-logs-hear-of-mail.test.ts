@@ -7,6 +7,8 @@ import { gunzipSync } from "node:zlib";
 import { SECOND } from "#shared/domain/units.ts";
 import { startFakeMx } from "../support/fake-mx.ts";
 import { sendByHttp } from "../support/mail-load.ts";
+import { httpPeer } from "../support/http-peer.ts";
+import { pluginFiles } from "../support/plugin-files.ts";
 import { readMsgpack } from "../support/read-msgpack.ts";
 import { eventually, scratchFolder, startRelayProcess } from "../support/relay-process.ts";
 import { startUdpReceiver } from "../support/udp-receiver.ts";
@@ -67,6 +69,65 @@ test(
     assert.deepEqual([died["version"], died["level"], died["_workerPid"]], ["1.1", 3, victim]);
   },
 );
+
+test("what plugins say of a mail is told, of one that is refused too", { timeout: TIMEOUT_MS }, async () => {
+  await using scratch = await scratchFolder();
+  await using logServer = await startUdpReceiver();
+  const actions = ["no action", "reject"];
+  const symbols = { SOME_TEST: { score: 1.5 } };
+  await using rspamd = await httpPeer(() => ({
+    status: 200,
+    body: JSON.stringify({ action: actions.shift(), score: 1.5, symbols }),
+  }));
+  await using files = await pluginFiles({
+    "note.cjs": `
+      module.exports.init = async (app) => {
+        app.addHook("message:headers", async (envelope, info) => { info.rwHeaderFrom = "anna"; });
+      };`,
+  });
+  await using relay = await startRelayProcess({
+    scratch,
+    processes: 1,
+    config: {
+      pluginsPath: files.folder,
+      plugins: {
+        note: "receiver",
+        "core/rspamd": { enabled: "receiver", interfaces: ["*"], url: rspamd.url },
+      },
+      log: { remote: { protocol: "udp4", host: "localhost", port: logServer.port } },
+    },
+  });
+  const send = async (): Promise<number> =>
+    (
+      await fetch(`${relay.httpUrl}/send`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ from: "a@origin.test", to: "b@probe.test", text: "hello" }),
+      })
+    ).status;
+  assert.deepEqual([await send(), await send()], [200, 422]);
+  const entries = (): Entry[] => logServer.datagrams.map((bytes) => readMsgpack(bytes) as Entry);
+  const told = (action: string, count = 1): Promise<Entry[]> =>
+    eventually(action, PATIENCE_MS, () => {
+      const found = entries().filter((entry) => entry["action"] === action);
+      return found.length >= count ? found : null;
+    });
+  const checks = await told("SPAMCHECK", 2);
+  const [queued] = await told("QUEUED");
+  const [refused] = await told("NOQUEUE");
+  assert.deepEqual(
+    checks.map(({ id, result, score, tests }) => [id, result, score, tests]),
+    [
+      [queued?.["id"], "no action", 1.5, ["SOME_TEST=1.5"]],
+      [refused?.["id"], "reject", 1.5, ["SOME_TEST=1.5"]],
+    ],
+  );
+  for (const entry of [queued, refused])
+    assert.deepEqual(
+      [entry?.["rwHeaderFrom"], entry?.["score"], entry?.["tests"]],
+      ["anna", "1.50", "SOME_TEST=1.5"],
+    );
+});
 
 test(
   "mail is accepted and delivered when the log servers are not there",

@@ -26,7 +26,8 @@ function readValue(reader: Reader): unknown {
   const first = take(reader, 1).readUInt8();
   if (first < 0x80) return first;
   if (first < 0x90) return readMap(reader, first & 0x0f);
-  if (first >= 0xa0 && first < 0xc0) return take(reader, first & 0x1f).toString("utf8");
+  if (first < 0xa0) return readArray(reader, first & 0x0f);
+  if (first < 0xc0) return take(reader, first & 0x1f).toString("utf8");
   if (first >= 0xe0) return first - 0x100;
   switch (first) {
     case 0xc0:
@@ -47,11 +48,17 @@ function readValue(reader: Reader): unknown {
       return take(reader, take(reader, 1).readUInt8()).toString("utf8");
     case 0xda:
       return take(reader, take(reader, 2).readUInt16BE()).toString("utf8");
+    case 0xdc:
+      return readArray(reader, take(reader, 2).readUInt16BE());
     case 0xde:
       return readMap(reader, take(reader, 2).readUInt16BE());
     default:
       return assert.fail(`0x${first.toString(16)} begins no value of a log entry`);
   }
+}
+
+function readArray(reader: Reader, size: number): unknown[] {
+  return Array.from({ length: size }, () => readValue(reader));
 }
 
 function readMap(reader: Reader, size: number): Record<string, unknown> {

@@ -60,7 +60,10 @@ describe("core/clamav", { timeout: 30_000 }, () => {
       550,
       "5.7.1 This message contains a virus and may not be delivered",
     ]);
-    assert.match(JSON.stringify(it.lines), /"event":"VIRUSCHECK".*"result":"infected","response":".*Eicar-Test FOUND"/);
+    assert.match(
+      JSON.stringify(it.lines),
+      /"event":"VIRUSCHECK".*"result":"infected","response":".*Eicar-Test FOUND"/,
+    );
   });
 
   test("looks at mail of its interfaces alone, and at none from an address to ignore", async () => {

@@ -83,7 +83,10 @@ describe("core/rspamd", { timeout: 30_000 }, () => {
       tests,
     });
     assert.deepEqual(it.info, { score: "6.35", tests: tests.join(",") });
-    assert.match(JSON.stringify(it.lines), /"event":"SPAMCHECK".*"score":6.35.*"result":"add header","tests":\["LARGE=7.25/);
+    assert.match(
+      JSON.stringify(it.lines),
+      /"event":"SPAMCHECK".*"score":6.35.*"result":"add header","tests":\["LARGE=7.25/,
+    );
     assert.match(
       headersOf(it).replaceAll(/\r\n[ \t]+/g, " "),
       /\r\nX-Zone-Spam-Resolution: add header\r\nX-Zone-Spam-Status: No, score=6.35, required=15, tests=\[LARGE=7.25, GOOD=-1, SMALL=0.1\]\r\n\r\n$/,

@@ -172,6 +172,46 @@ describe("what a plugin says of a mail", () => {
   });
 });
 
+describe("what a plugin tells of a mail", () => {
+  test("is in the log, told to log:entry, and nothing that it gives can fail it", async () => {
+    const heard: unknown[] = [];
+    let app: PluginApp | null = null;
+    const { lines } = await loaded((given) => {
+      app = given;
+      given.addHook("log:entry", (entry) => void heard.push(entry));
+    });
+    const it = app as unknown as PluginApp;
+    it.remotelog("m1", false, "SPAMCHECK", { score: 3, tests: ["ONE=3"], left: undefined });
+    it.remotelog("m1", "001", "LOOKED");
+    assert.deepEqual(heard, [
+      { id: "m1", action: "SPAMCHECK", score: 3, tests: ["ONE=3"] },
+      { id: "m1", seq: "001", action: "LOOKED" },
+    ]);
+    const [line] = lines.filter(({ msg }) => msg === "plugin tells of mail");
+    assert.deepEqual([line?.fields["event"], line?.fields["messageId"]], ["SPAMCHECK", "m1"]);
+    const ring: { self?: unknown } = {};
+    ring.self = ring;
+    it.remotelog("m1", false, "RING", ring);
+    it.remotelog("m1", false, "LARGE", { text: "x".repeat(40_000) });
+    assert.equal(heard.length, 2);
+    assert.deepEqual(
+      lines.filter(({ msg }) => msg.startsWith("entry left out")).map(({ fields }) => fields["what"]),
+      ["RING", "LARGE"],
+    );
+  });
+
+  test("in the form of GELF is a line of the log, at its level", async () => {
+    const { lines } = await loaded((app) => {
+      app.loggelf({ short_message: "[LIMIT] anna", _user: "anna", level: 4 });
+    });
+    const line = lines.find(({ msg }) => msg === "plugin says");
+    assert.deepEqual(
+      [line?.level, line?.fields["text"], line?.fields["entry"]],
+      ["warn", "[LIMIT] anna", { _user: "anna" }],
+    );
+  });
+});
+
 describe("loading plugins", () => {
   const load = (fails: unknown, fields = {}) => {
     const { log, lines } = collectingLog();
@@ -203,6 +243,22 @@ describe("loading plugins", () => {
         return true;
       });
     });
+
+  test("one that wants what ZoneMTA has and ZoneFleet has not is told what there is instead", async () => {
+    const wantsRedis = async (app: unknown): Promise<void> => {
+      const { db } = app as { db: { redis: { incr: () => void } } };
+      db.redis.incr();
+    };
+    await assert.rejects(load({ init: wantsRedis }).loading, /app\.db is not here: there is no database/);
+    const looksFirst = async (app: unknown): Promise<void> => {
+      const { redis, mongodb } = app as { redis?: unknown; mongodb?: unknown };
+      if (redis || mongodb) throw new Error("there is one");
+    };
+    const { loading, lines } = load({ init: looksFirst });
+    await loading;
+    const told = lines.filter(({ msg }) => msg.startsWith("not there")).map(({ fields }) => fields["what"]);
+    assert.deepEqual(told, ["app.redis", "app.mongodb"]);
+  });
 
   test("one that is optional is left out, with what it had registered", async () => {
     const init = (app: PluginApp): never => {
