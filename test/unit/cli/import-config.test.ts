@@ -243,6 +243,34 @@ describe("zonefleet import-config", () => {
     assert.match(said, /dkim\.hashAlgo: expected sha256: receivers take no signature with SHA-1/);
   });
 
+  test("says which options of that plugin have an effect here, and which could not", async () => {
+    const plugin = {
+      enabled: "sender",
+      domain: "",
+      selector: "s1",
+      path: "/keys/k.pem",
+      signTransportDomain: true,
+    };
+    const of = (options: object) =>
+      imported({
+        "config/default.json": JSON.stringify({ plugins: { "core/dkim": { ...plugin, ...options } } }),
+      });
+    const defaults = await of({ addSignatureTimestamp: false, signatureExpireIn: 0, headerFields: [] });
+    assert.match(defaults.said, /signTransportDomain: has an effect here/);
+    assert.doesNotMatch(defaults.said, /signatureExpireIn/);
+    const kept = { ...plugin, addSignatureTimestamp: false, headerFields: [] };
+    assert.deepEqual(defaults.config, { plugins: { "core/dkim": kept } });
+    const ended = await of({
+      addSignatureTimestamp: false,
+      signatureExpireIn: 60,
+      signTransportDomain: false,
+    });
+    assert.match(ended.said, /signatureExpireIn: it has no effect without addSignatureTimestamp/);
+    assert.doesNotMatch(ended.said, /signTransportDomain/);
+    const off = await of({ enabled: false });
+    assert.doesNotMatch(off.said, /core\/dkim/);
+  });
+
   test("lets a module read nothing but the folder of ZoneMTA, and start nothing", async () => {
     const { config } = await imported({
       "config/default.js": `const tried = (act) => { try { return act(), 'done'; } catch (error) { return error.code; } };
