@@ -35,7 +35,7 @@ describe("a bundled sender", { skip: noLocalAws(), timeout: patient(60 * SECOND)
     );
     const outDir = await mkdtemp(join(tmpdir(), "zonefleet-bundle-"));
     await using scratch = await scratchFolder();
-    const { names, env } = await newAwsInstallation();
+    const { env } = await newAwsInstallation();
     try {
       await bundleSender({ outDir, config });
       await using sender = await startRelayProcess({
@@ -44,10 +44,6 @@ describe("a bundled sender", { skip: noLocalAws(), timeout: patient(60 * SECOND)
         command: [process.execPath, join(outDir, "main.mjs")],
         env: {
           ...env,
-          ZONEFLEET_BACKEND: "aws",
-          ZONEFLEET_TABLE: names.table,
-          ZONEFLEET_BUCKET: names.bucket,
-          ZONEFLEET_QUEUE_PREFIX: names.queuePrefix,
           ZONEFLEET_CONFIG: join(outDir, SENDER_CONFIG_FILE),
         },
       });

@@ -21,8 +21,7 @@ stopLocalAwsAtEnd();
 describe("zonefleet with ZONEFLEET_BACKEND=aws", { skip: noLocalAws() }, () => {
   test("api-key makes keys that open the API of the deployment, lists and removes them", async () => {
     const installation = await newAwsInstallation();
-    const { env, names } = installation;
-    const ran = zonefleetOn({ ...env, ZONEFLEET_BACKEND: "aws", ZONEFLEET_TABLE: names.table });
+    const ran = zonefleetOn(installation.env);
     const config = parseConfig({ hostname: "mail.example" }, { source: null, baseDir: "/" });
     const backend = await openAwsBackend(installation, { config, clock: systemClock });
     try {

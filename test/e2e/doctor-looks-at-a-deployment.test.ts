@@ -71,10 +71,6 @@ describe("with ZONEFLEET_BACKEND=aws", { skip: noLocalAws() }, () => {
     env = {
       ...installation.env,
       AWS_ENDPOINT_URL_EC2: ec2.url,
-      ZONEFLEET_BACKEND: "aws",
-      ZONEFLEET_TABLE: names.table,
-      ZONEFLEET_BUCKET: names.bucket,
-      ZONEFLEET_QUEUE_PREFIX: names.queuePrefix,
     };
     await folder.configure({
       hostname: "mail.example.com",

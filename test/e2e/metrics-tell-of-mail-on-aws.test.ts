@@ -45,10 +45,6 @@ describe("metrics on AWS", { skip: noLocalAws(), timeout: patient(60 * SECOND) }
       },
       env: {
         ...env,
-        ZONEFLEET_BACKEND: "aws",
-        ZONEFLEET_TABLE: names.table,
-        ZONEFLEET_BUCKET: names.bucket,
-        ZONEFLEET_QUEUE_PREFIX: names.queuePrefix,
       },
     });
     const client = createTransport({ host: "127.0.0.1", port: sender.smtpPort, ignoreTLS: true });

@@ -30,7 +30,7 @@ async function scene() {
   const fake = fakeEc2({ clock: systemClock, names: NAMES });
   const ec2 = scope.use(await startEc2Server({ fake, installation: INSTALLATION }));
   const mx = scope.use(await startFakeMx());
-  const { names, env } = await newAwsInstallation();
+  const { env } = await newAwsInstallation();
   const options = async (instance: Instance) => ({
     scratch: scope.use(await scratchFolder()),
     processes: 1,
@@ -38,10 +38,6 @@ async function scene() {
     env: {
       ...env,
       ...instance.env,
-      ZONEFLEET_BACKEND: "aws",
-      ZONEFLEET_TABLE: names.table,
-      ZONEFLEET_BUCKET: names.bucket,
-      ZONEFLEET_QUEUE_PREFIX: names.queuePrefix,
       ZONEFLEET_INSTALLATION: INSTALLATION,
     },
   });

@@ -54,7 +54,7 @@ describe("senders on AWS", options, () => {
         scratch: scratches.use(await scratchFolder()),
         processes: 1,
         config: configOf(mx),
-        env: { ...proxy.env, ...environmentOf(installation.names) },
+        env: proxy.env,
       });
     await using lives = await sender();
     await using dies = await sender();
@@ -158,21 +158,4 @@ function configOf(mx: FakeMx, connections = 100) {
     deferTimes: [500, 500, 1_000, 2_000],
   };
   return { zones: { default: zone, bounces: zone }, queue: { lease: LEASE_MS } };
-}
-
-function environmentOf({
-  table,
-  bucket,
-  queuePrefix,
-}: {
-  table: string;
-  bucket: string;
-  queuePrefix: string;
-}) {
-  return {
-    ZONEFLEET_BACKEND: "aws",
-    ZONEFLEET_TABLE: table,
-    ZONEFLEET_BUCKET: bucket,
-    ZONEFLEET_QUEUE_PREFIX: queuePrefix,
-  };
 }

@@ -28,7 +28,7 @@ import { silentObserver } from "./silent-observer.ts";
 
 export interface AwsInstallation {
   readonly names: AwsNames;
-  /** Variables that lead to it. */
+  /** All variables that lead a sender or the CLI to it. */
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -45,7 +45,16 @@ export async function newAwsInstallation({
   const names = aws.newNames();
   const { clients, env } = aws;
   await bootstrapAws({ clients, names, zones, visibilityMs: DEFAULT_VISIBILITY_MS, stream });
-  return { names, env };
+  return {
+    names,
+    env: {
+      ...env,
+      ZONEFLEET_BACKEND: "aws",
+      ZONEFLEET_TABLE: names.table,
+      ZONEFLEET_BUCKET: names.bucket,
+      ZONEFLEET_QUEUE_PREFIX: names.queuePrefix,
+    },
+  };
 }
 
 export function clientsOf(env: Readonly<Record<string, string>>): AwsClients {

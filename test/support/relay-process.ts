@@ -242,7 +242,8 @@ async function within<T>(ms: number, promise: Promise<T>): Promise<T | null> {
   }
 }
 
-function withDefaults(config: ConfigInput): ConfigInput {
+/** A configuration of a test, with doors on loopback at any port, and destinations on loopback allowed. */
+export function withDefaults(config: ConfigInput): ConfigInput {
   return {
     smtpInterfaces: { feeder: { host: "127.0.0.1", port: 0 } },
     ...config,

@@ -40,6 +40,7 @@ import type { StoreTerms } from "../../sender/store-terms.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 import type { AwsInstallation } from "./aws-relay-store.ts";
 import { patient } from "./patience.ts";
+import { withDefaults } from "./relay-process.ts";
 import { startWorker } from "../../sender/worker.ts";
 import type { Worker } from "../../sender/worker.ts";
 
@@ -195,15 +196,6 @@ async function embeddedStore(
 async function awsStore(config: Config, options: RelayOptions): Promise<RelayStore> {
   const { awsRelayStore } = await import("./aws-relay-store.ts");
   return awsRelayStore(config, options);
-}
-
-function withDefaults(config: ConfigInput): ConfigInput {
-  return {
-    smtpInterfaces: { feeder: { host: "127.0.0.1", port: 0 } },
-    ...config,
-    api: { host: "127.0.0.1", port: 0, ...config.api },
-    dns: { blockLocalAddresses: false, ...config.dns },
-  };
 }
 
 /** The id in `Message queued as <id>`. */

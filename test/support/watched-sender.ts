@@ -53,10 +53,6 @@ export async function watchSender(): Promise<readonly AwsCall[]> {
       env: {
         ...secrets.env,
         ...proxy.env,
-        ZONEFLEET_BACKEND: "aws",
-        ZONEFLEET_TABLE: installation.names.table,
-        ZONEFLEET_BUCKET: installation.names.bucket,
-        ZONEFLEET_QUEUE_PREFIX: installation.names.queuePrefix,
         ZONEFLEET_SECRET: SECRET,
         ZONEFLEET_CONFIG: configFile,
       },
