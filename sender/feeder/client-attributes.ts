@@ -25,20 +25,32 @@ const PAIR = /^([A-Za-z]+)=(\S*)$/;
 const XTEXT = /^(?:[!-*,-<>-~]|\+[0-9A-F]{2})*$/;
 const UNKNOWN: ReadonlySet<string> = new Set(["", "[UNAVAILABLE]", "[TEMPUNAVAIL]"]);
 const MAX_VALUE_CHARS = 255;
+const MAX_PORT = 65_535;
+/** Of an attribute that cannot be read, in the reply. */
+const MAX_SHOWN_CHARS = 40;
 
-/** `line` is the command without its line end. Null: it cannot be read, or names what `names` does not have. */
-export function readAttributes(line: string, names: readonly string[]): ClientAttributes | null {
+/** `fault` is what is wrong, in few words: mostly the name of an attribute, as it was given. */
+export type ReadAttributes =
+  | { readonly ok: true; readonly attributes: ClientAttributes }
+  | { readonly ok: false; readonly fault: string };
+
+/** `line` is the command without its line end; `names` are the attributes it may have. */
+export function readAttributes(line: string, names: readonly string[]): ReadAttributes {
   const [, ...pairs] = line.trim().split(/\s+/);
-  if (pairs.length === 0) return null;
+  if (pairs.length === 0) return { ok: false, fault: "no attributes" };
   const values = new Map<string, string | null>();
   for (const pair of pairs) {
     const match = PAIR.exec(pair);
     const name = match?.[1]?.toUpperCase() ?? "";
     const value = readValue(match?.[2] ?? "");
-    if (!names.includes(name) || values.has(name) || value === undefined) return null;
+    if (!names.includes(name) || values.has(name) || value === undefined) return faultOf(pair);
     values.set(name, value);
   }
   return attributesOf(values);
+}
+
+function faultOf(pair: string): ReadAttributes {
+  return { ok: false, fault: (pair.split("=")[0] ?? "").slice(0, MAX_SHOWN_CHARS) };
 }
 
 /** Undefined: it cannot be read. */
@@ -52,16 +64,16 @@ function readValue(text: string): string | null | undefined {
   return value.length > MAX_VALUE_CHARS || /[\p{Cc}\p{Zl}\p{Zp}\ufffd]/u.test(value) ? undefined : value;
 }
 
-function attributesOf(values: ReadonlyMap<string, string | null>): ClientAttributes | null {
+function attributesOf(values: ReadonlyMap<string, string | null>): ReadAttributes {
   const attributes: Record<string, string | number | null> = {};
   for (const [name, value] of values) {
     const reader = READERS[name];
     if (!reader) continue; // PROTO, IDENT and SOURCE tell nothing that we keep
     const read = value === null ? null : reader.read(value);
-    if (read === null && value !== null) return null;
+    if (read === null && value !== null) return faultOf(name);
     attributes[reader.key] = read;
   }
-  return attributes;
+  return { ok: true, attributes };
 }
 
 const READERS: Readonly<
@@ -70,6 +82,10 @@ const READERS: Readonly<
   ADDR: { key: "ip", read: (value) => parseIp(value.replace(/^IPv6:/i, "")) },
   NAME: { key: "host", read: (value) => (value.startsWith("[") ? null : parseDomain(value)) },
   HELO: { key: "helo", read: (value) => value.toLowerCase() },
-  PORT: { key: "port", read: (value) => (/^\d{1,5}$/.test(value) ? Number(value) : null) },
+  PORT: { key: "port", read: portOf },
   LOGIN: { key: "login", read: (value) => value },
 };
+
+function portOf(text: string): number | null {
+  return /^\d{1,5}$/.test(text) && Number(text) <= MAX_PORT ? Number(text) : null;
+}

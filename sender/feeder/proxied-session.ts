@@ -29,6 +29,8 @@ export abstract class ProxiedSession extends SMTPConnection {
   protected forwarded: ClientAttributes | null = null;
   /** True: the session is that of the proxy's client, who may say nothing of others. */
   #handedOver = false;
+  /** What XCLIENT has said that the client is called; empty: nothing. */
+  #toldHost = "";
 
   constructor(
     context: FeederContext,
@@ -72,11 +74,11 @@ export abstract class ProxiedSession extends SMTPConnection {
   #told(what: "xclient" | "xforward", command: Buffer, done: Done): ClientAttributes | null {
     const verb = what.toUpperCase();
     const names = what === "xclient" ? XCLIENT_NAMES : XFORWARD_NAMES;
-    const attributes = readAttributes(command.toString("latin1"), names);
+    const read = readAttributes(command.toString("latin1"), names);
     if (!this.#mayTell(what)) this.answer(done, 550, `5.7.1 ${verb} is not taken from you`);
     else if (this.inTransaction()) this.answer(done, 503, "5.5.1 Not in a mail transaction");
-    else if (!attributes) this.answer(done, 501, `5.5.4 Cannot read the attributes of ${verb}`);
-    else return attributes;
+    else if (!read.ok) this.answer(done, 501, `5.5.4 Cannot read ${verb}: ${read.fault}`);
+    else return read.attributes;
     return null;
   }
 
@@ -108,13 +110,14 @@ export abstract class ProxiedSession extends SMTPConnection {
 
   /** The session goes on as that of the proxy's client, from the greeting. Nothing of the proxy's own is left to it. */
   #handOver({ ip, host, port, login: told }: ClientAttributes, login: Login | null, done: Done): void {
-    if (ip) {
-      this.remoteAddress = ip;
-      this.#handedOver = true;
-    }
-    if (ip || login || told === null) this.session.user = login ?? undefined;
+    const isAnothers = ip !== undefined; // also one whose address nobody knows
+    // what a proxy tells in lines of its own it tells before; after this its client speaks
+    if (isAnothers || login) this.#handedOver = true;
+    if (isAnothers) this.remoteAddress = ip ?? "";
+    if (isAnothers || login || told === null) this.session.user = login ?? undefined;
     if (port) this.remotePort = port;
-    if (ip || host !== undefined) this._setClientHostname(host ?? "");
+    if (host !== undefined) this.#toldHost = host ?? "";
+    if (isAnothers || host !== undefined) this._setClientHostname(this.#toldHost);
     this.hostNameAppearsAs = false;
     this._resetSession();
     this._sendGreeting();

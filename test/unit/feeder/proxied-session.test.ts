@@ -52,6 +52,41 @@ describe("XCLIENT", () => {
     assert.deepEqual({ ip, host, helo }, { ip: "192.0.2.7", host: "client.example", helo: "laptop.example" });
   });
 
+  test("hands the session over without an address too, when the proxy says that nobody knows it", async () => {
+    const { submit, collected } = collectingSubmit();
+    await using feeder = await testFeeder({ submit, settings: { xclientFrom: us, xforwardFrom: us } });
+    using talker = await SmtpTalker.ready(feeder.port);
+    assert.equal((await talker.say("XCLIENT ADDR=[UNAVAILABLE] NAME=[UNAVAILABLE]")).code, 220);
+    assert.equal((await talker.say("EHLO laptop.example")).code, 250);
+    assert.match((await talker.say("XCLIENT ADDR=192.0.2.8")).text, /^550 5\.7\.1 /);
+    assert.match((await talker.say("XFORWARD ADDR=192.0.2.8")).text, /^550 5\.7\.1 /);
+    assert.equal((await talker.mail()).code, 250);
+    const { ip, host, helo } = collected[0]?.origin ?? assert.fail("nothing was submitted");
+    assert.deepEqual({ ip, host, helo }, { ip: null, host: null, helo: "laptop.example" }, "not the proxy's");
+  });
+
+  test("is no more for who has been logged in by it", async () => {
+    await using feeder = await testFeeder({
+      secrets: await secretsWithAnna(),
+      settings: { xclientFrom: us },
+    });
+    using talker = await SmtpTalker.ready(feeder.port);
+    assert.equal((await talker.say("XCLIENT LOGIN=anna")).code, 220);
+    assert.equal((await talker.say("EHLO laptop.example")).code, 250);
+    assert.match((await talker.say("XCLIENT LOGIN=[UNAVAILABLE]")).text, /^550 5\.7\.1 /);
+  });
+
+  test("may be said in several lines by a proxy that keeps lines short", async () => {
+    const { submit, collected } = collectingSubmit();
+    await using feeder = await testFeeder({ submit, settings: { xclientFrom: us } });
+    using talker = await SmtpTalker.ready(feeder.port);
+    assert.equal((await talker.say("XCLIENT NAME=client.example")).code, 220);
+    assert.equal((await talker.say("XCLIENT ADDR=192.0.2.7")).code, 220);
+    assert.equal((await talker.say("EHLO laptop.example")).code, 250);
+    assert.equal((await talker.mail()).code, 250);
+    assert.deepEqual([collected[0]?.origin.ip, collected[0]?.origin.host], ["192.0.2.7", "client.example"]);
+  });
+
   test("logs in who the proxy says when that is an account of ours, with the senders it is limited to", async () => {
     const { submit, collected } = collectingSubmit();
     const secrets = await secretsWithAnna();
@@ -115,8 +150,15 @@ describe("XCLIENT", () => {
     const { submit, collected } = collectingSubmit();
     await using feeder = await testFeeder({ submit, settings: { xclientFrom: us } });
     using talker = await SmtpTalker.ready(feeder.port);
-    for (const line of ["XCLIENT", "XCLIENT ADDR=192.0.2.7 NAME=a+0D+0Ab", "XCLIENT ADDR=192.0.2.7 FOO=1"]) {
-      assert.match((await talker.say(line)).text, /^501 5\.5\.4 /);
+    for (const [attributes, wrong] of [
+      ["", "no attributes"],
+      [" ADDR=192.0.2.7 NAME=a+0D+0Ab", "NAME"],
+      [" ADDR=192.0.2.7 FOO=1", "FOO"],
+      [" PORT=65536 ADDR=192.0.2.7", "PORT"],
+      [" ADDR=192.0.2.7 ADDR=192.0.2.7", "ADDR"],
+    ]) {
+      const { text } = await talker.say(`XCLIENT${attributes}`);
+      assert.equal(text, `501 5.5.4 Cannot read XCLIENT: ${wrong}`);
     }
     assert.equal((await talker.say("MAIL FROM:<a@one.example>")).code, 250);
     assert.match((await talker.say("XCLIENT ADDR=192.0.2.7")).text, /^503 5\.5\.1 /);
