@@ -75,18 +75,31 @@ class Response {
   result: ApiResult | null = null;
   onSent: () => void = () => undefined;
   readonly face: PluginResponse;
-  #status = 200;
   readonly #headers: Record<string, string> = {};
+  readonly #pieces: Buffer[] = [];
 
   constructor() {
+    const setHeader = (name: string, value: string | number): PluginResponse => {
+      this.#headers[name.toLowerCase()] = String(value);
+      return this.face;
+    };
+    const status = (code: number): PluginResponse => {
+      this.face.statusCode = code;
+      return this.face;
+    };
     this.face = {
-      status: (code) => {
-        this.#status = code;
-        return this.face;
+      statusCode: 200,
+      status,
+      setHeader,
+      header: setHeader,
+      writeHead: (code, headers = {}) => {
+        for (const [name, value] of Object.entries(headers)) setHeader(name, value);
+        return status(code);
       },
-      setHeader: (name, value) => {
-        this.#headers[name.toLowerCase()] = value;
-        return this.face;
+      write: (piece) => this.#pieces.push(Buffer.from(piece)) > 0,
+      end: (last = "") => {
+        this.#pieces.push(Buffer.from(last));
+        this.#send([Buffer.concat(this.#pieces).toString("utf8")], true);
       },
       json: (...given: [unknown] | [number, unknown]) => this.#send(given, false),
       send: (...given: [unknown] | [number, unknown]) => this.#send(given, true),
@@ -95,7 +108,7 @@ class Response {
 
   #send(given: [unknown] | [number, unknown], plain: boolean): void {
     if (this.result) return;
-    const [status, value] = given.length === 2 ? given : [this.#status, given[0]];
+    const [status, value] = given.length === 2 ? given : [this.face.statusCode, given[0]];
     const isText = plain && typeof value === "string";
     const json = jsonResult(status, value);
     this.result = isText
@@ -120,6 +133,7 @@ async function requestOf(event: ApiEvent, pathParams: Record<string, string>): P
     params: { ...fields, ...query, ...pathParams },
     query,
     headers: event.headers,
+    header: (name, otherwise) => event.headers[name.toLowerCase()] ?? otherwise,
     body,
   };
 }

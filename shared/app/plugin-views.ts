@@ -1,5 +1,7 @@
 /** Between a submission and the envelope that plugins see of it: made from it, and read back when they have changed it. */
 
+import { isIP } from "node:net";
+
 import type { Address } from "../domain/address.ts";
 import { parseAddress } from "../domain/address.ts";
 import type { DkimKeySource } from "../domain/config.ts";
@@ -88,7 +90,7 @@ function keyFrom(view: DkimKeyView): DkimKeySource {
 }
 
 export interface ReadBack {
-  readonly changes: Pick<Submission, "returnPath" | "recipients" | "notBefore" | "settings">;
+  readonly changes: Pick<Submission, "returnPath" | "recipients" | "origin" | "notBefore" | "settings">;
   /** Null: nothing. */
   readonly extra: Readonly<Record<string, unknown>> | null;
 }
@@ -108,6 +110,13 @@ export function submissionFrom(envelope: EnvelopeView, given: Submission): ReadB
     changes: {
       returnPath: from === "" ? null : addressOf("from", from),
       recipients: [to].flat().map((recipient) => addressOf("to", recipient)),
+      origin: {
+        ...given.origin,
+        ip: envelope.origin === given.origin.ip ? given.origin.ip : ipIn(envelope.origin),
+        host: textOf("originhost", envelope.originhost),
+        helo: textOf("transhost", envelope.transhost),
+        user: textOf("user", envelope.user),
+      },
       notBefore,
       settings,
     },
@@ -121,8 +130,15 @@ function addressOf(field: string, text: unknown): Address {
   return address;
 }
 
+function ipIn(value: unknown): string | null {
+  const text = textOf("origin", value);
+  if (text !== null && isIP(text) === 0) throw wrong("origin", "an IP address", value);
+  return text;
+}
+
 function textOf(field: string, value: unknown): string | null {
-  if (value === null || typeof value === "string") return value || null;
+  if (value === null || value === undefined || value === false) return null;
+  if (typeof value === "string" && !/[\r\n]/.test(value)) return value || null;
   throw wrong(field, "a text", value);
 }
 

@@ -11,13 +11,24 @@ export interface PluginRequest {
   readonly params: Readonly<Record<string, unknown>>;
   readonly query: Readonly<Record<string, string | readonly string[]>>;
   readonly headers: Readonly<Record<string, string | undefined>>;
+  /** One of them, whatever its capitals. */
+  header(name: string, otherwise?: string): string | undefined;
   /** JSON or a form as an object, else text; undefined: there is none. */
   readonly body: unknown;
 }
 
+/** What restify's answers and Node's have in common with most handlers written for them. */
 export interface PluginResponse {
+  statusCode: number;
   status(code: number): PluginResponse;
-  setHeader(name: string, value: string): PluginResponse;
+  setHeader(name: string, value: string | number): PluginResponse;
+  /** The same. */
+  header(name: string, value: string | number): PluginResponse;
+  writeHead(code: number, headers?: Readonly<Record<string, string | number>>): PluginResponse;
+  /** A piece of the answer, which goes when `end` is called. */
+  write(text: string | Uint8Array): boolean;
+  /** The last piece; without a content type all of them are plain text. */
+  end(text?: string | Uint8Array): void;
   /** Answer with JSON, or with a status and JSON. */
   json(value: unknown): void;
   json(code: number, value: unknown): void;

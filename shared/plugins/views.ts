@@ -49,11 +49,13 @@ export interface EnvelopeView {
   readonly sessionId: string | null;
   readonly transtype: string;
   readonly time: Date;
-  readonly origin: string | null;
-  readonly originhost: string | null;
-  readonly transhost: string | null;
-  readonly user: string | null;
   readonly tls: string | null;
+  /** Address of the client; this and the next three may be changed, as where a gateway speaks for others. Null: not known. */
+  origin: string | null;
+  originhost: string | null;
+  /** What the client called itself in EHLO. */
+  transhost: string | null;
+  user: string | null;
   /** Empty: `<>`. */
   from: string;
   to: string[];

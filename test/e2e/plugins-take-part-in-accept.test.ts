@@ -169,6 +169,36 @@ describe("a plugin that serves routes", { timeout: 60_000 }, () => {
   });
 });
 
+describe("a plugin with routes as restify has them", { timeout: 60_000 }, () => {
+  test("answers by end, in pieces, and with a status and headers of its own", async () => {
+    await using it = await relayWith(`
+      export async function init(app) {
+        app.addAPI("GET", "/ping", (req, res, next) => {
+          res.end("my awesome plugin");
+          next();
+        });
+        app.addAPI("GET", "/teapot", (req, res, next) => {
+          res.writeHead(418, { "Content-Type": "text/html", "X-Asked-By": req.header("X-Who", "nobody") });
+          res.write("<p>");
+          res.end("tea</p>");
+          next();
+        });
+        app.addAPI("GET", "/gone", (req, res) => { res.statusCode = 410; res.end(); });
+      }`);
+    const at = `${it.relay.httpUrl}/plugin/it`;
+    const ping = await fetch(`${at}/ping`);
+    assert.deepEqual([ping.status, await ping.text()], [200, "my awesome plugin"]);
+    assert.match(ping.headers.get("content-type") ?? "", /^text\/plain/);
+    const teapot = await fetch(`${at}/teapot`, { headers: { "x-who": "anna" } });
+    assert.deepEqual([teapot.status, await teapot.text()], [418, "<p>tea</p>"]);
+    assert.deepEqual(
+      ["content-type", "x-asked-by"].map((name) => teapot.headers.get(name)),
+      ["text/html", "anna"],
+    );
+    assert.equal((await fetch(`${at}/gone`)).status, 410);
+  });
+});
+
 describe("the example of docs/plugins.md", { timeout: 60_000 }, () => {
   test("does what it says, as it is written", async () => {
     const doc = await readFile(new URL("../../docs/plugins.md", import.meta.url), "utf8");

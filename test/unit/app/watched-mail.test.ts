@@ -76,6 +76,23 @@ describe("a mail that plugins see", () => {
     assert.equal(rows[0]?.way, message.ways?.[0]?.id);
   });
 
+  test("comes from where they say, as a gateway's mail does from its client", async () => {
+    let origin: unknown = "192.0.2.99";
+    await using it = await watchedBy((app) => {
+      app.addHook("smtp:data", async (envelope) => {
+        Object.assign(envelope, { origin, originhost: false, transhost: "laptop.example", user: "anna" });
+      });
+    });
+    const { message } = (await it.app.backend.queue.get(await it.send())) ?? assert.fail();
+    assert.deepEqual(
+      [message.origin.ip, message.origin.host, message.origin.helo, message.origin.user],
+      ["192.0.2.99", null, "laptop.example", "anna"],
+    );
+    assert.equal(message.origin.protocol, submission().origin.protocol);
+    origin = "somewhere\r\nBcc: x";
+    await assert.rejects(it.send(), /origin was set to .* which is not an? /);
+  });
+
   test("is stored, sized and hashed as a rewriter leaves it, and shown so to message:store", async () => {
     let shown = "";
     await using it = await watchedBy((app) => {
