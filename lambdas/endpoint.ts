@@ -10,11 +10,12 @@ import type { Route } from "#shared/app/routes.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 
 import type { ApiEvent, ApiHandler, ApiResult } from "./http.ts";
-import { checkContentType, queryOf } from "./http.ts";
+import { checkContentType, queryOf, refuseEncoded } from "./http.ts";
 import type { Log } from "./log.ts";
 import { auth } from "./middleware/auth.ts";
 import { HttpError } from "./http-error.ts";
 import { errors } from "./middleware/errors.ts";
+import { gzipAnswers } from "./middleware/gzip.ts";
 import { requestLog } from "./middleware/request-log.ts";
 
 export interface EndpointDeps {
@@ -40,7 +41,10 @@ export function endpoint<P extends z.ZodType, Q extends z.ZodType, H extends z.Z
   handle: (input: Input<P, Q, H>) => Promise<ApiResult> | ApiResult,
 ): ApiHandler {
   const answer = async (event: ApiEvent): Promise<ApiResult> => {
-    if (route.body) checkContentType(event, route.body.contentTypes);
+    if (route.body) {
+      checkContentType(event, route.body.contentTypes);
+      refuseEncoded(event);
+    }
     return handle({
       params: parseInput(route.params, event.pathParameters ?? {}),
       query: parseInput(route.query, queryOf(event)),
@@ -56,6 +60,7 @@ export function endpoint<P extends z.ZodType, Q extends z.ZodType, H extends z.Z
   })
     .use(requestLog({ log, clock }))
     .use(errors({ log, fault: route.failures.includes(503) ? "unavailable" : "internal" }))
+    .use(gzipAnswers())
     .use(httpHeaderNormalizer())
     .use(auth({ authorize, scope: route.scope }));
   return (event, context) => handler(event, context);

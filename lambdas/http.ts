@@ -146,6 +146,14 @@ export function checkContentType(event: ApiEvent, accepted: readonly string[]): 
   );
 }
 
+/** Throws 415 for a body that was compressed on its way: taken as it is, it would be mail that nobody can read. */
+export function refuseEncoded({ headers }: ApiEvent): void {
+  const coding = headers["content-encoding"]?.trim().toLowerCase() ?? "";
+  if (coding === "" || coding === "identity") return;
+  const text = `the content encoding ${JSON.stringify(coding.slice(0, 80))} is not taken here; send the body as it is`;
+  throw new HttpError(415, "unsupported-media-type", text, { "accept-encoding": "identity" });
+}
+
 /** Null: none is given. */
 function contentTypeOf({ headers }: ApiEvent): string | null {
   return headers["content-type"]?.split(";")[0]?.trim().toLowerCase() || null;

@@ -6,6 +6,7 @@
 import * as z from "zod";
 
 import { FINAL_STATES, OPEN_STATES } from "../domain/queue-row.ts";
+import { anyCase, numberIn } from "./query-fields.ts";
 
 /** Rows or entries in one page. */
 export const MAX_PAGE = 1_000;
@@ -21,14 +22,6 @@ export const cursor = z
   .describe("`cursor` of the page before; leave it out for the first page");
 export const nextCursor = z.string().nullable().describe("for the next page; null: this was the last one");
 
-/** A number in a query string. */
-function numberIn(min: number, max: number) {
-  return z
-    .string()
-    .regex(/^\d{1,15}$/, "expected a whole number")
-    .transform(Number)
-    .pipe(z.number().min(min).max(max));
-}
 export const pageSize = numberIn(1, MAX_PAGE).default(MAX_PAGE).describe(`1 to ${MAX_PAGE}`);
 
 export const NoFields = z.strictObject({});
@@ -83,17 +76,24 @@ const zone = z
 
 export const ZoneParams = z.strictObject({ zone });
 
+/** ZoneMTA's lists give 1000 for whatever is more. */
+const cappedPageSize = numberIn(1, Number.MAX_SAFE_INTEGER)
+  .transform((size) => Math.min(size, MAX_PAGE))
+  .default(MAX_PAGE)
+  .describe(`1 to ${MAX_PAGE}; more is taken as ${MAX_PAGE}`);
+
 export const QueuedParams = z.strictObject({
-  type: z.enum(["active", "deferred", "held"]).describe("active: queued or being sent now"),
+  type: anyCase(["active", "queued", "deferred", "held"])
+    .transform((type) => (type === "queued" ? "active" : type))
+    .describe("active, or queued: queued or being sent now"),
   zone,
 });
 
 export const QueuedQuery = z.strictObject({
   cursor: cursor.optional(),
-  pageSize,
-  order: z.enum(["asc", "desc"]).default("desc").describe("oldest (asc) or newest (desc) first"),
-  sort: z
-    .enum(["id", "created", "queued"])
+  pageSize: cappedPageSize,
+  order: anyCase(["asc", "desc"]).default("desc").describe("oldest (asc) or newest (desc) first"),
+  sort: anyCase(["id", "created", "queued"])
     .optional()
     .describe("taken for old clients; lists are in order of time"),
   start: z.string().optional().describe("taken for old clients when it is 0; page with `cursor`"),
@@ -110,8 +110,7 @@ export const MessageParams = z.strictObject({
 
 export const FetchParams = z.strictObject({ id: messageId });
 export const FetchQuery = z.strictObject({
-  body: z
-    .enum(["yes", "true", "1", "no", "false", "0"])
+  body: anyCase(["yes", "true", "1", "no", "false", "0"])
     .default("no")
     .describe("yes: only what follows the headers"),
 });
@@ -179,7 +178,7 @@ export const EndSlowingQuery = z.strictObject({
 });
 
 export const ZonesQuery = z.strictObject({
-  includeDisabled: z.enum(["true", "yes", "1", "false", "no", "0"]).default("no"),
+  includeDisabled: anyCase(["true", "yes", "1", "false", "no", "0"]).default("no"),
 });
 
 export const EventsQuery = z.strictObject({

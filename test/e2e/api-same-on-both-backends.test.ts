@@ -47,6 +47,9 @@ const HEADERS = [
   "retry-after",
   "idempotent-replayed",
   "link",
+  "vary",
+  "content-encoding",
+  "accept-encoding",
 ];
 
 const skip = noLocalAws();

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { after, before, describe, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { promisify } from "node:util";
 
 import { parseMessageId } from "#shared/domain/ids.ts";
@@ -207,6 +208,18 @@ describe("POST /send-raw", () => {
       assert.deepEqual([answer.status, answer.json.code], [status, code], answer.text);
     });
   }
+
+  test("refuses a compressed mail with 415, for stored as it is nobody could read it", async () => {
+    const body = gzipSync("From: anna@example.com\r\nTo: ben@example.org\r\n\r\nhi\r\n");
+    const headers = { "content-type": "message/rfc822", "content-encoding": "gzip" };
+    const answer = await api.ask("POST", "/send-raw?from=&to=ben@example.org", { headers, body });
+    assert.deepEqual([answer.status, answer.headers["accept-encoding"]], [415, "identity"]);
+    const plain = await api.ask("POST", "/send-raw?from=&to=ben@example.org", {
+      headers: { ...headers, "content-encoding": "identity" },
+      body: "Subject: x\r\n\r\nhi\r\n",
+    });
+    assert.equal(plain.status, 200, plain.text);
+  });
 
   test("refuses forms with 415", async () => {
     for (const type of [

@@ -47,6 +47,16 @@ describe("the local HTTP server", () => {
     assert.equal((await api.ask("HEAD", "/nothing")).status, 404);
   });
 
+  test("answers by gzip who takes it", async () => {
+    await using api = await startApi();
+    const plain = await api.ask("GET", "/openapi.json");
+    const headers = { "accept-encoding": "gzip" };
+    const response = await fetch(`${api.url}/openapi.json`, { headers, signal: AbortSignal.timeout(20_000) });
+    assert.equal(response.headers.get("content-encoding"), "gzip");
+    assert.ok(Number(response.headers.get("content-length")) < plain.text.length / 4);
+    assert.equal(await response.text(), plain.text);
+  });
+
   test("answers what is no HTTP with 400, and headers without end with 431", async () => {
     await using api = await startApi();
     assert.match(
