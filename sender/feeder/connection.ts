@@ -43,8 +43,9 @@ interface Transaction {
   refused: boolean;
 }
 
-/** A name or an address literal, or what old clients say in its place; nothing that could end a comment in Received. */
-const HELO_NAME = /^[A-Za-z0-9._:[\]+-]{1,255}$/;
+/** Whatever the client is called, if it can be printed: its name is no reason to refuse its mail (RFC 5321 §4.1.4). */
+const HELO_NAME = /^[^\p{C}\p{Z}]+$/u;
+const MAX_HELO_BYTES = 255;
 
 const SHUTTING_DOWN = "4.3.2 Shutting down, try again later";
 
@@ -168,8 +169,8 @@ export class FeederConnection extends ProxiedSession {
   }
 
   #greet(verb: string, command: Buffer): boolean {
-    const [, name = "", ...more] = command.toString("latin1").trim().split(/\s+/);
-    if (more.length > 0 || !HELO_NAME.test(name)) {
+    const [, name = "", ...more] = command.toString().trim().split(/\s+/);
+    if (more.length > 0 || !HELO_NAME.test(name) || Buffer.byteLength(name) > MAX_HELO_BYTES) {
       this.send(501, `Syntax: ${this.context.interface.lmtp ? "LHLO" : verb} hostname`, false);
       return false;
     }
@@ -200,7 +201,8 @@ export class FeederConnection extends ProxiedSession {
   override handler_AUTH(command: Buffer, done: Done): void {
     const { authentication, allowInsecureAuth } = this.context.interface;
     if (!authentication) return this.answer(done, 502, "5.5.1 AUTH is not offered");
-    if (!this.secure && !allowInsecureAuth) return this.answer(done, 538, "5.7.11 AUTH is for TLS only");
+    if (!this.secure && !allowInsecureAuth)
+      return this.answer(done, 538, "5.7.11 Begin TLS before AUTH: the password would go in clear");
     if (this.#transaction) return this.answer(done, 503, "5.5.1 Not in a mail transaction");
     super.handler_AUTH(command, done);
   }

@@ -4,7 +4,7 @@
  * is a promise to honour it (§4.1.1.11). Whether a command is in order at all is the connection's to say.
  */
 
-import { needsSmtputf8, parseAddress } from "#shared/domain/address.ts";
+import { addressFault, needsSmtputf8, parseAddress } from "#shared/domain/address.ts";
 import type { Address } from "#shared/domain/address.ts";
 import type { Reply } from "./reply.ts";
 
@@ -36,13 +36,14 @@ const PATH = /^<((?:"(?:[^"\\]|\\.)*"|[^<>"])*)>(?:\s+(.*))?$/s;
 const SOURCE_ROUTE = /^@[^\s,:@]+(?:,@[^\s,:@]+)*:/;
 const PARAMETER = /^([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\s=\x00-\x20\x7f]+))?$/;
 const SIZE = /^\d{1,20}$/;
+/** Of a parameter that cannot be read, in the reply. */
+const MAX_SHOWN_CHARS = 40;
 
 const MAIL_SYNTAX = refused(501, "5.5.4 Syntax: MAIL FROM:<address>");
 const RCPT_SYNTAX = refused(501, "5.5.4 Syntax: RCPT TO:<address>");
-const SENDER_BRACKETS = refused(501, "5.1.7 Put the sender address in angle brackets");
-const RECIPIENT_BRACKETS = refused(501, "5.1.3 Put the recipient address in angle brackets");
-const BAD_SENDER = refused(553, "5.1.7 Not a valid sender address");
-const BAD_RECIPIENT = refused(553, "5.1.3 Not a valid recipient address");
+const BRACKETS = "alone in angle brackets, and a space before parameters";
+const SENDER_BRACKETS = refused(501, `5.1.7 Put the sender address ${BRACKETS}`);
+const RECIPIENT_BRACKETS = refused(501, `5.1.3 Put the recipient address ${BRACKETS}`);
 const NO_RECIPIENT = refused(501, "5.1.3 The recipient address is empty");
 const NEEDS_SMTPUTF8 = refused(553, "5.6.7 The address is not ASCII: say SMTPUTF8 in MAIL");
 
@@ -61,7 +62,9 @@ export function readMail(line: string, { maxBytes }: { maxBytes: number }): Mail
   if (text === "") return { ok: true, returnPath: null, smtputf8 };
   const address = readAddress(text, smtputf8);
   if (address === "needs-smtputf8") return NEEDS_SMTPUTF8;
-  return address === "invalid" ? BAD_SENDER : { ok: true, returnPath: address.value, smtputf8 };
+  return "fault" in address
+    ? refused(553, `5.1.7 Not a valid sender address: ${address.fault}`)
+    : { ok: true, returnPath: address.value, smtputf8 };
 }
 
 /** `smtputf8` is what MAIL said. Mail for `<Postmaster>` without a domain is for ours (§4.1.1.3). */
@@ -80,12 +83,18 @@ export function readRcpt(
   if (text === "") return NO_RECIPIENT;
   const address = readAddress(/^postmaster$/i.test(text) ? `${text}@${hostname}` : text, smtputf8);
   if (address === "needs-smtputf8") return NEEDS_SMTPUTF8;
-  return address === "invalid" ? BAD_RECIPIENT : { ok: true, recipient: address.value };
+  return "fault" in address
+    ? refused(553, `5.1.3 Not a valid recipient address: ${address.fault}`)
+    : { ok: true, recipient: address.value };
 }
 
-function readAddress(text: string, smtputf8: boolean): { value: Address } | "invalid" | "needs-smtputf8" {
-  const value = parseAddress(text.replace(SOURCE_ROUTE, ""));
-  if (value === null) return "invalid";
+function readAddress(
+  given: string,
+  smtputf8: boolean,
+): { value: Address } | { fault: string } | "needs-smtputf8" {
+  const text = given.replace(SOURCE_ROUTE, "");
+  const value = parseAddress(text);
+  if (value === null) return { fault: addressFault(text) };
   // a domain of U-labels comes out in ASCII, but to send one takes the extension too (RFC 6531 §3.3)
   if (!smtputf8 && (needsSmtputf8(value) || /[^\x00-\x7f]/.test(text))) return "needs-smtputf8";
   return { value };
@@ -96,7 +105,10 @@ function readParameters(text: string | undefined): Parameters | Refused {
   if (!text) return parameters;
   for (const part of text.split(/\s+/)) {
     const match = PARAMETER.exec(part);
-    if (!match) return refused(501, "5.5.4 Cannot read the parameters");
+    if (!match) {
+      const shown = part.slice(0, MAX_SHOWN_CHARS).replaceAll(/[^!-~]/g, "?");
+      return refused(501, `5.5.4 Cannot read the parameter ${shown}: write KEYWORD or KEYWORD=value`);
+    }
     const keyword = (match[1] as string).toUpperCase();
     if (parameters.has(keyword)) return refused(501, `5.5.4 ${keyword} is given twice`);
     parameters.set(keyword, match[2] ?? null);

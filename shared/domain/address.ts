@@ -43,6 +43,21 @@ export function parseAddress(text: string): Address | null {
   return Buffer.byteLength(address) > MAX_PATH_BYTES ? null : (address as Address);
 }
 
+/** What keeps `text` from being an address, for who wrote it; `parseAddress` has said that it is none. */
+export function addressFault(text: string): string {
+  const at = text.lastIndexOf("@");
+  if (text.length > MAX_INPUT_CHARS) return "it is too long";
+  if (at === -1) return "it has no @ and domain";
+  if (at === 0) return "nothing is before the @";
+  const local = normalLocal(text.slice(0, at));
+  if (local === null) return "before the @ is a character that takes quotes, or a dot too many";
+  if (Buffer.byteLength(local) > MAX_LOCAL_BYTES)
+    return `more than ${MAX_LOCAL_BYTES} octets are before the @`;
+  return parseDomain(text.slice(at + 1)) === null
+    ? "behind the @ is no domain name"
+    : `it has more than ${MAX_PATH_BYTES} octets`;
+}
+
 /** Null: neither a domain name nor an address literal. A trailing dot is taken off. */
 export function parseDomain(text: string): Domain | null {
   if (text.startsWith("[")) return parseLiteral(text);

@@ -129,7 +129,7 @@ describe("Python's smtplib", { skip: !existsSync(PYTHON) && "it is not here" }, 
       timeout: 30_000,
     });
     assert.deepEqual(stdout.trimEnd().split("\n"), [
-      "{'bad..address@two.example': (553, b'5.1.3 Not a valid recipient address')}",
+      "{'bad..address@two.example': (553, b'5.1.3 Not a valid recipient address: before the @ is a character that takes quotes, or a dot too many')}",
       "{'ben@two.example': (555, b'5.5.4 Parameter NOTIFY is not offered')}",
     ]);
     assert.equal(collected.length, 1);

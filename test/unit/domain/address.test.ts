@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 
 import {
+  addressFault,
   domainOf,
   ipOfLiteral,
   localPartOf,
@@ -14,6 +15,25 @@ import {
 import type { Address, Domain } from "#shared/domain/address.ts";
 
 const longLabel = (length: number) => "a".repeat(length);
+
+test("what is wrong with what is no address can be said", () => {
+  const faults: [string, string][] = [
+    ["anna", "it has no @ and domain"],
+    ["", "it has no @ and domain"],
+    ["@x.example", "nothing is before the @"],
+    ["a b@x.example", "before the @ is a character that takes quotes, or a dot too many"],
+    [".a@x.example", "before the @ is a character that takes quotes, or a dot too many"],
+    [`${longLabel(65)}@x.example`, "more than 64 octets are before the @"],
+    ["a@x..example", "behind the @ is no domain name"],
+    ["a@127.0.0.1", "behind the @ is no domain name"],
+    [`${longLabel(64)}@${`${longLabel(60)}.`.repeat(3)}example`, "it has more than 254 octets"],
+    [`${longLabel(2_000)}@x.example`, "it is too long"],
+  ];
+  for (const [text, fault] of faults) {
+    assert.equal(parseAddress(text), null, text);
+    assert.equal(addressFault(text), fault, text);
+  }
+});
 
 describe("a mail address", () => {
   const normal: [string, string][] = [
