@@ -12,6 +12,7 @@ import { TTL_SECONDS, txtStrings, zoneLine } from "#shared/domain/zone-file.ts";
 import type { Command } from "./command.ts";
 import { UsageError } from "./command.ts";
 import { domainsOf, ipsByName, knownAddresses, SITE_OPTIONS, SITE_USAGE } from "./site/options.ts";
+import { publishedKeys } from "./site/published-keys.ts";
 
 const usage = `  zonefleet dns [--json]             print the DNS records to publish: addresses, SPF, DKIM, DMARC, bounces
 ${SITE_USAGE}
@@ -41,11 +42,13 @@ export const dnsCommand: Command = {
     const keys = await site.dkimKeys();
     if (keys.trouble !== null) terminal.complain(`DKIM keys of the store: ${keys.trouble}`);
     const { config } = site;
+    const egress = egressNames(config, known.byName);
+    const sending = sendingDomains(config, [...more, ...keys.keys.map(({ domain }) => domain)]);
     const publications = dnsToPublish({
       config,
-      egress: egressNames(config, known.byName),
-      domains: sendingDomains(config, [...more, ...keys.keys.map(({ domain }) => domain)]),
-      keys: keys.keys,
+      egress,
+      domains: sending,
+      keys: publishedKeys(keys, config, { sending, egress }),
       base: values.domain === undefined ? config.hostname : domainNamed("--domain", values.domain),
       targets: {
         api: values.api === undefined ? null : domainNamed("--api", values.api),

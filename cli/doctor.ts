@@ -19,6 +19,7 @@ import { port25Checks } from "./doctor/port-25.ts";
 import type { ProbeTarget } from "./doctor/port-25.ts";
 import type { IpsByName } from "./site/options.ts";
 import { domainsOf, ipsByName, knownAddresses, SITE_OPTIONS, SITE_USAGE } from "./site/options.ts";
+import { publishedKeys } from "./site/published-keys.ts";
 import type { Site } from "./site/site.ts";
 
 const usage = `  zonefleet doctor [--json]          check this machine, or with ZONEFLEET_BACKEND=aws the deployment; exit code 1 on failures
@@ -73,9 +74,10 @@ export const doctorCommand: Command = {
 async function checksOf(site: Site, asked: Asked, { env }: Terminal): Promise<Check[]> {
   const { config, dns, dataDir, reach, elasticIps } = site;
   const known = await knownAddresses(site, asked.ips);
-  const { keys, trouble } = await site.dkimKeys();
+  const found = await site.dkimKeys();
   const egress = egressNames(config, known.byName);
-  const sending = sendingDomains(config, [...asked.senders, ...keys.map(({ domain }) => domain)]);
+  const sending = sendingDomains(config, [...asked.senders, ...found.keys.map(({ domain }) => domain)]);
+  const keys = publishedKeys(found, config, { sending, egress });
   const returnPaths = config.srs ? [config.srs.domain] : [];
   const isDeployed = reach !== null;
   return [
@@ -89,7 +91,7 @@ async function checksOf(site: Site, asked: Asked, { env }: Terminal): Promise<Ch
     ...port25Checks(egress, asked.target, dns),
     ...addressChecks(egress, dns),
     ...domainChecks({ sending, returnPaths, egress, keys }, dns),
-    ...troubleCheck("DKIM", trouble),
+    ...troubleCheck("DKIM", found.trouble),
     ...(asked.blocklists ? blocklistChecks(egress, dns) : []),
   ];
 }

@@ -1,9 +1,10 @@
 /** The installation that `dns` and `doctor` look at, and all they may ask of it. Nothing is opened before it is asked for. */
 
 import type { Config } from "#shared/domain/config.ts";
-import type { DkimKey } from "#shared/domain/dkim.ts";
 import type { KnownAddress } from "#shared/domain/egress-names.ts";
 import type { Dns } from "#shared/ports/dns.ts";
+
+import type { SiteKeys } from "./published-keys.ts";
 
 export interface Site extends Disposable {
   /** With its secrets, as far as they are to be had here; `dkimKeys` says when they are not. */
@@ -15,7 +16,7 @@ export interface Site extends Disposable {
   /** Asks the name servers of the configuration, each question in bounded time. */
   readonly dns: Dns;
   /** Of the configuration and of the store. `trouble`: why some are missing. Never rejects. */
-  dkimKeys(): Promise<{ keys: DkimKey[]; trouble: string | null }>;
+  dkimKeys(): Promise<SiteKeys & { readonly trouble: string | null }>;
   /** How many API keys there are. */
   apiKeyCount(): Promise<number>;
   /** Null: not on AWS. */

@@ -4,8 +4,9 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { Config, DkimKeySource } from "#shared/domain/config.ts";
+import { dkimRecordName } from "#shared/domain/dkim-record.ts";
 import type { DkimKey } from "#shared/domain/dkim.ts";
-import { parseDkimKey } from "#shared/domain/dkim.ts";
+import { parseAllMailKey, parseDkimKey } from "#shared/domain/dkim.ts";
 import { embeddedSecretStore } from "#shared/embedded/secret-store.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
 import type { AwsSettings } from "#shared/runtime/aws-settings.ts";
@@ -14,6 +15,7 @@ import { cachedDns } from "#shared/runtime/dns/cache.ts";
 import { stubResolver } from "#shared/runtime/dns/stub-resolver.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 
+import type { SiteKeys } from "./published-keys.ts";
 import type { Reach, Site } from "./site.ts";
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -44,11 +46,11 @@ export async function openSite(env: Env): Promise<Site> {
     dataDir: aws === null ? dataDir : null,
     dns: cachedDns(resolver, { clock }),
     async dkimKeys() {
-      if (whole.trouble !== null) return { keys: [], trouble: whole.trouble };
-      const configured = config.dkim.enabled ? configuredKeys(config) : [];
-      if (!(await hasStore())) return { keys: configured, trouble: null };
+      if (whole.trouble !== null) return { keys: [], forAnyDomain: null, trouble: whole.trouble };
+      const { keys, forAnyDomain } = configuredKeys(config);
+      if (!(await hasStore())) return { keys, forAnyDomain, trouble: null };
       const stored = await storedKeys(secrets);
-      return { keys: distinct([...configured, ...stored.keys]), trouble: stored.trouble };
+      return { keys: distinct([...keys, ...stored.keys]), forAnyDomain, trouble: stored.trouble };
     },
     apiKeyCount: async () => ((await hasStore()) ? (await secrets.list("api-key")).length : 0),
     elasticIps: opened?.elasticIps ?? null,
@@ -111,11 +113,14 @@ async function clockOf(config: {
   );
 }
 
-/** A key for the mail of all domains has no record of its own to look at. */
-function configuredKeys({ dkim: { keys, allMailKey } }: Config): DkimKey[] {
-  const domain = allMailKey?.domain ?? null;
-  const whole = allMailKey && domain !== null ? [{ ...allMailKey, domain }] : [];
-  return [...keys, ...whole].map(parseDkimKey);
+function configuredKeys({ dkim: { enabled, keys, allMailKey } }: Config): SiteKeys {
+  if (!enabled) return { keys: [], forAnyDomain: null };
+  const parsed = keys.map(parseDkimKey);
+  if (allMailKey === null) return { keys: parsed, forAnyDomain: null };
+  const { domain } = allMailKey;
+  return domain === null
+    ? { keys: parsed, forAnyDomain: parseAllMailKey(allMailKey) }
+    : { keys: [...parsed, parseDkimKey({ ...allMailKey, domain })], forAnyDomain: null };
 }
 
 async function storedKeys(secrets: SecretStore): Promise<{ keys: DkimKey[]; trouble: string | null }> {
@@ -135,7 +140,7 @@ async function storedKeys(secrets: SecretStore): Promise<{ keys: DkimKey[]; trou
   }
 }
 
-/** What comes with mail may be a key that the configuration has, too. */
+/** The first of each record: where the store has another key than the configuration, it is that of the configuration which signs. */
 function distinct(keys: readonly DkimKey[]): DkimKey[] {
-  return [...new Map(keys.map((key) => [`${key.selector}._domainkey.${key.domain}`, key])).values()];
+  return [...Map.groupBy(keys, dkimRecordName).values()].flatMap(([first]) => first ?? []);
 }

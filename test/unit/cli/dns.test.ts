@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
+import { writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 
 import { embeddedSecretStore } from "#shared/embedded/secret-store.ts";
@@ -92,6 +93,21 @@ describe("zonefleet dns", () => {
     const { out } = await folder.zonefleet(["dns"], { ZONEFLEET_DATA: "elsewhere" });
     const [strings] = find(parseZoneFile(out), "TXT", "e1._domainkey.shop.example.");
     assert.match(strings?.join("") ?? "", /^v=DKIM1; k=ed25519; p=[\w+/]{43}=$/);
+  });
+
+  test("prints the key for all domains in each that mail is signed for, as far as it knows them", async () => {
+    const plugin = { enabled: "sender", selector: "k", privateKey: stored, signTransportDomain: true };
+    const config = { ...CONFIG, dkim: {}, plugins: { "core/dkim": plugin } };
+    await writeFile(join(folder.path, "any.json"), JSON.stringify(config));
+    const { out } = await folder.zonefleet(["dns", "--sender", "more.example"], {
+      ZONEFLEET_CONFIG: "any.json",
+    });
+    const names = parseZoneFile(out).flatMap(({ name }) =>
+      name.startsWith("k._domainkey.") ? [name.slice(13)] : [],
+    );
+    const hosts = ["mail.example.com.", "m1.example.com.", "m2.example.com."];
+    assert.deepEqual(names.toSorted(), ["more.example.", "shop.example.", ...hosts].toSorted());
+    assert.doesNotMatch(out, /There is no DKIM key/);
   });
 
   test("names hosts of AWS where they are said, and the load balancer itself as the mail host", async () => {
