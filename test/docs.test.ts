@@ -11,19 +11,8 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** ZoneMTA 3.10's configuration: its own defaults, and what its documents and code read besides. */
-const KEYS = `user group name ident dbs queue.instanceId queue.gfs queue.collection queue.disableGC queue.defaultZone queue.maxQueueTime
-  queue.deferTimes queue.logQueuePolling core/default-headers core/http-auth core/http-config core/api-send core/clamav core/rspamd core/srs
-  core/email-bounce core/http-bounce core/image-hashes core/dkim core/delivery-loop zonemta-loop-breaker zonemta-limiter
-  smtpInterfaces enabled host port processes maxSize maxRecipients authentication useProxy disableVersionString logger starttls secure
-  key cert ca hostname banner authMethods authOptional allowInsecureAuth disabledCommands hideSTARTTLS hidePIPELINING hide8BITMIME
-  hideSMTPUTF8 hideSize disableReverseLookup sniOptions ciphers minVersion dhparam secureProtocol secureOptions maxClients useXClient
-  useXForward lmtp secured socketTimeout closeTimeout dns.caching dns.cacheTTL dns.nameservers dns.blockLocalAddresses preferIPv6
-  ignoreIPv6 dns.blockDomains mtaSts.enabled api.host api.maildrop api.user queueServer log.level log.queue log.remote log.gelf
-  dkim.enabled dkim.hashAlgo uploads.userAgent pools zones connections pool interface poolHash auth authMethod ignoreTLS requireTLS
-  throttling connectionCache senderDomains recipientDomains routingHeaders originAddresses disabled logLevel resolveIp debug
-  blacklist.ttl domainConfig maxConnections disabledAddresses dnsOptions bouncesFile pluginsPath corePluginsPath
-  allowRoutingHeaders addMissing futureDate xOriginatingIP maxHops mailerDaemon disableInterfaces sendingZone delayEmail zoneConfig`;
+/** Names in the keys that an operator chooses. */
+const OWN_NAMES = new Set(["own", "out", "default"]);
 
 const ROUTES = `/test-auth /report-bounce /bounces /send /send-raw /store /zones /counter /queued /fetch /message /blacklist /skipdomains
   /internals /internals/clear-counters /suppressionlist /metrics /plugin /healthz`;
@@ -36,7 +25,13 @@ const words = (list: string): string[] => list.trim().split(/\s+/);
 
 let page: string;
 let plugins: string;
+/** The last names of ZoneMTA's keys: of its own defaults, and of what its documents and code read besides. */
+let keys: string[];
 before(async () => {
+  const cases = await readFile(join(root, "test/data/zonemta-keys.json"), "utf8");
+  keys = (JSON.parse(cases) as { key: string }[])
+    .map(({ key }) => key.split(" ").at(-1) ?? "")
+    .filter((name) => !OWN_NAMES.has(name));
   page = await readFile(join(root, "docs/coming-from-zonemta.md"), "utf8");
   plugins = await readFile(join(root, "docs/plugins.md"), "utf8");
 });
@@ -52,9 +47,9 @@ function rows(): { here: string; shownBy: string }[] {
 
 describe("docs/coming-from-zonemta.md", () => {
   test("passes over no key, route or hook", () => {
-    const isThere = (name: string): boolean => page.includes(name.split(".").at(-1) as string);
+    assert.ok(keys.length > 150, `only ${keys.length}`);
     assert.deepEqual(
-      words(KEYS).filter((key) => !isThere(key)),
+      keys.filter((key) => !new RegExp(`\`[^\`\n]*\\b${key}\\b[^\`\n]*\``).test(page)),
       [],
     );
     assert.deepEqual(

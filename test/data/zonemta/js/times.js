@@ -1,0 +1,3 @@
+"use strict";
+
+exports.MINUTE = 60 * 1000;
