@@ -7,7 +7,7 @@ import { putAccount, removeAccount, sendersOf } from "#shared/app/accounts.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 
 import type { Command, Terminal } from "./command.ts";
-import { onlyOperand, UsageError } from "./command.ts";
+import { onlyOperand, UsageError, WORKS_ON_STORE } from "./command.ts";
 
 const usage = `  zonefleet account add <user> [--from <domain or address>,...]
                                      make an account or change its password, which is read from
@@ -18,6 +18,7 @@ const usage = `  zonefleet account add <user> [--from <domain or address>,...]
 
 export const accountCommand: Command = {
   usage,
+  worksOn: WORKS_ON_STORE,
   async run(args, terminal) {
     const { positionals, values } = parseArgs({
       args: [...args],
@@ -53,9 +54,11 @@ async function add(
   print(existed ? `Password of ${user} changed.` : `Account ${user} made.`);
 }
 
-async function list(operands: readonly string[], { secrets, print }: Terminal): Promise<void> {
+async function list(operands: readonly string[], { secrets, print, complain }: Terminal): Promise<void> {
   if (operands.length > 0) throw new UsageError("list takes nothing more");
-  for (const user of await secrets.list("account")) {
+  const users = await secrets.list("account");
+  if (users.length === 0) complain("There is no account.");
+  for (const user of users) {
     const senders = await sendersOf(secrets, user);
     print(senders === null ? user : `${user}\t${senders.join(",")}`);
   }

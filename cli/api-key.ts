@@ -8,7 +8,7 @@ import { DomainError } from "#shared/domain/errors.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 
 import type { Command, Terminal } from "./command.ts";
-import { onlyOperand, UsageError } from "./command.ts";
+import { onlyOperand, UsageError, WORKS_ON_STORE } from "./command.ts";
 
 const usage = `  zonefleet api-key add --scope <${KEY_SCOPES.join(",")}> [--label <text>]
                                      make a key and print it; it is never shown again
@@ -17,6 +17,7 @@ const usage = `  zonefleet api-key add --scope <${KEY_SCOPES.join(",")}> [--labe
 
 export const apiKeyCommand: Command = {
   usage,
+  worksOn: WORKS_ON_STORE,
   async run(args, terminal) {
     const { values, positionals } = parseArgs({
       args: [...args],
@@ -59,8 +60,10 @@ async function add(
   complain(`Key ${made.id} may ${key.scopes.join(", ")}. Keep it now: it is not shown again.`);
 }
 
-async function list({ secrets, print }: Terminal): Promise<void> {
-  for (const { id, scopes, createdAt, label } of await listApiKeys(secrets)) {
+async function list({ secrets, print, complain }: Terminal): Promise<void> {
+  const keys = await listApiKeys(secrets);
+  if (keys.length === 0) complain("There is no API key.");
+  for (const { id, scopes, createdAt, label } of keys) {
     print([id, scopes.join(","), new Date(createdAt).toISOString(), label].join("\t").trimEnd());
   }
 }

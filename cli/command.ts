@@ -39,9 +39,16 @@ export interface Terminal {
 export interface Command {
   /** Lines of the usage text, indented. */
   readonly usage: string;
+  /** What it works on, as the rest of a sentence that begins with "It"; left out where the usage says it. */
+  readonly worksOn?: string;
   /** Throws a `UsageError` when the arguments are not those of the command. */
   run(args: readonly string[], terminal: Terminal): Promise<void>;
 }
+
+export const ASKS_API = `asks the HTTP API at --url <url> (or ZONEFLEET_URL; http://127.0.0.1:12080)
+with the key of --key <key> (or ZONEFLEET_API_KEY).`;
+
+export const WORKS_ON_STORE = `works on the data folder (./data, or ZONEFLEET_DATA), with ZONEFLEET_BACKEND=aws on the table ZONEFLEET_TABLE.`;
 
 export class UsageError extends Error {
   constructor(message: string) {

@@ -8,7 +8,7 @@ import { zoneLine } from "#shared/domain/zone-file.ts";
 import type { ApiClient } from "./api-client.ts";
 import { API_OPTIONS, apiClient } from "./api-client.ts";
 import type { Command, Terminal } from "./command.ts";
-import { UsageError } from "./command.ts";
+import { ASKS_API, UsageError } from "./command.ts";
 
 const usage = `  zonefleet dkim generate <domain> <selector> [--algorithm rsa|ed25519] [--json]
                                      make a key (rsa, 2048 bits), and print the record to publish
@@ -33,6 +33,7 @@ const ACTIONS: Readonly<Record<string, Action>> = { generate, add, list, remove 
 
 export const dkimCommand: Command = {
   usage,
+  worksOn: ASKS_API,
   async run(args, terminal) {
     const { values, positionals } = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
     const [name = "", ...operands] = positionals;

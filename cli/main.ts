@@ -2,7 +2,9 @@
 /** The `zonefleet` command: finds the command that is meant, runs it, and turns what goes wrong into a message and an exit code. */
 
 import { DomainError } from "#shared/domain/errors.ts";
+import { nearestName } from "#shared/domain/nearest.ts";
 
+import packageFile from "../package.json" with { type: "json" };
 import { accountCommand } from "./account.ts";
 import { ApiError } from "./api-client.ts";
 import { apiKeyCommand } from "./api-key.ts";
@@ -38,33 +40,43 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   systemd: systemdCommand,
 };
 
-const HINTS = `queue, suppress, dkim, zones and status ask the HTTP API at --url <url> (or ZONEFLEET_URL; http://127.0.0.1:12080)
-with the key of --key <key> (or ZONEFLEET_API_KEY). secrets works on the configuration and on AWS, dns and doctor on the configuration,
-the DNS and what keeps mail, the others on the data folder: ./data, or ZONEFLEET_DATA;
-account and api-key with ZONEFLEET_BACKEND=aws on the table ZONEFLEET_TABLE.`;
-
 const USAGE = `Usage: zonefleet <command> ...
 
 ${Object.values(COMMANDS)
   .map(({ usage }) => usage)
   .join("\n")}
 
-${HINTS}`;
+${worksOnOfAll()}
+The others work on the configuration (ZONEFLEET_CONFIG, else zonefleet.config.ts or .json in this folder), or on what they are given.`;
+
+/** What commands work on, told once for all of which it is true. */
+function worksOnOfAll(): string {
+  const byText = Map.groupBy(Object.entries(COMMANDS), ([, { worksOn }]) => worksOn);
+  byText.delete(undefined);
+  return [...byText]
+    .map(([text, commands]) => `${commands.map(([name]) => name).join(", ")}: ${text}`)
+    .join("\n");
+}
 
 /** Exit codes: 0 done · 1 refused or failed · 2 the command is not written as it should be. */
 export async function run(args: readonly string[], terminal: Terminal): Promise<0 | 1 | 2> {
   const [name, ...rest] = args;
+  if (name === "--version") {
+    terminal.print(packageFile.version);
+    return 0;
+  }
   if (name === undefined || name === "help" || name === "--help" || name === "-h") {
     terminal.print(USAGE);
     return name === undefined ? 2 : 0;
   }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) {
-    terminal.complain(`zonefleet: there is no command ${JSON.stringify(name)}\n\n${USAGE}`);
+    terminal.complain(`zonefleet: ${noCommand(name)}`);
     return 2;
   }
   if (rest.includes("--help") || rest.includes("-h")) {
-    terminal.print(`Usage:\n${command.usage}\n\n${HINTS}`);
+    const { usage, worksOn } = command;
+    terminal.print(`Usage:\n${usage}${worksOn === undefined ? "" : `\n\nIt ${worksOn}`}`);
     return 0;
   }
   try {
@@ -75,9 +87,20 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   }
 }
 
+function noCommand(name: string): string {
+  const known = Object.keys(COMMANDS);
+  const near = nearestName(name, known);
+  const hint = near === null ? "" : `; did you mean ${near}?`;
+  return `there is no command ${JSON.stringify(name)}${hint}
+Commands: ${known.join(", ")}.
+zonefleet <command> --help says what one does, zonefleet --help what all do.`;
+}
+
 function explain(error: unknown, command: Command, terminal: Terminal): 1 | 2 {
   if (error instanceof UsageError || isParseError(error)) {
-    terminal.complain(`zonefleet: ${error.message}\n\nUsage:\n${command.usage}`);
+    // Node goes on about words that begin with a hyphen, which no command takes.
+    const [mistake] = error.message.split(/\. To specify|\.?\n/);
+    terminal.complain(`zonefleet: ${mistake}\n\nUsage:\n${command.usage}`);
     return 2;
   }
   terminal.complain(`zonefleet: ${wordsOf(error)}`);

@@ -5,7 +5,7 @@ import { parseArgs } from "node:util";
 import type { ApiClient } from "./api-client.ts";
 import { API_OPTIONS, apiClient, ApiError } from "./api-client.ts";
 import type { Command, Terminal } from "./command.ts";
-import { limitOf, onlyOperand, UsageError } from "./command.ts";
+import { ASKS_API, limitOf, onlyOperand, UsageError } from "./command.ts";
 
 const usage = `  zonefleet queue list [<conditions>] [--state <state>] [--limit <n>] [--json]
   zonefleet queue show <id> [--json]
@@ -49,6 +49,7 @@ const PAGE = 500;
 
 export const queueCommand: Command = {
   usage,
+  worksOn: ASKS_API,
   async run(args, terminal) {
     const { values, positionals } = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
     const [action, ...operands] = positionals;
@@ -127,6 +128,7 @@ async function list(api: ApiClient, values: Values, { print, complain }: Termina
     left -= page.list.length;
     cursor = page.cursor ?? undefined;
   } while (cursor !== undefined && left > 0);
+  if (left === limit) complain("No recipient matches.");
   if (cursor !== undefined) complain(`There may be more than these ${limit}: --limit <n> shows more.`);
 }
 

@@ -4,13 +4,14 @@ import { parseArgs } from "node:util";
 
 import { API_OPTIONS, apiClient } from "./api-client.ts";
 import type { Command } from "./command.ts";
-import { UsageError } from "./command.ts";
+import { ASKS_API, UsageError } from "./command.ts";
 import type { Counts } from "./zones.ts";
 
 const usage = `  zonefleet status [--json]          health and numbers at a glance; exit code 1 when it is not well`;
 
 export const statusCommand: Command = {
   usage,
+  worksOn: ASKS_API,
   async run(args, terminal) {
     const options = { ...API_OPTIONS, json: { type: "boolean" } } as const;
     const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });

@@ -9,7 +9,7 @@ import { DAY, HOUR, MINUTE } from "#shared/domain/units.ts";
 import type { ApiClient } from "./api-client.ts";
 import { API_OPTIONS, apiClient } from "./api-client.ts";
 import type { Command, Terminal } from "./command.ts";
-import { limitOf, onlyOperand, UsageError } from "./command.ts";
+import { ASKS_API, limitOf, onlyOperand, UsageError } from "./command.ts";
 
 const usage = `  zonefleet suppress add <address or domain> [--sender <domain> | --user <user>]
                                      [--reason <text>] [--expires <15m, 6h, 30d or ISO 8601>]
@@ -57,6 +57,7 @@ const MAX_TOLD = 20;
 
 export const suppressCommand: Command = {
   usage,
+  worksOn: ASKS_API,
   async run(args, terminal) {
     const { values, positionals } = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
     const [action, ...operands] = positionals;
@@ -123,6 +124,7 @@ async function list(api: ApiClient, values: Values, { print, complain }: Termina
     left -= page.suppressed.length;
     cursor = page.cursor ?? undefined;
   } while (cursor !== undefined && left > 0);
+  if (left === limit) complain("Nobody is on the list.");
   if (cursor !== undefined) complain(`There are more than these ${limit}: --limit <n> shows more.`);
 }
 

@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 
 import { API_OPTIONS, apiClient } from "./api-client.ts";
 import type { Command } from "./command.ts";
-import { UsageError } from "./command.ts";
+import { ASKS_API, UsageError } from "./command.ts";
 
 const usage = `  zonefleet zones [--json]           the zones, with the recipients that wait in each`;
 
@@ -21,6 +21,7 @@ export interface Counts {
 
 export const zonesCommand: Command = {
   usage,
+  worksOn: ASKS_API,
   async run(args, terminal) {
     const options = { ...API_OPTIONS, json: { type: "boolean" } } as const;
     const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });

@@ -55,6 +55,17 @@ describe("zonefleet api-key", () => {
   });
 });
 
+describe("a list in which nothing is", () => {
+  for (const command of ["api-key list", "account list"]) {
+    test(`${command} says so, beside an output that stays empty`, async () => {
+      const { zonefleet, out, err } = setUp();
+      assert.equal(await zonefleet(command), 0);
+      assert.deepEqual([out, err.length], [[], 1]);
+      assert.match(err[0] ?? "", /^There is no (API key|account)/);
+    });
+  }
+});
+
 describe("zonefleet account", () => {
   test("add stores a hash, never the password; a second add changes it", async () => {
     const { zonefleet, out, secrets } = setUp("hunter2");
@@ -139,8 +150,6 @@ describe("zonefleet check-bounce", () => {
 describe("a command that is not written as it should be", () => {
   for (const command of [
     "",
-    "acount list",
-    "__proto__ list",
     "account",
     "account ad anna",
     "account add",
@@ -186,6 +195,25 @@ describe("a command that is not written as it should be", () => {
     });
   }
 
+  test("a command that there is not ends with 2, and with the names of those there are", async () => {
+    for (const [command, hint] of [
+      ["acount list", '"acount"; did you mean account?'],
+      ["__proto__ list", '"__proto__"'],
+      ["--nonsense", '"--nonsense"'],
+    ] as const) {
+      const { zonefleet, err } = setUp();
+      assert.equal(await zonefleet(command), 2);
+      assert.ok(err[0]?.startsWith(`zonefleet: there is no command ${hint}\n`), err[0]);
+      assert.match(err[0] ?? "", /queue, suppress, .*systemd\..*zonefleet <command> --help/s);
+    }
+  });
+
+  test("an option that there is not is named, and nothing is said of words that begin with a hyphen", async () => {
+    const { zonefleet, err } = setUp();
+    assert.equal(await zonefleet("zones --jsn"), 2);
+    assert.match(err[0] ?? "", /^zonefleet: Unknown option '--jsn'\n\nUsage:\n {2}zonefleet zones/);
+  });
+
   test("a scope that is none ends with 1 and names those there are", async () => {
     const { zonefleet, err } = setUp();
     assert.equal(await zonefleet("api-key add --scope root"), 1);
@@ -193,9 +221,24 @@ describe("a command that is not written as it should be", () => {
     assert.equal(await zonefleet("api-key add"), 1);
   });
 
-  test("help is no mistake", async () => {
-    for (const command of ["help", "--help", "account --help"])
-      assert.equal(await setUp().zonefleet(command), 0);
+  test("help is no mistake, and says of a command what it works on and nothing of others", async () => {
+    for (const [command, worksOn] of [
+      ["help", /^queue, suppress, dkim, zones, status: .*ZONEFLEET_URL/m],
+      ["--help", /^account, api-key: .*ZONEFLEET_DATA/m],
+      ["account --help", /\n\nIt works on the data folder \(\.\/data, or ZONEFLEET_DATA\).*\.$/],
+      ["zones --help", /\n\nIt asks the HTTP API at --url <url> .*ZONEFLEET_API_KEY\)\.$/s],
+      ["systemd --help", /in this folder$/],
+    ] as const) {
+      const { zonefleet, out } = setUp();
+      assert.equal(await zonefleet(command), 0);
+      assert.match(out.join("\n"), worksOn);
+    }
+  });
+
+  test("--version prints the version alone", async () => {
+    const { zonefleet, out } = setUp();
+    assert.equal(await zonefleet("--version"), 0);
+    assert.match(out.join("\n"), /^\d+\.\d+\.\d+$/);
   });
 });
 
