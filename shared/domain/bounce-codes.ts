@@ -91,6 +91,14 @@ export const CODE_RULES: readonly BounceRule[] = [
     ["4.4"],
     ["status-unable-to-route", "network", "The receiving server does not know where to pass the mail on."],
   ),
+  {
+    // RFC 3463 §3.5 has it for 4yz alone; with 5yz it is said of senders who have sent too much.
+    ...enhanced(
+      ["4.5"],
+      ["status-sending-limit", "rate", "The sender may send no more for some time.", "slowdown"],
+    ),
+    codes: [550, 552, 554],
+  },
   enhanced(["4.5"], ["status-congestion", "network", "The receiving mail system is congested."]),
   enhanced(["4.6"], ["status-loop", "network", "The receiving servers pass the mail in a circle."]),
   enhanced(

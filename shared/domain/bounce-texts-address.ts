@@ -2,7 +2,7 @@
 
 import type { BounceRule } from "./bounce-rule.ts";
 import { text } from "./bounce-text.ts";
-import { REFUSED, YOUR_HOST } from "./bounce-words.ts";
+import { FROM_YOUR_HOST, REFUSED, YOUR_HOST } from "./bounce-words.ts";
 
 /** Words that a provider has for one thing only, and that stand beside words of other meanings. */
 export const ADDRESS_CODES: readonly BounceRule[] = [
@@ -16,7 +16,8 @@ export const ADDRESS_CODES: readonly BounceRule[] = [
     },
     `unsolicitediperror | mail sent from your ip address has been blocked | to request removal from this list
      rtr bl | rly b1 | rly b2 | rly b3 | (client host/client) ipaddr blocked by recipient | customer block list
-     (this/your) (ip/ip address/ipaddr) has been .. (blocked/banned)`,
+     (this/your) (ip/ip address/ipaddr) has been .. (blocked/banned)
+     dynamic (ip/address/pool) | dynamically assigned | dialup | dial up | residential`,
   ),
   text(
     {
@@ -50,8 +51,7 @@ export const REPUTATION: readonly BounceRule[] = [
      mauvaise réputation | mauvaise reputation | dynamic reputation | reputation of the connecting | reputation of your ip | reputation of your server | reputation of the server | reputation of the client
      liste noire | lista negra | schwarze liste | schwarzen liste | черном списке | чёрном списке | reputation score | negative reputation | reputation block
      s3140 | s3150 | fblw15 | banned sending ip | bl21 | bl22 | bl23 | bl000000 | bl000001 | bl000010 | aup bl | mi ipb | dt sum
-     tosa | ip ipaddr a problem occurred | ask your postmaster for help or to contact | no smtp service | dynamic ip | dynamic address | dynamically assigned
-     dialup | dial up | residential | dynamic pool | ip in dul | in the dul | (open/insecure) (relay/proxy/mail relay)`,
+     tosa | ip ipaddr a problem occurred | ask your postmaster for help or to contact | no smtp service | ip in dul | in the dul | (open/insecure) (relay/proxy/mail relay)`,
   ),
   text(
     {
@@ -61,14 +61,15 @@ export const REPUTATION: readonly BounceRule[] = [
       status: "7.1",
       message: "The receiving server does not take mail from our address.",
     },
-    `${YOUR_HOST} .. ${REFUSED} | (from/blocked/block/banned/refused/rejected) ${YOUR_HOST} | (to/with) your address space
+    `${YOUR_HOST} .. ${REFUSED} | ${FROM_YOUR_HOST} | (blocked/block/banned/refused/rejected) your (ip/server/host/network/mail server)
+     (connections/connection/mail/email/traffic) (not accepted/refused/rejected/blocked/denied/not allowed/is refused/are refused/is blocked/are blocked) from | (to/with) your address space
      (not accept/not take/not want/not trust/refuse/reject/block) (mail/email/emails/connections/traffic/messages) from
      from this ip | ip (in whitelist/not in whitelist) | ip .. not whitelisted | sending ip has | network range | allowed to connect
      ip (blocked/denied/rejected/banned/is rejected/is denied/is listed/is banned/is on/is blocked) | ip .. (is/has been) blocked
      ipaddr (listed/blocked/banned/is blocked/is banned/is listed) | ipaddr .. (temporarily/been) blocked
      from ipaddr (refused/rejected/weren t sent) | (client/host) ipaddr (rejected/refused)
      mail server .. has been blocked | host .. has been blocked | not accept connections | connection rejected by policy
-     permanent failure for one or more recipients .. blocked | blocked for abuse | block for spam | bulk abuse ip
+     permanent failure for one or more recipients .. blocked | blocked for abuse | block for spam | bulk abuse ip | ont ete bloques par nos services
      (smtp/mail) (server/relay) of your (isp/provider) | your (isp/provider) s (smtp/mail) (server/relay)`,
   ),
 ];

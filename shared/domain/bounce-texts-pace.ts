@@ -61,7 +61,7 @@ export const PACE: readonly BounceRule[] = [
     `rate limit* | ratelimit | ratelimiting | ratelimited | rate (exceeded/exceeds/is too high/too high/control/controls) | too high rate
      (throttle/throttled/throttles/throttling/slower/flooding/flooded/hammering/bursts) | (slow/back/ease/calm) (down/off) | slow your
      (more/faster) ${MAIL} than | faster than (we/our/is/it/they/this) | too (fast/quickly/frequently/rapidly) | more slowly
-     too (many/much) ${MAIL} | too (many/much) (concurrent/simultaneous/parallel/open/active/new/incoming/smtp) | too many .. from your
+     too (many/much) ${MAIL} | too (many/much) (concurrent/simultaneous/parallel/open/active/new/incoming/smtp/tcp/inbound) | too many .. from your
      too many .. per connection | ${MAIL} (per/a/an/each/every/in one/in an) ${PERIOD} | per ${PERIOD} .. (limit/limits/exceeded/allowed/reached/maximum/allowance)
      (limit/limits/maximum/quota/allowance/threshold/cap) .. per ${PERIOD} | (hourly/daily) .. (limit/quota/maximum/allowance)
      (hour/minute/day) limit | recipients (received/per day) | recipients .. hour | quota for (messages/this sender) | your quota of
@@ -70,7 +70,7 @@ export const PACE: readonly BounceRule[] = [
      (connections/session/sessions) quota | (sending/send/relay) (limit/quota) | (connection/connections/session/sessions) limit*
      (max/maximum) (connections/sessions/number of connections/number of sessions/number of concurrent/number of messages/incoming/concurrent/simultaneous/emails/mails)
      connections exceeded | (limit/number) of (messages/connections/emails/mails) .. allowed
-     limit of messages | message limit exceeded | exceeded the number of (messages/connections/emails) | you send more than
+     limit of messages | used up (the/your/all) | ${MAIL} .. (at once/at the same time/in parallel/short time/short a time) | message limit exceeded | exceeded the number of (messages/connections/emails) | you send more than
      (unusual/unexpected/excessive/abnormal/increased/high/large/heavy/sudden) (volume/rate/amount of/number of messages/traffic)
      (emails/messages/mails) .. exceeds the limit | sent by the same ip exceed* | reduce (your/the) (rate/sending/volume/number of messages/number of connections)
      trop (de/nombreuses/de nombreuses) (connexions/messages/mails/courriels/sessions/requetes) | ralentir | ralentissez

@@ -16,7 +16,7 @@ export const RECIPIENT: readonly BounceRule[] = [
      over quota | overquota | overquotatemp | overquotaperm | over the quota | over its quota | over disk quota | quota exceed* | quota full
      quota limit | quota has been exceeded | quota is exceeded | exceeds .. quota | exceeded .. quota | disk quota
      storage quota | mailbox quota | out of storage | storage space | storage allocation | exceeded storage | mailbox size
-     mailbox .. exceeded | not enough space .. mailbox | insufficient space in mailbox | mailbox space | user is over | maildir over
+     mailbox .. (exceeded/exceeds) | not enough space .. mailbox | insufficient space in mailbox | mailbox space | user is over | maildir over
      mail quota | mailbox over`,
   ),
   text(
@@ -43,7 +43,7 @@ export const RECIPIENT: readonly BounceRule[] = [
      account .. not found | account that you tried to reach does not exist | does not have an account | doesn t have a | account unknown
      address unknown | address not found | address does not | address doesn t | address .. does not exist | address .. unknown
      address no longer | address not known | address is not valid | address is invalid | address not present | address .. not found
-     unrouteable address | unroutable address | unroutable mail | undeliverable address | not our customer | not our user
+     unrouteable address | unroutable address | unroutable mail | undeliverable address | not our customer | not our user | validrcptto | badrcptto
      addressee unknown | not listed in .. directory | not found in directory | can t find any user
      unbekannter empfänger | unbekannter empfaenger | empfänger unbekannt | empfaenger unbekannt | benutzer unbekannt
      utilisateur inconnu | destinataire inconnu | adresse inconnue | usuario desconocido | usuario no existe | utente sconosciuto

@@ -81,6 +81,7 @@ export const BLOCKED_SENDER: readonly BounceRule[] = [
      rejected by the recipient | refused by recipient | refused by the recipient | recipient has blocked | recipient .. refuses
      administrative prohibition | administrative prohibit* | administratively prohibited | administratively denied
      envelope blocked | manually blocked | not accept mail from you | not accept mail from this sender | not accept mail from sender
+     (accept/accepts/receive/receives) (mail/email/messages) from (outside/external/internal/members/unknown/anonymous/the internet)
      not in the allowed senders | allowed senders list | only accepts mail from
      sendernotauthenticatedforgroup | not authorized to send .. to this | not allowed to send to this`,
   ),

@@ -4,6 +4,32 @@ import type { BounceRule } from "./bounce-rule.ts";
 import { text } from "./bounce-text.ts";
 import { A_HOST, REFUSED } from "./bounce-words.ts";
 
+const ADVICE: readonly BounceRule[] = [
+  text(
+    {
+      id: "to-be-mended",
+      category: "other",
+      status: "0.0",
+      message: "The receiving server wants something changed before it takes the mail.",
+    },
+    `(check/verify/correct/fix/change/remove/review/resolve/rename/compress/modify) .. try again`,
+  ),
+];
+
+const LIMIT: readonly BounceRule[] = [
+  text(
+    {
+      id: "limit-reached",
+      action: "slowdown",
+      category: "rate",
+      status: "7.1",
+      message: "The receiving server allows us only so much in some time.",
+      codes: [421, 450, 451, 452], // with 5yz it may be any limit
+    },
+    `limit (exceeded/reached/hit) | limits exceeded | (exceeded/exceeds/reached) .. (limit/limits)`,
+  ),
+];
+
 /** Whatever follows, it is we who are refused, and not the mail. */
 const HOST: readonly BounceRule[] = [
   text(
@@ -67,7 +93,7 @@ const SERVER: readonly BounceRule[] = [
     `temporary failure | temporary error | temporary problem | temporary server error | temporary system | temporary local | temporarily
      try again later | try again in | try again after | try later | please retry | retry later | try again | come back later
      shutting down | under maintenance | maintenance | overloaded | system load | load is too high | load average | server is busy
-     server too busy | please resend | message queue error | too busy | system busy | system is busy | service shutting | not accepting network messages`,
+     server too busy | please resend | message queue error | too busy | system busy | system is busy | service shutting | not accepting (network messages/connections)`,
   ),
   text(
     {
@@ -179,4 +205,11 @@ const SINGLE_WORDS: readonly BounceRule[] = [
   ),
 ];
 
-export const VAGUE_TEXT_RULES: readonly BounceRule[] = [...HOST, ...SERVER, ...ILL_FORMED, ...SINGLE_WORDS];
+export const VAGUE_TEXT_RULES: readonly BounceRule[] = [
+  ...LIMIT,
+  ...HOST,
+  ...ADVICE,
+  ...SERVER,
+  ...ILL_FORMED,
+  ...SINGLE_WORDS,
+];

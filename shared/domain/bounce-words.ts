@@ -5,20 +5,58 @@
 
 /** `(one/two/three)` of words separated by bars. */
 function oneOf(...lines: readonly string[]): string {
-  const words = lines.flatMap((line) => line.split("|"));
-  return `(${words.map((word) => word.trim()).join("/")})`;
+  return `(${wordsIn(lines).join("/")})`;
 }
 
-/** What we are to a peer that speaks to us. */
+function wordsIn(lines: readonly string[]): string[] {
+  return lines.flatMap((line) => line.split(/[|\n]/)).map((word) => word.trim());
+}
+
+/** Each of the first words with each of the second behind it. */
+function both(first: string, second: string): string[] {
+  return wordsIn([first]).flatMap((one) => wordsIn([second]).map((other) => `${one} ${other}`));
+}
+
+interface Language {
+  readonly from: string;
+  readonly your: string;
+  readonly host: string;
+}
+
+const LANGUAGES: readonly Language[] = [
+  {
+    from: "from | of",
+    your: "your",
+    host: `ip | ips | ipaddr | ip address | ip addresses | ip range | host | hosts | server | servers | mail server | mail servers
+      mailserver | smtp server | mta | mail host | machine | gateway | relay | network | network range | subnet | address space
+      address range | neighbourhood | connection | connections`,
+  },
+  { from: "de | depuis", your: "votre | vos", host: "ip | adresse ip | serveur | serveurs" },
+  {
+    from: "von",
+    your: "ihr | ihre | ihrer | ihrem | ihres | dein | deine",
+    host: "ip | server | servers | mailserver | mailservers",
+  },
+  { from: "de | desde", your: "su | sus | tu | tus", host: "ip | direccion ip | servidor" },
+  { from: "de | do", your: "seu | sua", host: "ip | endereco ip | servidor" },
+  { from: "da | dal", your: "tuo | suo | vostro", host: "ip | indirizzo ip | server" },
+  { from: "van", your: "uw | je | jouw", host: "ip | server | mailserver" },
+  { from: "с | от", your: "ваш | вашего | вашему", host: "ip | сервер | сервера | серверу" },
+  { from: "z | od", your: "twoj | twojego | panstwa", host: "ip | adres ip | serwer | serwera" },
+  { from: "fra | fran", your: "din | ditt | deres", host: "ip | server" },
+  { from: "z", your: "vas | vase | vaseho", host: "ip | server | serveru" },
+];
+
+/** What we are to a peer that speaks to us: `your ip`. */
 export const YOUR_HOST = oneOf(
-  "your ip | your ips | your ipaddr | your host | your hosts | your server | your servers | your mail server | your mail servers",
-  "your mailserver | your smtp server | your mta | your mail host | your machine | your gateway | your relay | your network",
-  "your address space | your address range | your subnet | your neighbourhood | your connection | your connections",
-  "ip address | ip addresses | votre ip | votre serveur | adresse ip | ihre ip | deine ip | ihr server",
-  "ihr mailserver | ihrer ip | ihres servers | ihrem server | ihres mailservers | ip adresse | su ip | tu ip | su servidor",
-  "direccion ip | seu ip | seu servidor | endereco ip | suo ip | tuo ip | vostro ip | vostro server | indirizzo ip | uw ip",
-  "uw server | ip adres | twoj ip | twoj serwer | adres ip | ваш ip | вашего ip | ваш сервер | вашего сервера | ip адрес",
-  "din ip | din server | vasi ip | vase ip | ip adresa | ip adresiniz | ip osoite",
+  ...LANGUAGES.flatMap(({ your, host }) => both(your, host)),
+  "the ip you | ip address | adresse ip | ip adresse | direccion ip | endereco ip | indirizzo ip | ip adres | adres ip | ip адрес",
+  "ip adress | ip adresa | ip adresiniz | ip osoite",
+);
+
+/** `from your ip` is a refusal by itself. */
+export const FROM_YOUR_HOST = oneOf(
+  ...LANGUAGES.flatMap(({ from, your, host }) => both(from, both(your, host).join("|"))),
 );
 
 /** The same where the peer speaks of us to others, or of many. */

@@ -1,5 +1,5 @@
 /**
- * Finding known phrases in a short text in one pass, however many there are: phrases are looked up by their first word.
+ * Finding known phrases in a short text in one pass, however many there are: phrases are looked up by their first two words.
  *
  * Text and phrases are words of letters and digits in lower case and without accents; everything between them is one space, so
  * `(DYN:T1)` and `dyn t1` are the same. In a phrase `..` stands for up to `MAX_GAP` characters of anything, `(ip/host name)` for
@@ -47,22 +47,13 @@ export interface PhraseIndex {
 
 /** `phrasesByOwner[i]` are the phrases of owner `i`. */
 export function phraseIndex(phrasesByOwner: readonly (readonly string[])[]): PhraseIndex {
-  const byFirstWord = new Map<string, Phrase[]>();
-  for (const [owner, phrases] of phrasesByOwner.entries()) {
-    for (const phrase of phrases) {
-      const [starts = [], ...rest] = partsOf(phrase);
-      for (const [word, sameStart] of Map.groupBy(starts, (start) => firstWordOf(start, phrase))) {
-        const found = { owner, parts: [sameStart, ...rest] };
-        byFirstWord.set(word, [...(byFirstWord.get(word) ?? []), found]);
-      }
-    }
-  }
+  const byStart = byFirstWords(phrasesByOwner);
   return {
     first(words, wanted) {
       const text = { words, present: new Map<Choices, Choices>() };
       let best = Number.POSITIVE_INFINITY;
-      for (let at = 0; at < words.length - 1; at = words.indexOf(" ", at + 1)) {
-        for (const phrase of byFirstWord.get(words.slice(at + 1, words.indexOf(" ", at + 1))) ?? []) {
+      for (const { at, key } of startsOf(words)) {
+        for (const phrase of byStart.get(key) ?? []) {
           if (phrase.owner >= best) break; // owners are in rising order
           if (wanted(phrase.owner) && isAt(text, at, phrase.parts)) best = phrase.owner;
         }
@@ -70,6 +61,34 @@ export function phraseIndex(phrasesByOwner: readonly (readonly string[])[]): Phr
       return Number.isFinite(best) ? best : -1;
     },
   };
+}
+
+/** Each place where a phrase may begin, with its first word, and with its first two. */
+function* startsOf(words: string): Generator<{ at: number; key: string }> {
+  let at = 0;
+  let end = words.indexOf(" ", 1);
+  while (end !== -1) {
+    const next = words.indexOf(" ", end + 1);
+    yield { at, key: words.slice(at + 1, end) };
+    if (next !== -1) yield { at, key: words.slice(at + 1, next) };
+    at = end;
+    end = next;
+  }
+}
+
+function byFirstWords(phrasesByOwner: readonly (readonly string[])[]): Map<string, Phrase[]> {
+  const index = new Map<string, Phrase[]>();
+  for (const [owner, phrases] of phrasesByOwner.entries()) {
+    for (const phrase of phrases) {
+      const [starts = [], ...rest] = partsOf(phrase);
+      for (const [key, sameStart] of Map.groupBy(starts, (start) => firstWordsOf(start, phrase))) {
+        const known = index.get(key) ?? [];
+        known.push({ owner, parts: [sameStart, ...rest] });
+        index.set(key, known);
+      }
+    }
+  }
+  return index;
 }
 
 /** Texts that the phrase finds: one for each choice that it offers. */
@@ -95,10 +114,13 @@ function choicesOf(part: string): string[] {
   return choices.split("/").flatMap((choice) => choicesOf(before + choice.trim() + after));
 }
 
-function firstWordOf(start: string, phrase: string): string {
-  const word = /^ ([\p{L}\p{N}]+) /u.exec(start)?.[1];
-  if (word === undefined) throw new Error(`a phrase has to begin with a whole word: ${phrase}`);
-  return word;
+/** The first two words, or the first where the second is not there or not whole. */
+function firstWordsOf(start: string, phrase: string): string {
+  const words = /^ ([\p{L}\p{N}]+(?: [\p{L}\p{N}]+(?= ))?) ?/u.exec(start)?.[1];
+  if (words === undefined || start === ` ${words}`) {
+    throw new Error(`a phrase has to begin with a whole word: ${phrase}`);
+  }
+  return words;
 }
 
 interface Text {
