@@ -32,6 +32,8 @@ const LF = 10;
 /** Name and colon; space before the colon is obsolete and still read (RFC 5322 §4.5). */
 const FIELD_START = /^([!-9;-~]+)[ \t]*:/;
 const FIELD_NAME = /^[!-9;-~]+$/;
+/** What a mailbox file has before each mail (RFC 4155, appendix A), and programs that read one send along. It has no colon behind a name. */
+const MAILBOX_LINE = /^>*From \S+ +[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d[^\r\n]* \d{4}\r\n$/;
 /** Controls but TAB, and what Unicode counts as a line end: parsers that read text by lines would see two headers. */
 const UNSAFE = /[\x00-\x08\x0a-\x1f\x7f\u{85}\u{2028}\u{2029}]/u;
 /** Text that UTF-8 has no bytes for. */
@@ -41,7 +43,8 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
  * Reads a header block that arrives in pieces, which may end anywhere; every line ends in CRLF.
  *
  * The block ends at an empty line, or before the first line that is no header: that line is content, and what is stored gets
- * an empty line before it. So a message that begins with no header has an empty block, and none of it is lost.
+ * an empty line before it. So a message that begins with no header has an empty block, and none of it is lost. Only the line
+ * of a mailbox file at the very beginning is left out, or all headers behind it would be content.
  */
 export class HeaderReader {
   /** Complete once `feed` has answered, or the input is at its end. */
@@ -90,8 +93,8 @@ export class HeaderReader {
       last.line += line;
     } else {
       const name = fieldName(line);
-      if (name === null) return false;
-      this.#headers.push({ name, key: name.toLowerCase(), line });
+      if (name !== null) this.#headers.push({ name, key: name.toLowerCase(), line });
+      else if (this.#bytes > 0 || !MAILBOX_LINE.test(line)) return false;
     }
     this.#bytes += line.length;
     if (this.#bytes > this.#maxBytes) throw this.#tooLong();

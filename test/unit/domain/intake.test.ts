@@ -142,6 +142,7 @@ describe("headers on the way in", () => {
 
 describe("messages of no proper form", () => {
   const added = "Message-ID: <made@sender.example>\r\nDate: Fri, 20 Nov 2026 22:53:58 +0000\r\n";
+  const mailbox = "From anna@one.example Sat Nov 21 05:22:03 2026\r\n";
   const cases: Record<string, [string, string]> = {
     "no header block": ["Hello there\r\nbye\r\n", `${added}\r\nHello there\r\nbye\r\n`],
     "an empty line first": ["\r\nA: b\r\n", `${added}\r\nA: b\r\n`],
@@ -152,9 +153,25 @@ describe("messages of no proper form", () => {
     ],
     "headers only": ["A: b\r\n", `A: b\r\n${added}\r\n`],
     "headers only, the last without line end": ["A: b\r\nC: d", `A: b\r\nC: d\r\n${added}\r\n`],
+    "words that begin like a mailbox file": [
+      "From here on\r\nall\r\n",
+      `${added}\r\nFrom here on\r\nall\r\n`,
+    ],
+    "a mailbox file's line among the headers": [
+      `A: b\r\n${mailbox}\r\n`,
+      `A: b\r\n${added}\r\n${mailbox}\r\n`,
+    ],
     nothing: ["", `${added}\r\n`],
     "a last line without end": ["A: b\r\n\r\nend", `A: b\r\n${added}\r\nend\r\n`],
   };
+  for (const line of [mailbox, `>${mailbox}`, mailbox.replace("2026", "+0200 2026")]) {
+    test(`the line that a mailbox file has before a mail is no part of it: ${JSON.stringify(line)}`, async () => {
+      const mail = `${line}A: b\r\n\r\nc\r\n${line}`;
+      for (let cut = 0; cut <= mail.length; cut++)
+        assert.equal((await run(mail, {}, [cut])).text, `A: b\r\n${added}\r\nc\r\n${line}`);
+    });
+  }
+
   for (const [name, [mail, stored]] of Object.entries(cases)) {
     test(`${name}: nothing is lost, wherever the source is cut`, async () => {
       for (let cut = 0; cut <= mail.length; cut++) assert.equal((await run(mail, {}, [cut])).text, stored);
