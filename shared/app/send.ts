@@ -3,7 +3,7 @@
 import type { Address } from "../domain/address.ts";
 import type { Clock } from "../domain/clock.ts";
 import type { ApiConfig } from "../domain/config.ts";
-import { DomainError } from "../domain/errors.ts";
+import { DomainError, RefusedError } from "../domain/errors.ts";
 import type { HeaderList } from "../domain/headers.ts";
 import { allValues } from "../domain/headers.ts";
 import type { MessageId } from "../domain/ids.ts";
@@ -111,12 +111,12 @@ async function submitFrom(
   });
 }
 
-/** Throws forbidden when the sender is refused for good; for now, or when the directory fails, it is a fault: nothing was stored. */
+/** Throws `forbidden` when the sender is refused for good, `refused` with its 4yz when for now; a directory that fails is a fault. */
 async function settingsOf(senders: SenderDirectory, sender: SenderFacts): Promise<SenderSettings> {
   const answer = await senders.lookUp(sender);
   if (answer.kind === "settings") return answer.settings;
   if (answer.code >= 500) throw new DomainError("forbidden", answer.text, "from");
-  throw new Error(`the operator's directory refuses the sender for now: ${answer.code} ${answer.text}`);
+  throw new RefusedError({ code: answer.code, text: answer.text });
 }
 
 interface CompleteEnvelope {

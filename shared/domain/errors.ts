@@ -40,7 +40,10 @@ export class DomainError extends Error {
   }
 }
 
-/** The operator's own rules, as a plugin has them, do not take the mail: `reply` is what an SMTP client is to hear of it. */
+/**
+ * The operator's own rules, as a plugin or his directory of senders has them, do not take the mail: `reply` is what an SMTP
+ * client is to hear of it.
+ */
 export class RefusedError extends DomainError {
   /** `code` is of class 4 or 5. */
   readonly reply: { readonly code: number; readonly text: string };

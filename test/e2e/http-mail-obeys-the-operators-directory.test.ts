@@ -61,6 +61,10 @@ describe("the operator's directory", () => {
       await using api = await asking(peer.url);
       const answer = await api.ask("POST", "/send", { body: mail });
       assert.equal(answer.status, status);
+      if (told.body?.includes("450") === true) {
+        assert.deepEqual(answer.json, { error: "Over quota", code: "refused" });
+        assert.ok(Number(answer.headers["retry-after"]) > 0, "says when to try again");
+      }
       if (status === 403)
         assert.deepEqual(answer.json, { error: "Over quota", code: "forbidden", path: "from" });
       assert.deepEqual(await api.backend.queue.counts(), []);
