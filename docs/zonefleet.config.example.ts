@@ -200,8 +200,16 @@ export default defineConfig({
   dkim: {
     /** False: nothing is signed. */
     enabled: true,
-    /** RSA of at least 2048 bits, or Ed25519. Left empty here as an example has no key: `privateKey` (PEM) or `path`. */
+    /** RSA of 2048 bits, or Ed25519. Left empty here as an example has no key: `privateKey` (PEM) or `path`. */
     keys: [],
+    /** Header fields to sign beside the usual ones; `headerFields` in place of those is a list with From in it. */
+    additionalHeaderFields: ["X-Campaign"],
+    /** True: mail is signed for the EHLO name that it leaves by, too, where there is a key for that name or one above it. */
+    signTransportDomain: false,
+    /** False: signatures do not say when they were made (`t=`). */
+    addSignatureTimestamp: true,
+    /** Seconds that a signature holds (`x=`), such as a week; 0: for good. */
+    signatureExpireIn: 0,
   },
 
   dns: {

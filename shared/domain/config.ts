@@ -189,7 +189,7 @@ export interface DkimConfig {
 export interface DkimKeySource {
   readonly domain: string;
   readonly selector: string;
-  /** PEM of an RSA (2048 bits or more) or Ed25519 private key. */
+  /** PEM of an RSA (1024 bits at least, 2048 better) or Ed25519 private key. */
   readonly privateKey: string;
   /** Over those of the configuration. */
   readonly terms?: Partial<DkimTerms>;
