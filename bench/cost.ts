@@ -121,7 +121,7 @@ async function withTimesAlone(
   );
 }
 
-export async function readPrices(): Promise<Prices> {
+async function readPrices(): Promise<Prices> {
   return JSON.parse(await readFile(join(import.meta.dirname, "prices.json"), "utf8")) as Prices;
 }
 

@@ -38,12 +38,12 @@ export interface AddressHolder {
 }
 
 /** A dead host's addresses are elsewhere after this, what clocks may differ by, `LEFT_ALONE_MS` and a round. */
-export const LEASE_MS = 20 * SECOND;
+const LEASE_MS = 20 * SECOND;
 export const ROUND_MS = 5 * SECOND;
 /** Of a round, for calls to EC2 one after another: what is left is done in the next one, after leases have been made longer. */
 const CALLS_MS = 5 * SECOND;
 /** From the last new connection over an address to its end here. */
-export const WITHDRAW_MS = 20 * SECOND;
+const WITHDRAW_MS = 20 * SECOND;
 /** What nobody with too few has taken by then is taken by anybody. */
 const LEFT_ALONE_MS = 12 * SECOND;
 /** A host that has had too few for so long is alive, for those that have died are forgotten by then. */

@@ -14,7 +14,7 @@ import type { BodyRef } from "./body-store.ts";
 import { signingClient } from "./signing-client.ts";
 
 /** Whoever is sent there goes at once. */
-export const LINK_MS = 5 * MINUTE;
+const LINK_MS = 5 * MINUTE;
 
 export interface BodyLinksDeps {
   readonly s3: S3Client;

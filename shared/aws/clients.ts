@@ -37,7 +37,7 @@ export interface AwsClientOptions {
 }
 
 /** The longest that SQS lets a receive wait for messages. */
-export const MAX_RECEIVE_WAIT_MS = 20 * SECOND;
+const MAX_RECEIVE_WAIT_MS = 20 * SECOND;
 
 const CONNECT_MS = 2 * SECOND;
 /** From the request to the head of its answer. A row or a batch of rows takes milliseconds; this long is a lost answer. */

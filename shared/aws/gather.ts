@@ -29,7 +29,7 @@ interface Waiting<Item, Answer> {
 }
 
 /** More items wait for calls than can be meant to. */
-export class TooManyWaitingError extends Error {
+class TooManyWaitingError extends Error {
   override readonly name = "TooManyWaitingError";
 }
 

@@ -38,7 +38,7 @@ export function marshal(values: Readonly<Record<string, Value>>): Attributes {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, attributeOf(value)]));
 }
 
-export function attributeOf(value: Value): AttributeValue {
+function attributeOf(value: Value): AttributeValue {
   if (value === null) return { NULL: true };
   if (typeof value === "string") return { S: value };
   if (typeof value === "number") return { N: String(value) };

@@ -55,7 +55,7 @@ export interface AwsBackend extends Backend {
   readonly links: BodyLinks;
 }
 
-export const DEFAULT_HISTORY_MS = 7 * DAY;
+const DEFAULT_HISTORY_MS = 7 * DAY;
 
 // Asynchronous as the embedded one is, so that a wire.ts awaits either.
 // oxlint-disable-next-line typescript/require-await

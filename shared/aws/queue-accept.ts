@@ -66,7 +66,7 @@ function receptionOf(rows: readonly QueueRow[]): string {
 }
 
 /** The message was given up as one that would never be committed, and its rows are gone or going (A2). */
-export class GivenUpError extends Error {
+class GivenUpError extends Error {
   override readonly name = "GivenUpError";
 }
 

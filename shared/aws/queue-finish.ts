@@ -57,7 +57,7 @@ export function endAttributes(ending: Ending, historyMs: number): Values {
   return recipientCount === 1 ? { ...watch, ttl: ttlOf(later(over, SWEEP_GRACE_MS)) } : watch;
 }
 
-export function needsNoBody(state: FinalState): boolean {
+function needsNoBody(state: FinalState): boolean {
   return state === "delivered" || state === "dropped";
 }
 

@@ -24,7 +24,7 @@ import type { QueueContext } from "./queue-context.ts";
 import { leadsTo } from "./queue-look.ts";
 import { textOf } from "./row-item.ts";
 
-export const MAX_PAGE = 1_000;
+const MAX_PAGE = 1_000;
 /** Which runs hold rows of a state: a leased row stands where a queued one does. */
 const RUN_OF_STATE: Readonly<Record<OpenState, IndexedState>> = {
   queued: "q",

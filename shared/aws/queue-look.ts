@@ -38,7 +38,7 @@ import { signalsOf } from "./signals.ts";
 import type { Parcel } from "./stock.ts";
 
 /** A look also finds what comes due so soon, which is kept and taken on time. More than the wait until the next look. */
-export const LOOK_AHEAD_MS = 20 * SECOND;
+const LOOK_AHEAD_MS = 20 * SECOND;
 /** A queued row is left to its signal for so long. */
 const SIGNAL_GRACE_MS = 5 * SECOND;
 /** Keys read from each run of an index in one look. The next look goes on behind them. */

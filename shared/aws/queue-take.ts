@@ -26,7 +26,7 @@ import { stockOf } from "./stock.ts";
 import type { Parcel, Stock, Ticket } from "./stock.ts";
 
 /** Parcels of a zone that one sender holds without having leased them. */
-export const MAX_STOCK = 2_000;
+const MAX_STOCK = 2_000;
 /** Rows that a take wants to choose from, so that each domain gets its turn. */
 const MIN_CHOICE = 100;
 const SIGNALS_PER_RECEIVE = 10;

@@ -64,7 +64,7 @@ const STATE_OF_LETTER = new Map<string, RowState>(
 );
 
 /** `lu` of a row that nobody has leased. */
-export const NOT_LEASED = 0;
+const NOT_LEASED = 0;
 export const NO_LEASE = { lu: NOT_LEASED, lb: "" } as const;
 
 const text = z.string();

@@ -24,7 +24,7 @@ import { SignalRefusedError, signalsOf } from "./signals.ts";
 export type SignalStreamed = (records: readonly StreamRecord[]) => Promise<number | null>;
 
 /** What SQS has not answered by then is tried again with the record; a doubled signal finds nothing to lease. */
-export const SIGNAL_WAIT_MS = 10 * SECOND;
+const SIGNAL_WAIT_MS = 10 * SECOND;
 
 export async function signalStreamed(
   context: QueueContext,

@@ -26,7 +26,7 @@ import { embeddedSecretStore } from "./secret-store.ts";
 import type { SetAsideRecord } from "./set-aside.ts";
 import { embeddedSuppressionStore } from "./suppression-store.ts";
 
-export const DEFAULT_HISTORY_MS = 7 * DAY;
+const DEFAULT_HISTORY_MS = 7 * DAY;
 
 export interface EmbeddedOptions {
   /** Made when there is none. */

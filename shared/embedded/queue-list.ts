@@ -10,7 +10,7 @@ import type { TableKey, TableRange } from "./database.ts";
 import { LAST, rowOf } from "./queue-tables.ts";
 import type { QueueTables } from "./queue-tables.ts";
 
-export const MAX_PAGE = 1_000;
+const MAX_PAGE = 1_000;
 
 /**
  * One page, in the order of row ids, which is that of acceptance. The cursor is the last row's id, so rows that come or change
