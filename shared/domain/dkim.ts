@@ -83,21 +83,18 @@ function parseKeyNamed(
 ): Omit<DkimKey, "domain" | "selector"> {
   const read = readSigningPem(privateKey);
   if (read.kind === "wrong") throw invalid(`The DKIM key ${name} ${read.why}.`, read.cause);
-  const { algorithm, key, shortOf } = read;
-  const warning =
-    shortOf === null
-      ? null
-      : `The DKIM key ${name} has ${shortOf} bits: make one of ${GOOD_RSA_BITS} bits (RFC 8301 section 3.2).`;
+  const { algorithm, key, advice } = read;
+  const warning = advice === null ? null : `The DKIM key ${name} ${advice}.`;
   return { algorithm, key, terms: terms ?? {}, warning };
 }
 
 type SigningPem =
-  /** `shortOf`: bits of an RSA key that should have more; null: there are enough. */
+  /** `advice`: what should be changed; null: nothing. */
   | {
       readonly kind: "key";
       readonly algorithm: DkimKey["algorithm"];
       readonly key: KeyObject;
-      readonly shortOf: number | null;
+      readonly advice: string | null;
     }
   | { readonly kind: "wrong"; readonly why: string; readonly cause?: unknown };
 
@@ -111,7 +108,7 @@ export function readSigningPem(pem: string): SigningPem {
     return { kind: "wrong", why, cause };
   }
   const type = key.asymmetricKeyType;
-  if (type === "ed25519") return { kind: "key", algorithm: "ed25519-sha256", key, shortOf: null };
+  if (type === "ed25519") return { kind: "key", algorithm: "ed25519-sha256", key, advice: null };
   if (type !== "rsa") return { kind: "wrong", why: `is of the type ${type}: DKIM knows RSA and Ed25519` };
   const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
   if (bits < MIN_RSA_BITS)
@@ -119,7 +116,11 @@ export function readSigningPem(pem: string): SigningPem {
       kind: "wrong",
       why: `has ${bits} bits, and receivers ignore it: make one of ${GOOD_RSA_BITS} bits`,
     };
-  return { kind: "key", algorithm: "rsa-sha256", key, shortOf: bits < GOOD_RSA_BITS ? bits : null };
+  const advice =
+    bits < GOOD_RSA_BITS
+      ? `has ${bits} bits: make one of ${GOOD_RSA_BITS} bits (RFC 8301 section 3.2)`
+      : null;
+  return { kind: "key", algorithm: "rsa-sha256", key, advice };
 }
 
 /** Whose key it is, and its name there. Throws `invalid-config`, saying what to change. */
@@ -181,10 +182,19 @@ export function signatures(input: SigningInput): string {
   return input.keys
     .map((key) => {
       const terms = { ...input.terms, ...key.terms };
-      const isUsual = key.terms.headerFields === undefined && key.terms.additionalHeaderFields === undefined;
-      return signature(key, isUsual ? usual : coveredHeaders(headers, terms), { ...input, terms });
+      return signature(key, areCoveredAlike(terms, input.terms) ? usual : coveredHeaders(headers, terms), {
+        ...input,
+        terms,
+      });
     })
     .join("");
+}
+
+/** False may mean that they are but for being read apart. */
+function areCoveredAlike(one: DkimTerms, other: DkimTerms): boolean {
+  return (
+    one.headerFields === other.headerFields && one.additionalHeaderFields === other.additionalHeaderFields
+  );
 }
 
 function signature(key: DkimKey, covered: CoveredHeaders, input: SigningInput): string {

@@ -36,6 +36,15 @@ describe("a DKIM key that comes with a mail", () => {
     assert.deepEqual([domain, selector, algorithm], ["a.example", "s", "ed25519-sha256"]);
   });
 
+  test("keeps what it says of its signatures, and is another key than one that says nothing", async () => {
+    const secrets = memorySecrets();
+    const terms = { headerFields: ["From", "Subject"], expireInSeconds: null };
+    const [plain, said = ""] = await keepKeys(secrets)([source, { ...source, terms }]);
+    assert.notEqual(plain, said);
+    assert.deepEqual((await keyReader(secrets)(said)).terms, terms);
+    assert.deepEqual((await keyReader(secrets)(plain ?? "")).terms, {});
+  });
+
   test("is not kept when the store fails, and the next mail tries again", async () => {
     const secrets = memorySecrets();
     let fails = true;

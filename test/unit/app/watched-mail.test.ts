@@ -163,7 +163,9 @@ describe("a mail that plugins see", () => {
     await sending;
   });
 
+  const key = { domainName: "a.example", keySelector: "s", privateKey: "secret" };
   for (const [what, put] of [
+    ["a DKIM key that signs nothing, for which it would wait in vain", { dkim: { keys: [key] } }],
     ["what is no address", { to: ["nobody"] }],
     ["a time that is none", { deferDelivery: "tomorrow" }],
     ["more than may be kept", { much: "x".repeat(20_000) }],

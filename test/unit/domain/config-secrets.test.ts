@@ -42,7 +42,8 @@ function withFiles(config: Config): Config {
     hookTimeoutMs: null,
     options: { enabled: true, token: "secret-12", servers: [{ port: 3_310, pass: "secret-13" }] },
   };
-  return { ...config, dkim: { ...config.dkim, keys }, plugins: [plugin] };
+  const allMailKey = { domain: null, selector: "s2", privateKey: "secret-14" };
+  return { ...config, dkim: { ...config.dkim, keys, allMailKey }, plugins: [plugin] };
 }
 
 describe("the secrets of a configuration", () => {
@@ -54,6 +55,7 @@ describe("the secrets of a configuration", () => {
     const webhook = (name: string) => name.replace(/app\.example-[0-9a-f]{8}/, "app.example-#");
     assert.deepEqual([...secrets.keys()].map(webhook), [
       "dkim.s1._domainkey.a.example",
+      "dkim.s2._domainkey.*",
       "zones.relayed.auth.user",
       "zones.relayed.auth.pass",
       "zones.posted.http",

@@ -84,6 +84,14 @@ describe("MAIL where senders are looked up", () => {
     ["no object", { status: 200, body: "[]" }],
     ["a zone that is no name", { status: 200, body: '{"sendingZone":7}' }],
     ["a key that signs nothing", { status: 200, body: JSON.stringify({ dkim: { keys: [key("no PEM")] } }) }],
+    [
+      "a key whose list leaves out From",
+      { status: 200, body: JSON.stringify({ dkim: { keys: [{ ...key(PEM), headerFieldNames: "to:cc" }] } }) },
+    ],
+    [
+      "a key that ends before it begins",
+      { status: 200, body: JSON.stringify({ dkim: { keys: [{ ...key(PEM), signatureExpireIn: -1 }] } }) },
+    ],
     ["a key without its domain", { status: 200, body: '{"dkim":{"keys":[{"privateKey":"x"}]}}' }],
     [
       "more keys than a mail takes",
