@@ -33,6 +33,8 @@ export interface CheckContext {
 
 /** ZoneMTA's ceiling: 5 connections at once to a destination unless told otherwise. */
 const DEFAULT_MAX_CONNECTIONS = 5;
+/** Of SRS: a shorter one is guessed from an address that was sent. */
+const MIN_SECRET_LENGTH = 8;
 const SANDBOX = { host: "127.0.0.1", port: 2526 };
 
 export function checkConfig(settings: ConfigSettings, context: CheckContext): Config {
@@ -185,6 +187,10 @@ function srsOf({ plugins }: ConfigSettings, report: Report): Srs | null {
   const path = ["plugins", "core/srs"];
   if (secret === undefined)
     report([...path, "secret"], "is missing: without it, anybody could send bounces to others by us");
+  else if (secret.length < MIN_SECRET_LENGTH) {
+    const why = "who guesses it can send bounces to others by us";
+    report([...path, "secret"], `expected at least ${MIN_SECRET_LENGTH} characters: ${why}`);
+  }
   if (rewriteDomain === undefined)
     report([...path, "rewriteDomain"], "is missing: in which domain do bounces come back?");
   return { secret: secret ?? "", domain: rewriteDomain ?? "", excludeDomains };

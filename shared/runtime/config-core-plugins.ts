@@ -89,7 +89,7 @@ const core = z.object({
     .strictObject({
       enabled: isOn.default(false),
       ordering,
-      secret: z.string().min(8).max(500).optional(),
+      secret: z.string().max(500).optional(),
       rewriteDomain: domain.optional(),
       excludeDomains: z.array(domain).default([]),
     })

@@ -36,6 +36,12 @@ describe("a configuration file that says nothing", () => {
     });
     const nothing = refusal({ plugins: { "core/srs": { enabled: true } } });
     assert.match(nothing.join("\n"), /core\/srs.*secret.*: is missing[\s\S]*rewriteDomain.*: is missing/);
+    const short = { ...srs, secret: "a cat" };
+    assert.match(
+      refusal({ plugins: { "core/srs": short } })[0] ?? "",
+      /secret: expected at least 8 characters/,
+    );
+    assert.equal(parse({ plugins: { "core/srs": { ...short, enabled: false } } }).srs, null);
   });
 
   test("obeys MTA-STS, and does not when it is told so", () => {
