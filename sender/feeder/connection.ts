@@ -336,6 +336,7 @@ export class FeederConnection extends ProxiedSession {
       bareNewlines: "refuse",
       maxBytes: settings.maxSize,
       smtputf8,
+      senders: this.login()?.senders ?? null,
       notBefore: null,
       ...(told && { settings: told }),
       ...(this.#seen && { session: this.#seen.view() }),

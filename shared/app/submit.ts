@@ -5,6 +5,8 @@
  * at most a body that nothing names. It is taken away again, unless the message may have been accepted after all.
  */
 
+import type { Account } from "../domain/account.ts";
+import { mayWriteAs } from "../domain/account.ts";
 import type { Address } from "../domain/address.ts";
 import { domainOf, needsSmtputf8 } from "../domain/address.ts";
 import type { Clock } from "../domain/clock.ts";
@@ -16,9 +18,8 @@ import { rowIdOf } from "../domain/ids.ts";
 import type { IntakeResult } from "../domain/intake.ts";
 import { factsOf, intake } from "../domain/intake.ts";
 import type { Message, Origin } from "../domain/message.ts";
-import { NO_ROUTE } from "../domain/outcome.ts";
-import type { AttemptRecord, QueueRow, RowState } from "../domain/queue-row.ts";
-import { droppedByPlugin } from "../domain/queue-row.ts";
+import type { QueueRow, RowState } from "../domain/queue-row.ts";
+import { droppedByPlugin, suppressedRecord } from "../domain/queue-row.ts";
 import { zoneRouter } from "../domain/route-recipient.ts";
 import type { SuppressionEntry } from "../domain/suppression.ts";
 import type { EpochMs } from "../domain/units.ts";
@@ -54,6 +55,8 @@ export interface Submission {
   readonly maxBytes: number;
   /** True: the client declared SMTPUTF8 (RFC 6531 §3.4). */
   readonly smtputf8: boolean;
+  /** Whom the login may write as; left out or null: anybody. */
+  readonly senders?: Account["senders"];
   /** Not to be tried before; null: at once. */
   readonly notBefore: EpochMs | null;
   /** What the operator's directory says of the sender. */
@@ -131,6 +134,7 @@ export function submitter(deps: SubmitDeps): Submit {
     const left = await watched?.queued(stored, (block) => replaceBlock(deps.bodies, id, stored, block));
     const { submission, taken, extra } = left ?? { submission: given, taken: stored, extra: null };
     refuseUndeclaredUtf8(submission, taken);
+    refuseForeignFrom(submission, taken);
     const routes = await Promise.all(
       withoutDoubles(submission.recipients.map((to) => srsReturn(to, deps.config.srs, now))).map(
         async (recipient) => {
@@ -302,6 +306,11 @@ function refuseUndeclaredUtf8({ smtputf8 }: Submission, { smtputf8Headers }: Int
   throw new DomainError("needs-smtputf8", text);
 }
 
+function refuseForeignFrom({ senders = null }: Submission, { headers }: IntakeResult): void {
+  if (mayWriteAs(senders, headers)) return;
+  throw new DomainError("forbidden", "This login may not write as who is in the From header.", "from");
+}
+
 function messageOf(
   submission: Submission,
   taken: IntakeResult,
@@ -380,21 +389,5 @@ function rowOf(message: Message, { seq, recipient, zone, way, dueAt, suppressed 
     leasedUntil: null,
     lastAttempt: suppressed ? suppressedRecord(suppressed, now) : null,
     finishedAt: suppressed ? now : null,
-  };
-}
-
-/** What stands in a row that is not sent because its recipient is on the suppression list. */
-export function suppressedRecord(entry: SuppressionEntry, at: EpochMs): AttemptRecord {
-  const what = entry.address ?? entry.domain;
-  return {
-    at,
-    durationMs: 0,
-    kind: "bounced",
-    cause: "suppressed",
-    reply: null,
-    detail: `${what} is on the suppression list${entry.reason === null ? "" : `: ${entry.reason}`}`,
-    status: "5.7.1",
-    category: null,
-    route: NO_ROUTE,
   };
 }

@@ -5,8 +5,11 @@
 
 import type { Address } from "./address.ts";
 import { domainOf, parseAddress, parseDomain } from "./address.ts";
+import type { HeaderList } from "./headers.ts";
+import { addressesOf } from "./headers.ts";
 import type { PasswordHash } from "./password.ts";
 import { parsePasswordHash } from "./password.ts";
+import { KIB } from "./units.ts";
 
 export interface Account {
   readonly passwordHash: PasswordHash;
@@ -15,6 +18,8 @@ export interface Account {
 }
 
 const LIMITED = " from=";
+/** A From longer than this is not read. */
+const MAX_FROM_CHARS = 8 * KIB;
 
 export function printAccount({ passwordHash, senders }: Account): string {
   return senders === null ? passwordHash : `${passwordHash}${LIMITED}${senders.join(",")}`;
@@ -41,4 +46,16 @@ export function parseSender(text: string): string | null {
 export function maySendAs(senders: Account["senders"], returnPath: Address | null): boolean {
   if (senders === null || returnPath === null) return true;
   return senders.includes(domainOf(returnPath)) || senders.includes(returnPath.toLowerCase());
+}
+
+/**
+ * True: mail of the account may have these headers. The reader sees From and not the return path, and by From the mail is signed:
+ * all in it are to be the account's, one at least. Mail without a From names nobody.
+ */
+export function mayWriteAs(senders: Account["senders"], headers: HeaderList): boolean {
+  const from = headers.filter(({ key }) => key === "from");
+  if (senders === null || from.length === 0) return true;
+  if (from.some(({ line }) => line.length > MAX_FROM_CHARS)) return false;
+  const authors = addressesOf(from, ["from"]);
+  return authors.length > 0 && authors.every((author) => maySendAs(senders, author));
 }

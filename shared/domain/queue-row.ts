@@ -12,6 +12,7 @@ import type { BounceCategory } from "./bounce-rule.ts";
 import type { BounceCause, DeferCause, Route } from "./outcome.ts";
 import { NO_ROUTE } from "./outcome.ts";
 import type { SmtpReply } from "./smtp-reply.ts";
+import type { SuppressionEntry } from "./suppression.ts";
 import type { EpochMs } from "./units.ts";
 import type { WayId } from "./way.ts";
 import type { ZoneName } from "./zone.ts";
@@ -110,15 +111,16 @@ export function droppedByPlugin(at: EpochMs, reason: string): AttemptRecord {
 const MAX_REASON_CHARS = 200;
 
 function dropRecord(at: EpochMs, cause: "operator" | "plugin", detail: string): AttemptRecord {
-  return {
-    at,
-    durationMs: 0,
-    kind: "bounced",
-    cause,
-    reply: null,
-    detail,
-    status: "5.0.0",
-    category: null,
-    route: NO_ROUTE,
-  };
+  return untriedRecord(at, { cause, detail, status: "5.0.0" });
+}
+
+/** Of a row that is not sent because its recipient is on the suppression list. */
+export function suppressedRecord(entry: SuppressionEntry, at: EpochMs): AttemptRecord {
+  const what = entry.address ?? entry.domain;
+  const detail = `${what} is on the suppression list${entry.reason === null ? "" : `: ${entry.reason}`}`;
+  return untriedRecord(at, { cause: "suppressed", detail, status: "5.7.1" });
+}
+
+function untriedRecord(at: EpochMs, why: Pick<AttemptRecord, "cause" | "detail" | "status">): AttemptRecord {
+  return { at, durationMs: 0, kind: "bounced", reply: null, category: null, route: NO_ROUTE, ...why };
 }

@@ -65,6 +65,18 @@ describe("submit", () => {
     assert.equal(message.smtputf8, true);
   });
 
+  test("refuses a From header that the login may not use, and keeps nothing of the mail", async () => {
+    const put: MessageId[] = [];
+    await using app = await openApp({}, (backend) => spyOnBodies(backend, put));
+    const senders = ["one.example"];
+    const forged = submission({ senders, text: "From: ceo@bank.example\r\n\r\nbody\r\n" });
+    await assert.rejects(app.submit(forged), { code: "forbidden", path: "from" });
+    assert.equal(await bodyOf(app.backend, put[0] as MessageId), null);
+    await app.submit(submission({ senders, text: "From: a@one.example\r\n\r\nbody\r\n" }));
+    await app.submit(submission({ senders: null, text: "From: ceo@bank.example\r\n\r\nbody\r\n" }));
+    assert.equal(app.told.accepted.length, 2);
+  });
+
   test("keeps nothing of a message that is refused half way", async () => {
     const put: MessageId[] = [];
     await using app = await openApp({}, (backend) => spyOnBodies(backend, put));

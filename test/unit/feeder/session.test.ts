@@ -141,6 +141,7 @@ describe("a session", () => {
       bareNewlines: "refuse",
       maxBytes: 5_000,
       smtputf8: true,
+      senders: null,
       notBefore: null,
     });
   });
