@@ -15,6 +15,7 @@ import type { BodyStore } from "../ports/body-store.ts";
 import type { EventLog } from "../ports/event-log.ts";
 import type { BlockedEgress, LimitStore } from "../ports/limit-store.ts";
 import type { QueueStore, ZoneCounts } from "../ports/queue-store.ts";
+import { storedHeaders } from "./stored-headers.ts";
 import { describeWay } from "./ways.ts";
 
 export interface QueryDeps {
@@ -85,14 +86,14 @@ export async function listQueued({ queue, zones }: QueryDeps, query: QueuedQuery
 }
 
 /** With `seq`, that recipient alone. Null: no such message or recipient, or its history has expired. */
-export async function viewMessage({ queue }: QueryDeps, idText: string, seqText: string | undefined) {
+export async function viewMessage({ queue, bodies }: QueryDeps, idText: string, seqText: string | undefined) {
   const wanted = readRowPath(idText, seqText);
   const found = wanted && (await queue.get(wanted.id));
   if (!found) return null;
   const rows = found.rows.filter(({ seq }) => wanted.seq === null || seq === wanted.seq);
   if (rows.length === 0) return null;
   return {
-    meta: metaOf(found.message, found.rows),
+    meta: { ...metaOf(found.message, found.rows), ...(await storedHeaders(bodies, found.message)) },
     messages: rows.map((row) => rowView(row, found.message)),
   };
 }

@@ -6,6 +6,7 @@
 import * as z from "zod";
 
 import { FINAL_STATES, OPEN_STATES } from "../domain/queue-row.ts";
+import { Attempt, epochMs, messageId } from "./message-schemas.ts";
 import { anyCase, numberIn } from "./query-fields.ts";
 
 /** Rows or entries in one page. */
@@ -13,8 +14,6 @@ export const MAX_PAGE = 1_000;
 const MAX_CURSOR = 2_048;
 
 export const isoTime = z.iso.datetime().describe("ISO 8601, UTC");
-const epochMs = z.int().describe("milliseconds since 1970-01-01T00:00:00Z");
-const messageId = z.string().max(64).describe("message id, as /send answers it");
 export const cursor = z
   .string()
   .min(1)
@@ -260,64 +259,6 @@ export const BulkAnswer = z.object({
   busy: z.int().describe("meant, and being sent just now: they are left alone"),
   changed: z.int().describe("of the matched; others changed in between"),
   cursor: nextCursor.describe("for the next call; null: all have been looked at"),
-});
-
-const Attempt = z.object({
-  time: epochMs,
-  durationMs: z.number(),
-  kind: z.enum(["delivered", "deferred", "bounced"]),
-  cause: z.string().nullable(),
-  response: z.string().describe("the reply of the peer, or what happened instead"),
-  detail: z.string().describe("what came of it and why, in words for the operator"),
-  status: z.string().describe("enhanced status code (RFC 3463)"),
-  category: z.string().nullable(),
-  mx: z.string().nullable(),
-  peer: z.string().nullable(),
-  egress: z.string().nullable(),
-});
-
-const RowView = z.object({
-  id: messageId,
-  seq: z.string(),
-  zone: z.string(),
-  recipient: z.string(),
-  status: z.string().describe("state in capitals"),
-  created: epochMs,
-  attempts: z.int(),
-  next: epochMs.nullable().describe("when it may be tried next; null: never again"),
-  lock: z.object({ worker: z.string(), until: epochMs }).optional().describe("who is sending it now"),
-  deferred: z
-    .object({ first: epochMs, last: epochMs, next: epochMs, count: z.int(), response: z.string() })
-    .optional(),
-  way: z.string().optional().describe("how the mail goes, where that is not as its zone's does"),
-  lastAttempt: Attempt.nullable(),
-  finished: epochMs.nullable(),
-});
-
-export const MessageAnswer = z.object({
-  meta: z.object({
-    id: messageId,
-    from: z.string(),
-    to: z.array(z.string()),
-    interface: z.string(),
-    origin: z.string().nullable(),
-    originhost: z.string().nullable(),
-    transhost: z.string().nullable(),
-    transtype: z.string(),
-    user: z.string().nullable(),
-    time: epochMs,
-    tls: z.string().nullable(),
-    messageId: z.string(),
-    headerFrom: z.string().nullable(),
-    subject: z.string().nullable(),
-    fbl: z.string().nullable().describe("value of X-Fbl"),
-    size: z.int().describe("bytes of headers and body"),
-    bodySize: z.int(),
-    dkim: z.object({ hashAlgo: z.string(), bodyHash: z.string() }).nullable(),
-    smtputf8: z.boolean(),
-    purpose: z.enum(["submitted", "dsn"]),
-  }),
-  messages: z.array(RowView),
 });
 
 export const ChangedAnswer = z.object({

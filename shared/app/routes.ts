@@ -9,6 +9,7 @@ import type * as z from "zod";
 
 import * as dkim from "./dkim-schemas.ts";
 import { MailFields } from "./message-fields.ts";
+import * as message from "./message-schemas.ts";
 import * as schemas from "./route-schemas.ts";
 import * as suppression from "./suppression-schemas.ts";
 import * as tryout from "./tryout-schemas.ts";
@@ -168,7 +169,7 @@ export const routes = {
     useCase: "viewMessage",
     summary: "See a message and what became of each recipient; finished mail too, while its history is kept",
     params: schemas.MessageParams,
-    answer: schemas.MessageAnswer,
+    answer: message.MessageAnswer,
     failures: [404],
   }),
   sendNow: route("PUT", "/message/{id}/{seq?}", {

@@ -95,6 +95,17 @@ describe("a message on its way", () => {
       [id, "anna@example.com", ["ben@deferred.example"], "api", "HTTP"],
     );
     assert.equal(meta.bodySize, 4);
+    assert.deepEqual(meta.parsedEnvelope, {
+      from: "anna@example.com",
+      to: ["ben@deferred.example"],
+      cc: [],
+      bcc: [],
+      replyTo: false,
+      sender: false,
+    });
+    const from = meta.headers.find(({ key }: { key: string }) => key === "from");
+    assert.deepEqual(from, { key: "from", line: "From: anna@example.com" });
+    assert.equal(`Date: ${meta.date}`, meta.headers.find(({ key }: { key: string }) => key === "date").line);
     const [row] = messages;
     assert.deepEqual(
       [row.id, row.seq, row.zone, row.status, row.attempts],
