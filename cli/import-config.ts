@@ -32,11 +32,11 @@ const DEFAULT_OUT = "zonefleet.config.json";
 export const importConfigCommand: Command = {
   usage,
   async run(args, terminal) {
-    const { sources, options, root, out, force, set } = parsed(args, terminal);
+    const { sources, options, out, force, set } = parsed(args, terminal);
     const theirs = await readForeignConfig(sources, options);
     for (const one of [...overridesOf(options.variables), ...set]) override(theirs.tree, one);
     const { config, notes } = carryOver(theirs.tree, {
-      root: resolve(root ?? rootOf(theirs.files[0] ?? out)),
+      root: options.root ?? rootOf(theirs.files[0] ?? out),
       hasDefaults: theirs.hasDefaults,
     });
     await write(out, `${JSON.stringify(config, null, 2)}\n`, force);
@@ -66,8 +66,12 @@ function parsed(args: readonly string[], { environment }: Terminal) {
   if (positionals.length === 0) throw new UsageError("the configuration of ZoneMTA is missing");
   return {
     sources: positionals.map((path) => resolve(path)),
-    options: { environment: values.env, variables: environment, readable: values["allow-read"] },
-    root: values.root,
+    options: {
+      environment: values.env,
+      variables: environment,
+      root: values.root === undefined ? null : resolve(values.root),
+      readable: values["allow-read"],
+    },
     out: resolve(values.out),
     force: values.force,
     set: values.set.map(overrideOf),

@@ -32,6 +32,7 @@ export interface CarryOverOptions {
 export function carryOver(theirs: Tree, options: CarryOverOptions): CarriedOver {
   const notes: Note[] = [];
   const config = structuredClone(theirs);
+  partsThatAreOff(config);
   applyRules(config, options, notes);
   wholePaths(config, options.root, notes);
   leaveOut(config, [], notes);
@@ -46,6 +47,21 @@ function applyRules(config: Tree, options: CarryOverOptions, notes: Note[]): voi
     leftOut: (path: Path, why: string) => void notes.push({ path, kind: "left out", why }),
   };
   for (const rule of CHANGED_MEANING) rule(config, context);
+}
+
+/** Parts that are on where nothing is said, and off in ZoneMTA where there is false in their place. */
+const ON_UNLESS_TOLD: readonly (readonly string[])[] = [
+  ["mtaSts"],
+  ["dkim"],
+  ["plugins", "core/email-bounce", "delayEmail"],
+];
+
+function partsThatAreOff(config: Tree): void {
+  for (const path of ON_UNLESS_TOLD) {
+    const holder = path.slice(0, -1).reduce<Value | undefined>(childOf, config);
+    const name = path.at(-1) ?? "";
+    if (isTree(holder) && holder[name] === false) holder[name] = { enabled: false };
+  }
 }
 
 function leaveOut(tree: Tree, path: readonly string[], notes: Note[]): void {
@@ -97,7 +113,12 @@ function fitSchema(config: Tree, notes: Note[]): void {
     const result = ConfigSchema.safeParse(config, { reportInput: true });
     if (result.success) return;
     const { issues } = result.error;
-    if (issues.map((issue) => readAgain(config, issue)).includes(true)) continue;
+    if (
+      typeIssues(issues)
+        .map((issue) => readAgain(config, issue))
+        .includes(true)
+    )
+      continue;
     const problems = problemsOf(issues, ConfigSchema);
     // from the end, so that what is taken out of a list moves nothing that is still to be taken out
     const gone = problems.toReversed().flatMap(({ path, message }) => {
@@ -110,9 +131,25 @@ function fitSchema(config: Tree, notes: Note[]): void {
   throw new Error("the configuration does not come to an end of what cannot be carried over");
 }
 
+interface TypeIssue {
+  readonly path: Path;
+  readonly expected: string;
+}
+
+/** Values of the wrong type, in unions of types too. */
+function typeIssues(issues: readonly z.core.$ZodIssue[]): TypeIssue[] {
+  return issues.flatMap((issue) => {
+    if (issue.code === "invalid_type") return [{ path: issue.path, expected: issue.expected }];
+    if (issue.code !== "invalid_union") return [];
+    return typeIssues(issue.errors.flat()).map(({ path, expected }) => ({
+      path: [...issue.path, ...path],
+      expected,
+    }));
+  });
+}
+
 /** What JavaScript takes for a number or for true or false, such as a port from the environment. True: it is one now. */
-function readAgain(config: Tree, issue: z.core.$ZodIssue): boolean {
-  if (issue.code !== "invalid_type") return false;
+function readAgain(config: Tree, issue: TypeIssue): boolean {
   const holder = issue.path.slice(0, -1).reduce<Value | undefined>(childOf, config);
   const name = String(issue.path.at(-1));
   if (!isTree(holder) || !Object.hasOwn(holder, name)) return false;

@@ -23,7 +23,9 @@ export interface ReadOptions {
   readonly environment: string;
   /** Variables that its modules may ask for. */
   readonly variables: Readonly<Record<string, string | undefined>>;
-  /** Folders that its modules may read besides that of ZoneMTA. */
+  /** The folder where that ZoneMTA was started; null: the one that the file lies in, or the one above `config`. */
+  readonly root: string | null;
+  /** Folders that its modules may read besides that. */
   readonly readable: readonly string[];
 }
 
@@ -38,13 +40,15 @@ export interface Evaluated {
 
 export async function evaluate(file: string, options: ReadOptions): Promise<Evaluated> {
   const { NODE_OPTIONS: _, ...variables } = options.variables; // they would take the permissions apart
-  const readable = [rootOf(file), ...options.readable.map((folder) => resolve(folder))];
+  const root = options.root ?? rootOf(file);
+  const readable = [root, dirname(file), ...options.readable.map((folder) => resolve(folder))];
   const child = fork(CHILD, [file], {
     execArgv: [
       "--permission",
       `--allow-fs-read=${CHILD}`,
       ...readable.map((folder) => `--allow-fs-read=${folder}/*`),
     ],
+    cwd: root,
     env: { ...variables, NODE_ENV: options.environment },
     stdio: ["ignore", "ignore", "pipe", "ipc"],
     timeout: TIMEOUT_MS,

@@ -23,6 +23,7 @@ function interfaces(config: Tree, context: RuleContext): void {
   for (const [name, one] of treesIn(config, "smtpInterfaces")) {
     nameInGreeting(name, one, context);
     keysOfNoUse(name, one, context);
+    everyPeer(one);
     if (name !== DEFAULT_INTERFACE) withoutDefaults(name, one, context);
   }
 }
@@ -46,6 +47,14 @@ function keysOfNoUse(name: string, one: Tree, { leftOut }: RuleContext): void {
     without("starttls", "with secure, TLS is there from the first byte");
   if (one["authOptional"] === true && one["authentication"] !== true)
     without("authOptional", "without authentication nobody has to log in");
+}
+
+/** A star among the peers is all of them, which is refused here, in words that say what to write. */
+function everyPeer(one: Tree): void {
+  for (const key of ["useProxy", "useXClient", "useXForward"]) {
+    const peers = one[key];
+    if (peers === "*" || (Array.isArray(peers) && peers.includes("*"))) one[key] = true;
+  }
 }
 
 /** Without a host it is reached from everywhere in ZoneMTA, and without `enabled` it is not opened. */

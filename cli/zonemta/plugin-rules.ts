@@ -16,6 +16,7 @@ export const PLUGIN_RULES: readonly Rule[] = [
   ownPlugins,
   folderOfOwnPlugins,
   mailerDaemons,
+  listsOfNothing,
   namesOfNothing,
   sendingZones,
   sinksForTrying,
@@ -95,6 +96,12 @@ function mailerDaemons(config: Tree): void {
     const [, name = "", address = text] = /^\s*"?([^"<]*?)"?\s*<([^<>]+)>\s*$/.exec(text) ?? [];
     holder["mailerDaemon"] = name === "" ? { address: address.trim() } : { name, address };
   }
+}
+
+/** Where nothing is said, there is something in these lists. */
+function listsOfNothing(config: Tree): void {
+  const headers = treeAt(treeAt(config, "plugins"), "core/default-headers");
+  for (const key of ["allowRoutingHeaders", "addMissing"]) if (headers[key] === false) headers[key] = [];
 }
 
 /** Interfaces that take no connection. */

@@ -69,11 +69,13 @@ function listOf(value: Value): Value[] {
 
 /** Without its queue server a ZoneMTA takes mail and sends none. */
 function acceptOnly(config: Tree, { changed }: RuleContext): void {
-  if (treeAt(config, "queueServer")["enabled"] !== false) return;
+  const isOff = config["queueServer"] === false || treeAt(config, "queueServer")["enabled"] === false;
+  if (!isOff) return;
   const written = treeAt(config, "zones");
-  const names = new Set([...DEFAULT_ZONES, ...Object.keys(written)]);
+  const names = Object.keys(written);
+  const unwritten = DEFAULT_ZONES.filter((name) => !names.some((other) => other.toLowerCase() === name));
   config["zones"] = Object.fromEntries(
-    [...names].map((name) => [name, { ...treeAt(written, name), disabled: true }]),
+    [...unwritten, ...names].map((name) => [name, { ...treeAt(written, name), disabled: true }]),
   );
   changed(["queueServer", "enabled"], "is false, so each zone is disabled now: mail is taken, and waits");
 }
@@ -83,8 +85,8 @@ function zones(config: Tree, context: RuleContext): void {
     poolOfZone(name, zone, config, context);
     connectionsOfAllProcesses(name, zone, context);
     throttling(name, zone, context);
+    login(zone);
     connectionCache(name, zone, context);
-    if (typeof zone["authMethod"] === "string") zone["authMethod"] = zone["authMethod"].toUpperCase();
   }
 }
 
@@ -146,6 +148,13 @@ function throttling(name: string, zone: Tree, { changed, leftOut }: RuleContext)
     path,
     `is ${count}/${period} of the whole zone now; in ZoneMTA each connection of each process has it for itself`,
   );
+}
+
+/** A place for a login that is empty is none. */
+function login(zone: Tree): void {
+  const { user, pass } = treeAt(zone, "auth");
+  if (!user && !pass) delete zone["auth"];
+  if (typeof zone["authMethod"] === "string") zone["authMethod"] = zone["authMethod"].toUpperCase();
 }
 
 /** A zero is ZoneMTA's default. */

@@ -65,6 +65,13 @@ describe("an SMTP interface of ZoneMTA", () => {
     assert.equal(leftOut, "");
   });
 
+  test("is kept for the operator where it believes every peer", () => {
+    for (const key of ["useProxy", "useXClient", "useXForward"]) {
+      const { one, leftOut } = carriedInterface({ ...HERE, [key]: ["192.0.2.1", "*"] });
+      assert.deepEqual([one[key], leftOut], [true, ""]); // which the start refuses with what to write
+    }
+  });
+
   test("is told of when it is one of ZoneMTA's defaults, which the files are over", () => {
     const theirs = { smtpInterfaces: { submission: { ...HERE, port: 2588 } } };
     assert.match(

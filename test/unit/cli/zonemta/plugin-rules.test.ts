@@ -36,6 +36,13 @@ describe("a plugin of ZoneMTA", () => {
     assert.equal(carried({ plugins: { "my/own": false } }).config["pluginsPath"], undefined);
   });
 
+  test("does nothing of what is false in the place of a list", () => {
+    const options = { allowRoutingHeaders: false, addMissing: false };
+    const { config } = carried({ plugins: { "core/default-headers": { enabled: true, ...options } } });
+    const nothing = { enabled: true, allowRoutingHeaders: [], addMissing: [] };
+    assert.deepEqual(config["plugins"], { "core/default-headers": nothing });
+  });
+
   test("bounces from whom the text of a From header names", () => {
     for (const [text, mailerDaemon] of [
       ["Mail System <md@[HOSTNAME]>", { name: "Mail System", address: "md@[HOSTNAME]" }],

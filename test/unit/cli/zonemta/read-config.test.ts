@@ -27,7 +27,7 @@ async function read(
   }
   return readForeignConfig(
     sources.map((source) => join(root, source)),
-    { environment: "production", variables: {}, readable: [], ...options },
+    { environment: "production", variables: {}, root: null, readable: [], ...options },
   );
 }
 
@@ -101,7 +101,7 @@ describe("a module of a ZoneMTA", () => {
       "package.json": '{ "version": "1.2.3" }',
       "keys/key.pem": "-----BEGIN KEY-----",
       "config/default.js": `const { readFileSync } = require('fs');
-        module.exports = { name: require('../package.json').version, key: readFileSync(__dirname + '/../keys/key.pem') };`,
+        module.exports = { name: require('../package.json').version, key: readFileSync('./keys/key.pem') };`,
     };
     assert.deepEqual((await read(files)).tree, { name: "1.2.3", key: "-----BEGIN KEY-----" });
     const outside = await mkdtemp(join(tmpdir(), "outside-"));

@@ -63,6 +63,13 @@ describe("a zone of ZoneMTA", () => {
     assert.equal(said, "");
   });
 
+  test("logs in to its relay only with a user and a password", () => {
+    const auth = { user: "", pass: "" };
+    assert.deepEqual(zone({ host: "relay.example", auth }), { zone: { host: "relay.example" }, said: "" });
+    const half = { user: "us", pass: "" };
+    assert.deepEqual(zone({ host: "relay.example", auth: half }).zone["auth"], { user: "us" });
+  });
+
   test("has the address that its pool names, in a list", () => {
     assert.deepEqual(zone({ pool: "192.0.2.7" }).zone, { pool: ["192.0.2.7"] });
     const entry = { address: "192.0.2.7", name: "m7.example" };
@@ -117,6 +124,14 @@ describe("what is around the zones of ZoneMTA", () => {
       bulk: { connections: 2, disabled: true },
     });
     assert.match(changed.join("\n"), /queueServer\.enabled: is false, so each zone is disabled/);
+  });
+
+  test("is no sending for a zone whose name has capitals either", () => {
+    const { config } = carried({ queueServer: false, zones: { Default: { connections: 2 } } });
+    assert.deepEqual(config["zones"], {
+      bounces: { disabled: true },
+      Default: { connections: 2, disabled: true },
+    });
   });
 
   test("is asked of the name servers that the code of ZoneMTA asks", () => {
