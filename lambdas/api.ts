@@ -22,7 +22,7 @@ import { tryoutHandlers } from "./tryout.ts";
 import { zoneHandlers } from "./zones.ts";
 
 export interface ApiDeps {
-  readonly config: Pick<Config, "api" | "queue" | "zones" | "httpConfig">;
+  readonly config: Pick<Config, "api" | "dkim" | "queue" | "zones" | "httpConfig">;
   readonly backend: Pick<
     Backend,
     | "bodies"
@@ -63,7 +63,7 @@ export function apiHandlers({ config, backend, submit, metrics, clock, log }: Ap
     ...sendHandlers({ ...deps, config, backend, submit, senders }),
     ...queueHandlers(deps, queries),
     ...suppressionHandlers(deps, backend.suppressions),
-    ...dkimHandlers(deps, backend.secrets),
+    ...dkimHandlers(deps, { secrets: backend.secrets, dkim: config.dkim }),
     ...zoneHandlers(deps, queries),
     ...tryoutHandlers(deps, backend),
     ...healthHandlers(deps, { queue: backend.queue, metrics }),

@@ -1,9 +1,9 @@
 /** `/dkim`: the keys that mail is signed with. */
 
+import type { DkimKeysDeps } from "#shared/app/dkim-keys.ts";
 import { listDkimKeys, putDkimKey, removeDkimKey } from "#shared/app/dkim-keys.ts";
 import { routes } from "#shared/app/routes.ts";
 import { KIB } from "#shared/domain/units.ts";
-import type { SecretStore } from "#shared/ports/secret-store.ts";
 
 import type { EndpointDeps } from "./endpoint.ts";
 import { endpoint } from "./endpoint.ts";
@@ -15,7 +15,10 @@ const MAX_PEM_BYTES = 16 * KIB;
 
 type DkimRoute = "dkimKeys" | "putDkimKey" | "removeDkimKey";
 
-export function dkimHandlers(deps: EndpointDeps, secrets: SecretStore): Record<DkimRoute, ApiHandler> {
+export function dkimHandlers(
+  deps: EndpointDeps,
+  { secrets, dkim }: DkimKeysDeps,
+): Record<DkimRoute, ApiHandler> {
   return {
     dkimKeys: endpoint(routes.dkimKeys, deps, async ({ params, query }) => {
       const { pageSize, cursor } = query;
@@ -24,7 +27,8 @@ export function dkimHandlers(deps: EndpointDeps, secrets: SecretStore): Record<D
     putDkimKey: endpoint(routes.putDkimKey, deps, async ({ params, query, event }) => {
       const pem = await readText(event, MAX_PEM_BYTES);
       const { algorithm } = query;
-      return jsonResult(200, await putDkimKey(secrets, { ...params, pem, algorithm }, deps.clock.now()));
+      const key = await putDkimKey({ secrets, dkim }, { ...params, pem, algorithm }, deps.clock.now());
+      return jsonResult(200, key);
     }),
     removeDkimKey: endpoint(routes.removeDkimKey, deps, async ({ params }) =>
       jsonResult(200, await removeDkimKey(secrets, params)),

@@ -24,7 +24,7 @@ export const handler = apiEntry(
       senders: lazySenders(wired),
       maxBodyBytes: MAX_LAMBDA_BODY,
     }),
-    ...dkimHandlers(wired.endpoints, wired.backend.secrets),
+    ...dkimHandlers(wired.endpoints, { secrets: wired.backend.secrets, dkim: wired.config.dkim }),
   },
   { ...wired, pluginRoutes: routes.length > 0 ? pluginRoutes(wired.endpoints, routes) : null },
 );

@@ -10,6 +10,7 @@ import { promisify } from "node:util";
 
 import * as z from "zod";
 
+import type { DkimConfig } from "../domain/config.ts";
 import { dkimRecord, dkimRecordName } from "../domain/dkim-record.ts";
 import type { DkimKey } from "../domain/dkim.ts";
 import { parseDkimKey, parseDkimPlace } from "../domain/dkim.ts";
@@ -34,15 +35,22 @@ type StoredKey = z.output<typeof StoredKey>;
 
 type Place = Pick<StoredKey, "domain" | "selector">;
 
+export interface DkimKeysDeps {
+  readonly secrets: SecretStore;
+  /** Where the keys of the configuration are at hand; a Lambda has none. */
+  readonly dkim: Pick<DkimConfig, "keys" | "allMailKey">;
+}
+
 const generate = promisify(generateKeyPair);
 
 /** `pem` empty: a key is made. Asked again for the same, it answers the same. */
 export async function putDkimKey(
-  secrets: SecretStore,
+  { secrets, dkim }: DkimKeysDeps,
   asked: Place & { readonly pem: string; readonly algorithm: DkimAlgorithm | undefined },
   now: EpochMs,
 ): Promise<{ key: DkimKeyView }> {
   const place = placeOf(asked);
+  refuseConfigured(place, dkim);
   const { algorithm } = asked;
   const isGiven = asked.pem.trim() !== "";
   if (isGiven && algorithm !== undefined)
@@ -116,6 +124,14 @@ function samePresent(
     : algorithm === undefined || view.algorithm === `${algorithm}-sha256`;
   if (isSame) return view;
   const text = `there is another key ${view.dns.name}; use another selector, or remove that key first`;
+  throw new DomainError("conflict", text, "selector");
+}
+
+/** That one would go on signing, and fail where the record of another is published. */
+function refuseConfigured(place: ReturnType<typeof placeOf>, { keys, allMailKey }: DkimKeysDeps["dkim"]): void {
+  const ofPlugin = allMailKey === null ? [] : [{ ...allMailKey, domain: allMailKey.domain ?? place.domain }];
+  if (![...keys, ...ofPlugin].some((key) => nameOf(placeOf(key)) === nameOf(place))) return;
+  const text = `the configuration has a key ${dkimRecordName(place)}; use another selector`;
   throw new DomainError("conflict", text, "selector");
 }
 

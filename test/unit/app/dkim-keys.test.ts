@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { describe, test } from "node:test";
 
+import type { DkimKeysDeps } from "#shared/app/dkim-keys.ts";
 import { listDkimKeys, putDkimKey, removeDkimKey } from "#shared/app/dkim-keys.ts";
 import type { DkimAlgorithm } from "#shared/app/dkim-schemas.ts";
 import { domainKeys } from "#shared/app/domain-keys.ts";
@@ -15,12 +16,15 @@ const clock = fakeClock();
 const newPem = () =>
   generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }).toString();
 
+const NONE_CONFIGURED: DkimKeysDeps["dkim"] = { keys: [], allMailKey: null };
+
 function put(
   secrets: SecretStore,
   [domain, selector]: readonly [string, string],
   { pem = "", algorithm }: { pem?: string; algorithm?: DkimAlgorithm } = {},
+  dkim = NONE_CONFIGURED,
 ) {
-  return putDkimKey(secrets, { domain, selector, pem, algorithm }, clock.now());
+  return putDkimKey({ secrets, dkim }, { domain, selector, pem, algorithm }, clock.now());
 }
 
 function refusedAs(code: string) {
@@ -70,6 +74,23 @@ describe("a DKIM key that is put", () => {
     assert.deepEqual(own.map(({ status }) => status).toSorted(), ["fulfilled", "rejected"]);
     const refused = own.find((each) => each.status === "rejected");
     assert.ok(refusedAs("conflict")(refused?.reason));
+  });
+
+  test("is refused where the configuration has one, which would go on signing", async () => {
+    const secrets = memorySecrets();
+    const [selector, privateKey] = ["s", newPem()];
+    const configured = (allMailKey: DkimKeysDeps["dkim"]["allMailKey"]) => ({
+      keys: [{ domain: "A.example", selector, privateKey }],
+      allMailKey,
+    });
+    const refused = refusedAs("conflict");
+    await assert.rejects(put(secrets, ["a.example", "S"], {}, configured(null)), refused);
+    const ofRelay = configured({ domain: "relay.example", selector: "p", privateKey });
+    await assert.rejects(put(secrets, ["relay.example", "p"], {}, ofRelay), refused);
+    await put(secrets, ["b.example", "p"], { pem: privateKey }, ofRelay);
+    const ofAll = configured({ domain: null, selector: "p", privateKey });
+    await assert.rejects(put(secrets, ["c.example", "p"], {}, ofAll), refused);
+    await put(secrets, ["a.example", "t"], { pem: privateKey }, ofAll);
   });
 
   test("again stays as it is, so that a request may be sent twice; another key for the place is refused", async () => {
