@@ -18,7 +18,7 @@ const usage = `  zonefleet suppress add <address or domain> [--sender <domain> |
   zonefleet suppress list [--limit <n>] [--json]
   zonefleet suppress import [<file>] [--format ndjson|csv] [--dry-run]
                                      what is there already stays; a CSV has a line of column names,
-                                     or one address a line
+                                     or one address a line; exit code 1 when some were not understood
   zonefleet suppress export [--format ndjson|csv]`;
 
 const OPTIONS = {
@@ -180,6 +180,11 @@ async function importFile(
   print(
     `${sum.entries} entries: ${sum.added} ${would}added, ${sum.present} there already, ${sum.invalid} not understood.`,
   );
+  if (sum.invalid > 0)
+    throw new DomainError(
+      "refused",
+      "what was not understood is not on the list; put it right, and import it again",
+    );
 }
 
 async function* ndjsonBatches(text: AsyncIterable<string>): AsyncGenerator<string> {

@@ -161,11 +161,13 @@ describe("zonefleet suppress", () => {
     assert.match(dry.err[0] ?? "", /^entry 1501: address: "wrong@" is not a mail address/);
     const done = await zonefleet(words("suppress import --format csv"), { input });
     assert.match(done.out[0] ?? "", /^2300 entries: 2299 added/);
+    assert.deepEqual([dry.code, done.code], [1, 1], "a script is told that not all of it is on the list");
     for (const format of ["ndjson", "csv"]) {
       const { bytes } = await zonefleet(words(`suppress export --format ${format}`));
       assert.equal(bytes.split("\n").length - 1, format === "csv" ? 2_300 : 2_299);
       const back = await zonefleet(words(`suppress import --format ${format}`), { input: [bytes] });
       assert.match(back.out[0] ?? "", /^2299 entries: 0 added, 2299 there already, 0 not understood/);
+      assert.equal(back.code, 0);
     }
   });
 });
