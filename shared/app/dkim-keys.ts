@@ -128,7 +128,10 @@ function samePresent(
 }
 
 /** That one would go on signing, and fail where the record of another is published. */
-function refuseConfigured(place: ReturnType<typeof placeOf>, { keys, allMailKey }: DkimKeysDeps["dkim"]): void {
+function refuseConfigured(
+  place: ReturnType<typeof placeOf>,
+  { keys, allMailKey }: DkimKeysDeps["dkim"],
+): void {
   const ofPlugin = allMailKey === null ? [] : [{ ...allMailKey, domain: allMailKey.domain ?? place.domain }];
   if (![...keys, ...ofPlugin].some((key) => nameOf(placeOf(key)) === nameOf(place))) return;
   const text = `the configuration has a key ${dkimRecordName(place)}; use another selector`;
