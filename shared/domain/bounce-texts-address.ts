@@ -15,7 +15,7 @@ export const ADDRESS_CODES: readonly BounceRule[] = [
       message: "The receiving server has banned our address for a while.",
     },
     `unsolicitediperror | mail sent from your ip address has been blocked | to request removal from this list
-     rtr bl | rly b1 | rly b2 | rly b3 | (client host/client) ipaddr blocked by recipient | customer block list
+     rtr bl | rtr du | rly b1 | rly b2 | rly b3 | (client host/client) ipaddr blocked by recipient | customer block list
      (this/your) (ip/ip address/ipaddr) has been .. (blocked/banned)
      dynamic (ip/address/pool) | dynamically assigned | dialup | dial up | residential`,
   ),
@@ -51,7 +51,7 @@ export const REPUTATION: readonly BounceRule[] = [
      mauvaise réputation | mauvaise reputation | dynamic reputation | reputation of the connecting | reputation of your ip | reputation of your server | reputation of the server | reputation of the client
      liste noire | lista negra | schwarze liste | schwarzen liste | черном списке | чёрном списке | reputation score | negative reputation | reputation block
      s3140 | s3150 | fblw15 | banned sending ip | bl21 | bl22 | bl23 | bl000000 | bl000001 | bl000010 | aup bl | mi ipb | dt sum
-     tosa | ip ipaddr a problem occurred | ask your postmaster for help or to contact | no smtp service | ip in dul | in the dul | (open/insecure) (relay/proxy/mail relay)`,
+     tosa | ip ipaddr a problem occurred | ask your postmaster for help or to contact | no smtp service | ip in dul | in the dul | (an/insecure) (open relay/open proxy/mail relay) | ers (customized block/rbl/qil/dul)`,
   ),
   text(
     {
@@ -66,8 +66,8 @@ export const REPUTATION: readonly BounceRule[] = [
      (not accept/not take/not want/not trust/refuse/reject/block) (mail/email/emails/connections/traffic/messages) from
      from this ip | ip (in whitelist/not in whitelist) | ip .. not whitelisted | sending ip has | network range | allowed to connect
      ip (blocked/denied/rejected/banned/is rejected/is denied/is listed/is banned/is on/is blocked) | ip .. (is/has been) blocked
-     ipaddr (listed/blocked/banned/is blocked/is banned/is listed) | ipaddr .. (temporarily/been) blocked
-     from ipaddr (refused/rejected/weren t sent) | (client/host) ipaddr (rejected/refused)
+     spam source ipaddr | ipaddr is (on/in) | penalty (list/box) | ipaddr (listed/blocked/banned/is blocked/is banned/is listed) | ipaddr .. (temporarily/been) blocked
+     (refused from/policy matched for) ipaddr | policy .. ip based | from ipaddr (refused/rejected/weren t sent) | (client/host) ipaddr (rejected/refused)
      mail server .. has been blocked | host .. has been blocked | not accept connections | connection rejected by policy
      permanent failure for one or more recipients .. blocked | blocked for abuse | block for spam | bulk abuse ip | ont ete bloques par nos services
      (smtp/mail) (server/relay) of your (isp/provider) | your (isp/provider) s (smtp/mail) (server/relay)`,

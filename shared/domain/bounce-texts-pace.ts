@@ -61,18 +61,18 @@ export const PACE: readonly BounceRule[] = [
     `rate limit* | ratelimit | ratelimiting | ratelimited | rate (exceeded/exceeds/is too high/too high/control/controls) | too high rate
      (throttle/throttled/throttles/throttling/slower/flooding/flooded/hammering/bursts) | (slow/back/ease/calm) (down/off) | slow your
      (more/faster) ${MAIL} than | faster than (we/our/is/it/they/this) | too (fast/quickly/frequently/rapidly) | more slowly
-     too (many/much) ${MAIL} | too (many/much) (concurrent/simultaneous/parallel/open/active/new/incoming/smtp/tcp/inbound) | too many .. from your
+     too (many/much) ${MAIL} | too (many/much) (connection/session/message/concurrent/simultaneous/parallel/open/active/new/incoming/smtp/tcp/inbound/recent) | too many .. from your
      too many .. per connection | ${MAIL} (per/a/an/each/every/in one/in an) ${PERIOD} | per ${PERIOD} .. (limit/limits/exceeded/allowed/reached/maximum/allowance)
      (limit/limits/maximum/quota/allowance/threshold/cap) .. per ${PERIOD} | (hourly/daily) .. (limit/quota/maximum/allowance)
      (hour/minute/day) limit | recipients (received/per day) | recipients .. hour | quota for (messages/this sender) | your quota of
-     (connection/message/messages/mail/email/sending/send/delivery/incoming/inbound) (rate/rates/frequency) | frequency limit*
+     (connection/message/messages/mail/email/sending/send/submission/delivery/incoming/inbound) (rate/rates/frequency) | frequency limit*
      over frequency | (concurrent/simultaneous/parallel) (connection/connections/sessions/server connections/smtp connections)
      (connections/session/sessions) quota | (sending/send/relay) (limit/quota) | (connection/connections/session/sessions) limit*
      (max/maximum) (connections/sessions/number of connections/number of sessions/number of concurrent/number of messages/incoming/concurrent/simultaneous/emails/mails)
      connections exceeded | (limit/number) of (messages/connections/emails/mails) .. allowed
      limit of messages | used up (the/your/all) | ${MAIL} .. (at once/at the same time/in parallel/short time/short a time) | message limit exceeded | exceeded the number of (messages/connections/emails) | you send more than
      (unusual/unexpected/excessive/abnormal/increased/high/large/heavy/sudden) (volume/rate/amount of/number of messages/traffic)
-     (emails/messages/mails) .. exceeds the limit | sent by the same ip exceed* | reduce (your/the) (rate/sending/volume/number of messages/number of connections)
+     (emails/messages/mails/connections/recipients) .. (exceed/exceeds/exceeded/over/above) .. (limit/count/threshold/allowance/permitted) | sent by the same ip exceed* | reduce (your/the) (rate/sending/volume/number of messages/number of connections)
      trop (de/nombreuses/de nombreuses) (connexions/messages/mails/courriels/sessions/requetes) | ralentir | ralentissez
      trop (rapidement/vite/souvent/frequemment) | zu (viele/viel) (verbindungen/nachrichten/mails/e mails/emails/sessions/anfragen/gleichzeitige) | zu (schnell/haufig/oft) | langsamer
      demasiadas conexiones | demasiados (mensajes/correos/envios) | limite de (envio/envios/conexiones/mensajes/conexoes/mensagens)

@@ -71,7 +71,7 @@ export const A_HOST = oneOf(
 export const REFUSED = oneOf(
   "blocked | block | blocking | banned | barred | rejected",
   "refused | refusing | denied | listed | not allowed | not accepted | not permitted | not authorized | not authorised",
-  "not trusted | untrusted | not welcome | unwelcome | not wanted | unwanted | penalized | penalised | reputation | abuse",
+  "no permission | not trusted | untrusted | not welcome | unwelcome | not wanted | unwanted | penalized | penalised | reputation | abuse",
   "abusive | spam | spammer | spammers | complaints | compromised | suspicious | malicious | hostile",
   "dynamic | gesperrt | blockiert | geblockt | abgelehnt | abgewiesen | gelistet | bloque | bloquee | bloques | blacklistee",
   "refuse | refusee | rejete | rejetee | interdite | bloqueada | bloqueado | rechazada | rechazado | rejeitado | recusado",
