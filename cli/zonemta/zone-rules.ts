@@ -120,8 +120,9 @@ function addressesOf(pool: Value | undefined, config: Tree): string[] {
 
 /** In ZoneMTA they are those of one process. */
 function connectionsOfAllProcesses(name: string, zone: Tree, { changed }: RuleContext): void {
-  const { processes, connections } = zone;
-  if (typeof connections !== "number" || typeof processes !== "number" || processes <= 1) return;
+  const connections = numberOf(zone["connections"]);
+  const processes = numberOf(zone["processes"]);
+  if (!(connections > 0 && processes > 1)) return;
   zone["connections"] = connections * processes;
   changed(
     ["zones", name, "connections"],
@@ -160,13 +161,18 @@ function login(zone: Tree): void {
 /** A zero is ZoneMTA's default. */
 function connectionCache(name: string, zone: Tree, { changed }: RuleContext): void {
   const cache = treeAt(zone, "connectionCache");
-  for (const key of ["ttl", "reuseCount"]) if (cache[key] === 0) delete cache[key];
-  if (typeof cache["ttl"] !== "number" || cache["ttl"] <= MAX_IDLE_SECONDS) return;
+  for (const key of ["ttl", "reuseCount"]) if (numberOf(cache[key]) === 0) delete cache[key];
+  if (!(numberOf(cache["ttl"]) > MAX_IDLE_SECONDS)) return;
   cache["ttl"] = MAX_IDLE_SECONDS;
   changed(
     ["zones", name, "connectionCache", "ttl"],
     `is ${MAX_IDLE_SECONDS} seconds now: servers close a connection that is idle for longer`,
   );
+}
+
+/** Also of one that is text, as the environment has it; NaN: it is none. */
+function numberOf(value: Value | undefined): number {
+  return typeof value === "string" || typeof value === "number" ? Number(value) : Number.NaN;
 }
 
 function ratiosOfNothing(config: Tree, { changed }: RuleContext): void {

@@ -63,6 +63,19 @@ describe("a zone of ZoneMTA", () => {
     assert.equal(said, "");
   });
 
+  test("has the connections of all its processes, in whatever way their numbers are written", () => {
+    for (const [connections, processes] of [
+      [4, 2],
+      ["4", "2"],
+    ] as const) {
+      const { zone: bulk, said } = zone({ connections, processes });
+      assert.deepEqual(bulk, { connections: 8 });
+      assert.match(said, /zones\.bulk\.connections: is 8 now: 4 in each of 2 processes before/);
+    }
+    assert.deepEqual(zone({ connections: 4, processes: 1 }).zone, { connections: 4 });
+    assert.deepEqual(zone({ connectionCache: { ttl: "900" } }).zone, { connectionCache: { ttl: 300 } });
+  });
+
   test("logs in to its relay only with a user and a password", () => {
     const auth = { user: "", pass: "" };
     assert.deepEqual(zone({ host: "relay.example", auth }), { zone: { host: "relay.example" }, said: "" });
