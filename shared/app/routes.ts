@@ -342,7 +342,8 @@ export const routes = {
     useCase: "reportBounce",
     summary:
       "Try a reporter of bounces such as `core/http-bounce` out: the newest 100 reports can be seen for a day",
-    body: { contentTypes: [FORM_TYPE, JSON_TYPE], schema: tryout.ReportBounceBody },
+    query: tryout.ReportBounceQuery,
+    body: { contentTypes: [FORM_TYPE, JSON_TYPE], schema: tryout.ReportBounceBody, optional: true },
     answer: { contentType: JSON_TYPE, schema: tryout.ReportedAnswer, status: 202 },
     failures: [413, 415],
   }),

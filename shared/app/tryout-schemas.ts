@@ -11,6 +11,9 @@ export const TestAuthQuery = z.object({
   transport: z.string().max(64).optional().describe("taken from `core/http-auth`, which says `SMTP`"),
 });
 
+/** The query of the URL that a reporter is given is its own; names that a report has are taken from it too. */
+export const ReportBounceQuery = z.looseObject({});
+
 export const StoreParams = z.object({ id: z.string().optional() });
 
 /** What a report may have; longer texts are cut, since one that is refused would be sent again for a day. */

@@ -120,14 +120,16 @@ describe("POST /report-bounce", () => {
     const form = new URLSearchParams({ ...fields, unknown: "x" }).toString();
     const first = await api.ask("POST", "/report-bounce", { headers: FORM, body: form });
     assert.deepEqual([first.status, first.text], [202, `"${fields.id}"`]);
-    const second = await api.ask("POST", "/report-bounce", { body: { id: "x", time: 1_690_000_000_000 } });
+    const second = await api.ask("POST", "/report-bounce?from=mta1&seq=002", {
+      body: { id: "x", time: 1_690_000_000_000 },
+    });
     assert.deepEqual([second.status, second.json], [202, "x"]);
     const { bounces } = (await api.ask("GET", "/bounces")).json;
     assert.equal(bounces.length, 2);
     const [{ received, ...kept }, later] = bounces;
     assert.deepEqual(kept, fields);
     assert.ok(Math.abs(Date.parse(received) - Date.now()) < patient(20 * SECOND));
-    assert.deepEqual([later.id, later.time], ["x", "1690000000000"]);
+    assert.deepEqual([later.id, later.time, later.seq], ["x", "1690000000000", "002"]);
   });
 
   test("cuts what is too long, and refuses what has no id or no end", async () => {
