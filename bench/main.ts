@@ -72,7 +72,7 @@ async function benchRates(): Promise<number> {
     console.error(USAGE);
     return 1;
   }
-  const { usedPercent, limit, mostBegun, mostWhole } = await measureRates({
+  const { usedPercent, limit, mostBegun, mostWhole, tooMany } = await measureRates({
     throttling: values.throttling,
     of,
     processes: Number(values.processes),
@@ -82,7 +82,7 @@ async function benchRates(): Promise<number> {
   console.log(
     `${values.throttling} of a ${of}, ${values.processes} process(es), replies after ${values.delay} ms: ` +
       `${usedPercent.toFixed(1)} % of the rate in ${values.seconds} s; ` +
-      `most in a period, of ${limit}: ${mostBegun} begun, ${mostWhole} whole`,
+      `most in a period, of ${limit}: ${mostBegun} begun, ${mostWhole} whole (${tooMany} too many in all)`,
   );
   return 0;
 }

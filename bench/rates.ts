@@ -34,6 +34,8 @@ export interface RatesResult {
   readonly limit: number;
   readonly mostBegun: number;
   readonly mostWhole: number;
+  /** Mails that came with as many as the rate allows before them in one period: begun, or whole. */
+  readonly tooMany: number;
 }
 
 const CONNECTIONS = 60;
@@ -142,6 +144,7 @@ function resultOf({ mails }: RatesReport, rate: Rate, forMs: number): RatesResul
     limit: rate.count,
     mostBegun: mostIn(rate.perMs, begun),
     mostWhole: mostIn(rate.perMs, whole),
+    tooMany: Math.max(tooManyIn(rate, begun), tooManyIn(rate, whole)),
   };
 }
 
@@ -153,4 +156,8 @@ function mostIn(perMs: number, sorted: readonly number[]): number {
     most = Math.max(most, i - from + 1);
   }
   return most;
+}
+
+function tooManyIn({ count, perMs }: Rate, sorted: readonly number[]): number {
+  return sorted.filter((at, i) => at - (sorted[i - count] ?? Number.NEGATIVE_INFINITY) < perMs).length;
 }

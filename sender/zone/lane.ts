@@ -124,7 +124,7 @@ export function openLane(deps: LaneDeps): Lane {
   /** L6: as the slots here are held by. */
   let step = 0;
   const permits = permitsOf({ pace, clock, onPermit: pump, onError: deps.onError });
-  const throttle = throttlePermits({ sources: deps.throttles, onPlace: pump });
+  const throttle = throttlePermits({ clock, sources: deps.throttles, onPlace: pump });
 
   function pump(): void {
     notePace();

@@ -1,7 +1,7 @@
 /**
  * What a rate has to be put off by, because mails went through later after their permits than others do. The permits of a rate keep
  * their distance (domain/rate-schedule.ts), and so do the mails as the peer sees them as long as each takes as long as the others.
- * One that took longer than the shortest by more than the margin stands nearer to those that come a period later; the
+ * One that took longer than others on its way, by more than the margin, stands nearer to those that come a period later; the
  * schedule is put off by what is missing, and never for one mail by more than the place of one.
  *
  * It costs a bounded part of the rate, `PAID_SHARE`, of the mails of this process: where mails differ as the weather does, the peer may
@@ -10,12 +10,12 @@
 
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Rate } from "#shared/domain/throttle.ts";
-import { later, SECOND } from "#shared/domain/units.ts";
+import { SECOND } from "#shared/domain/units.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 
 export interface Lateness {
-  /** A mail begins with a permit of that time. To be called when it has ended, and whether the peer took it. */
-  begin(at: EpochMs): (isTaken: boolean) => void;
+  /** A mail begins with a permit of that time. To be called when the peer has taken it. */
+  begin(at: EpochMs): (heldUpMs: number) => void;
   /** The permits to come have to be so much later, which is whole milliseconds. */
   readonly owedMs: number;
   /** The caller has seen to it. */
@@ -23,7 +23,7 @@ export interface Lateness {
 }
 
 /** Of the time that its mails take up in the rate, so much may be lost to lateness, and what was not needed is kept for later. */
-const PAID_SHARE = 0.004;
+const PAID_SHARE = 0.003;
 const FIRST_PURSE_MS = SECOND / 20;
 const MAX_PURSE_MS = SECOND / 4;
 /** Of a rate that is new the first few are no measure: what is read, connected and compiled for the first time takes longer. */
@@ -31,7 +31,7 @@ const MAILS_TO_TRUST = 20;
 
 export function latenessOf(rate: Rate, { clock, marginMs }: { clock: Clock; marginMs: number }): Lateness {
   const everyMs = rate.perMs / rate.count;
-  const shortest = shortestOf(rate.perMs, clock);
+  let mails = 0;
   let owed = 0;
   let paid = 0;
   let purse = FIRST_PURSE_MS;
@@ -40,11 +40,11 @@ export function latenessOf(rate: Rate, { clock, marginMs }: { clock: Clock; marg
     begin(at) {
       const paidBefore = paid;
       purse = Math.min(MAX_PURSE_MS, purse + everyMs * PAID_SHARE);
-      return (isTaken) => {
-        if (!isTaken) return; // the peer counts what it took
-        const tookMs = clock.now() - at;
-        shortest.note(tookMs);
-        const missing = tookMs - shortest.ms() - marginMs - (paid + owed - paidBefore);
+      const begunMs = clock.now() - at;
+      return (heldUpMs) => {
+        mails++;
+        const lateMs = mails <= MAILS_TO_TRUST ? clock.now() - at : begunMs + heldUpMs;
+        const missing = lateMs - marginMs - (paid + owed - paidBefore);
         owed += Math.max(0, Math.min(everyMs, missing));
         owed = Math.min(owed, purse); // what there is no more time for is let go
       };
@@ -58,27 +58,6 @@ export function latenessOf(rate: Rate, { clock, marginMs }: { clock: Clock; marg
       owed -= ms;
       purse -= ms;
       paid += ms;
-    },
-  };
-}
-
-/** The shortest of the last period or two; 0 while too few are known. */
-function shortestOf(perMs: number, clock: Clock): { ms: () => number; note: (ms: number) => void } {
-  let since = clock.now();
-  let lately = Number.POSITIVE_INFINITY;
-  let before = Number.POSITIVE_INFINITY;
-  let mails = 0;
-  return {
-    ms: () => (mails < MAILS_TO_TRUST ? 0 : Math.min(lately, before)),
-    note(ms) {
-      mails++;
-      const now = clock.now();
-      if (now >= later(since, perMs)) {
-        before = lately;
-        lately = Number.POSITIVE_INFINITY;
-        since = now;
-      }
-      lately = Math.min(lately, ms);
     },
   };
 }

@@ -6,10 +6,12 @@
  * R2 Permits are reserved a little ahead, and one question at a time goes to the store: nobody waits for an answer at the moment
  *    when his permit is due, and a rate of thousands costs some calls a second.
  * R3 The rate that is asked for is lower by `MARGIN_SHARE`. So much of a period mails may differ in the time they take, and the peer
- *    never sees more than the rate; what differs more puts the permits off (lateness.ts).
+ *    never sees more than the rate. For what differs more, those wait that this process sends a period later (seen-lately.ts), and
+ *    as far as others send them the permits are put off (lateness.ts).
  * R4 A connection is kept ready, or opened, when its permit is near (`LEAD_MS`), and as few as are needed: the others may carry
  *    mail that does not wait. A lane that may not begin is told when it may.
- * R5 A permit that nobody uses at its time is lost soon after: a late one would be a mail too many.
+ * R5 A permit that nobody uses at its time is lost soon after, since a late one may be a mail too many; one that waits for room at
+ *    the peer (R3) is kept a little longer, as then it is not.
  */
 
 import type { Clock } from "#shared/domain/clock.ts";
@@ -19,12 +21,17 @@ import { later, SECOND } from "#shared/domain/units.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import type { LimitStore } from "#shared/ports/limit-store.ts";
 import { latenessOf } from "./lateness.ts";
+import { seenLately } from "./seen-lately.ts";
 
-/** Permits, and the time of the first of them. */
+/** Permits that somebody has. */
 export interface Permits {
   readonly count: number;
-  readonly at: EpochMs;
+  /** To be called when the mail that began with them has ended. */
+  readonly ended: (end: MailEnd) => void;
 }
+
+/** `heldUpMs`: by so much it took longer than others on its way take. */
+export type MailEnd = { readonly isTaken: true; readonly heldUpMs: number } | { readonly isTaken: false };
 
 export interface RateSource {
   /** May one more mail be made ready? If not, `onPlace` is called once when that may be. */
@@ -33,8 +40,6 @@ export interface RateSource {
   coming(connection: "open" | "new"): () => void;
   /** Wait for 1 to `want` permits; 0: after `stop`, or because there is none for a while. */
   take(want: number, stop: AbortSignal): Promise<Permits>;
-  /** A mail begins with a permit of that time; to be called when it has ended. */
-  begin(at: EpochMs): (isTaken: boolean) => void;
 }
 
 export interface RateSourceDeps {
@@ -48,6 +53,7 @@ interface Waiter {
   readonly resolve: (permits: Permits) => void;
 }
 
+const NONE: Permits = { count: 0, ended: () => undefined };
 const MARGIN_SHARE = 0.012;
 const LEAD_MS = SECOND;
 /** Connections that are ready beyond the next one: what a timer that is late, or a burst of permits, can use at once. */
@@ -68,15 +74,19 @@ export function rateSource(key: string, rate: Rate, deps: RateSourceDeps): RateS
   const asked: Rate = { count: rate.count, perMs: Math.ceil(rate.perMs + marginMs) };
   const everyMs = asked.perMs / asked.count;
   const aheadMs = Math.min(MAX_AHEAD_MS, rate.perMs / 4);
-  const usedLateMs = Math.max(USED_LATE_ANYWAY_MS, Math.min(everyMs, Math.max(marginMs, USED_LATE_MS)));
+  const usedLateMs = Math.max(USED_LATE_ANYWAY_MS, Math.min(2 * everyMs, Math.max(marginMs, USED_LATE_MS)));
+  const heldLateMs = Math.max(usedLateMs, 2 * everyMs, aheadMs);
   const maxReady = READY_ANYWAY + Math.ceil(READY_MS / everyMs);
   const lateness = latenessOf(asked, { clock, marginMs });
+  const seen = seenLately(rate, clock);
   const waiters: Waiter[] = [];
   const comers = new Set<{ readonly since: EpochMs; readonly connection: "open" | "new" }>();
   const listeners = new Set<() => void>();
   /** When permits were used lately, in the time for which they are reserved ahead. */
   let used: EpochMs[] = [];
   let reserved: EpochMs[] = [];
+  /** Permits up to this time were due when the peer had seen as many mails as it may. */
+  let heldUpTo = 0 as EpochMs;
   /** As the store said last: the first permit that nobody has. */
   let nextAt = 0 as EpochMs;
   let asking = false;
@@ -86,16 +96,21 @@ export function rateSource(key: string, rate: Rate, deps: RateSourceDeps): RateS
 
   function forgetOld(): void {
     const now = clock.now();
-    reserved = reserved.filter((at) => at > now - usedLateMs);
+    const usable = reserved.filter((at) => at > now - (at <= heldUpTo ? heldLateMs : usedLateMs));
+    seen.lost(reserved.filter((at) => at <= heldUpTo).length - usable.filter((at) => at <= heldUpTo).length);
+    reserved = usable;
     used = used.filter((at) => at > now - aheadMs).slice(-MAX_RESERVED);
     for (const comer of comers) if (comer.since <= now - LEAD_MS) comers.delete(comer);
   }
 
-  /** How many permits are due. */
+  /** How many permits are due, and may be used. */
   function due(): number {
     const now = clock.now();
     const first = reserved.findIndex((at) => at > now);
-    return first === -1 ? reserved.length : first;
+    const count = first === -1 ? reserved.length : first;
+    const room = seen.room();
+    if (room < count && waiters.length > 0) heldUpTo = reserved[count - 1] as EpochMs;
+    return Math.min(room, count);
   }
 
   function handOut(): void {
@@ -103,12 +118,23 @@ export function rateSource(key: string, rate: Rate, deps: RateSourceDeps): RateS
       const { want, resolve } = waiters.shift() as Waiter;
       const permits = reserved.splice(0, Math.min(want, count));
       for (let i = 0; i < permits.length; i++) used.push(clock.now());
-      resolve({ count: permits.length, at: permits[0] as EpochMs });
+      resolve({ count: permits.length, ended: begin(permits) });
     }
   }
 
+  function begin(permits: readonly EpochMs[]): Permits["ended"] {
+    const ended = lateness.begin(permits[0] as EpochMs);
+    const wasSeen = seen.begin(permits.length);
+    return (end) => {
+      if (!end.isTaken) return; // the peer counts what it took
+      ended(end.heldUpMs);
+      wasSeen(end.heldUpMs);
+      if (lateness.owedMs > 0) turn();
+    };
+  }
+
   function sendAway(): void {
-    for (const { resolve } of waiters.splice(0)) resolve({ count: 0, at: clock.now() });
+    for (const { resolve } of waiters.splice(0)) resolve(NONE);
   }
 
   /** R2: as many as wait, or twice as many as were used in as long a time. */
@@ -158,7 +184,7 @@ export function rateSource(key: string, rate: Rate, deps: RateSourceDeps): RateS
 
   function nextTurnAt(): EpochMs {
     const times: number[] = [];
-    if (waiters.length > 0) times.push(reserved[0] ?? Number.POSITIVE_INFINITY);
+    if (waiters.length > 0) times.push(Math.max(seen.roomAt(), reserved[0] ?? Number.POSITIVE_INFINITY));
     if (!asking && wantsMore()) times.push(Math.max(askAt(), silentUntil));
     if (listeners.size > 0) times.push(Math.max(placeAt(), later(clock.now(), everyMs / 2)));
     return Math.min(...times, Number.POSITIVE_INFINITY) as EpochMs;
@@ -218,12 +244,12 @@ export function rateSource(key: string, rate: Rate, deps: RateSourceDeps): RateS
     },
 
     take(want, stop) {
-      if (stop.aborted) return Promise.resolve({ count: 0, at: clock.now() });
+      if (stop.aborted) return Promise.resolve(NONE);
       return new Promise((resolve) => {
         const leave = (): void => {
           const at = waiters.indexOf(waiter);
           if (at !== -1) waiters.splice(at, 1);
-          waiter.resolve({ count: 0, at: clock.now() });
+          waiter.resolve(NONE);
         };
         const waiter: Waiter = {
           want,
@@ -236,14 +262,6 @@ export function rateSource(key: string, rate: Rate, deps: RateSourceDeps): RateS
         waiters.push(waiter);
         turn();
       });
-    },
-
-    begin(at) {
-      const ended = lateness.begin(at);
-      return (isTaken) => {
-        ended(isTaken);
-        if (lateness.owedMs > 0) turn();
-      };
     },
   };
 }

@@ -6,12 +6,15 @@
  * begins with fewer recipients.
  */
 
+import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
 import type { Rate } from "#shared/domain/throttle.ts";
+import { MINUTE } from "#shared/domain/units.ts";
 import type { Zone } from "#shared/domain/zone.ts";
 import type { Job } from "../delivery/job.ts";
 import type { Permits, RateSource, RateSourceDeps } from "./rate-source.ts";
 import { rateSource } from "./rate-source.ts";
+import { shortestLately } from "./shortest-lately.ts";
 
 interface Throttle {
   readonly key: string;
@@ -84,24 +87,23 @@ export interface ThrottledMail {
 }
 
 export interface ThrottlePermitsDeps {
+  readonly clock: Clock;
   readonly sources: readonly RateSource[];
   readonly onPlace: () => void;
 }
 
-export function throttlePermits({ sources, onPlace }: ThrottlePermitsDeps): ThrottlePermits {
+export function throttlePermits({ clock, sources, onPlace }: ThrottlePermitsDeps): ThrottlePermits {
   const stopped = new AbortController();
   const narrowestFirst = sources.toReversed();
+  const shortest = shortestLately(MINUTE, clock);
 
   /** The narrowest first: while a lane waits for what only its own mail needs, it takes nothing from others. */
-  async function takeEach(
-    want: number,
-    taken: (source: RateSource, permits: Permits) => void,
-  ): Promise<number> {
+  async function takeEach(want: number, taken: (permits: Permits) => void): Promise<number> {
     let count = want;
     for (const source of narrowestFirst) {
       const permits = await source.take(count, stopped.signal);
       if (permits.count === 0) return 0;
-      taken(source, permits);
+      taken(permits);
       ({ count } = permits);
     }
     return count;
@@ -113,19 +115,25 @@ export function throttlePermits({ sources, onPlace }: ThrottlePermitsDeps): Thro
     begin(connection) {
       if (sources.length === 0) return null;
       const comers = narrowestFirst.map((source) => source.coming(connection));
-      let ends: ((isTaken: boolean) => void)[] = [];
+      let ends: Permits["ended"][] = [];
+      let begunAt = clock.now();
       const ready = (): void => {
         for (const leave of comers.splice(0)) leave();
       };
       return {
-        take(recipients) {
+        async take(recipients) {
           ready();
           ends = [];
-          return takeEach(recipients, (source, { at }) => void ends.push(source.begin(at)));
+          const count = await takeEach(recipients, ({ ended }) => void ends.push(ended));
+          begunAt = clock.now();
+          return count;
         },
         ended(isTaken) {
           ready();
-          for (const end of ends) end(isTaken);
+          const tookMs = clock.now() - begunAt;
+          if (isTaken) shortest.note(tookMs);
+          const end = isTaken ? { isTaken, heldUpMs: tookMs - shortest.ms() } : { isTaken };
+          for (const tell of ends) tell(end);
         },
       };
     },

@@ -3,7 +3,6 @@ import { describe, test } from "node:test";
 
 import { deferred } from "#shared/domain/outcome.ts";
 import { MINUTE, SECOND } from "#shared/domain/units.ts";
-import type { EpochMs } from "#shared/domain/units.ts";
 import type { RateSource } from "../../../sender/zone/rate-source.ts";
 import { delivered, job, laneHarness, session, turn } from "../../support/lane-harness.ts";
 
@@ -99,8 +98,10 @@ function rateByHand() {
       state.places--;
       return () => undefined;
     },
-    take: async (want) => ({ count: Math.min(want, state.permits.shift() ?? 0), at: 0 as EpochMs }),
-    begin: () => (isTaken) => void state.ended.push(isTaken),
+    take: async (want) => ({
+      count: Math.min(want, state.permits.shift() ?? 0),
+      ended: ({ isTaken }) => void state.ended.push(isTaken),
+    }),
   };
   return { source, state };
 }

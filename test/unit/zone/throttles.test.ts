@@ -15,7 +15,7 @@ const noPlace = (): void => undefined;
 
 describe("the permits of a lane", () => {
   test("are none where there is no rate", () => {
-    const permits = throttlePermits({ sources: [], onPlace: noPlace });
+    const permits = throttlePermits({ clock: fakeClock(), sources: [], onPlace: noPlace });
     assert.equal(permits.hasPlace(), true);
     assert.equal(permits.begin("new"), null);
   });
@@ -24,8 +24,8 @@ describe("the permits of a lane", () => {
     await using all = await rateFleet();
     const zone = all.source("zone a", { count: 10, perMs: SECOND });
     const domain = all.source("domain one.example", { count: 10, perMs: MINUTE });
-    const slow = throttlePermits({ sources: [zone, domain], onPlace: noPlace });
-    const other = throttlePermits({ sources: [zone], onPlace: noPlace });
+    const slow = throttlePermits({ clock: all.clock, sources: [zone, domain], onPlace: noPlace });
+    const other = throttlePermits({ clock: all.clock, sources: [zone], onPlace: noPlace });
     const both = [slow.begin("open"), slow.begin("open")].map((mail) => mail?.take(3));
     await all.pass(150);
     assert.equal(await both[0], 1, "as the rates allow");
@@ -46,7 +46,7 @@ describe("the permits of a lane", () => {
     await using all = await rateFleet();
     const source = all.source("zone a", { count: 6, perMs: MINUTE });
     let told = 0;
-    const permits = throttlePermits({ sources: [source], onPlace: () => void told++ });
+    const permits = throttlePermits({ clock: all.clock, sources: [source], onPlace: () => void told++ });
     assert.equal(await permits.begin("new")?.take(1), 1);
     assert.equal(permits.hasPlace(), false);
     await all.pass(10 * SECOND, 50);
@@ -60,6 +60,7 @@ describe("the permits of a lane", () => {
   test("that a mail does not come to ask for leave their place to others", async () => {
     await using all = await rateFleet();
     const permits = throttlePermits({
+      clock: all.clock,
       sources: [all.source("zone a", { count: 6, perMs: MINUTE })],
       onPlace: noPlace,
     });
