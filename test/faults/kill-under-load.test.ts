@@ -1,6 +1,6 @@
 /**
- * The promise under kill -9: what was acknowledged comes to its end, and a mail comes twice at most once for each connection that
- * was open. The moments are random: `FAULT_SEED=n` repeats a run's plan of kills (the machine does the rest).
+ * The promise under kill -9: what was acknowledged, by SMTP, LMTP or HTTP, comes to its end, and a mail comes twice at most once for
+ * each connection that was open. The moments are random: `FAULT_SEED=n` repeats a run's plan of kills (the machine does the rest).
  */
 
 import assert from "node:assert/strict";
@@ -38,10 +38,21 @@ test(
       connections: 8,
       deferTimes: [500, 500, 1_000, 5_000],
     };
-    const options = { scratch, config: { zones: { default: relayZone, bounces: relayZone } } };
+    const door = { host: "127.0.0.1", port: 0 };
+    const smtpInterfaces = { feeder: door, lmtp: { ...door, lmtp: true } };
+    const options = {
+      scratch,
+      config: { smtpInterfaces, zones: { default: relayZone, bounces: relayZone } },
+    };
     let relay = await startRelayProcess(options);
     try {
-      await using load = startLoad({ doors: () => relay, smtpClients: 5, httpClients: 2, enough: MAILS });
+      await using load = startLoad({
+        doors: () => relay,
+        smtpClients: 3,
+        lmtpClients: 2,
+        httpClients: 2,
+        enough: MAILS,
+      });
       let allowed = 0;
       for (let kill = 1; kill <= WORKER_KILLS; kill++) {
         await load.reached(Math.floor((MAILS * (kill - random())) / (WORKER_KILLS + 2)));
@@ -60,6 +71,7 @@ test(
           `${doubles} of them doubles; ${allowed} connections were lost at ${WORKER_KILLS + 1} kills`,
       );
       assert.ok(acknowledged.length >= MAILS);
+      assert.deepEqual(new Set(acknowledged.map(({ door }) => door)), new Set(["SMTP", "LMTP", "HTTP"]));
       assert.deepEqual(await wrongFates(relay.httpUrl, acknowledged), []);
       assertReceived(mx, load);
       assert.ok(doubles <= allowed, `${doubles} doubles, and ${allowed} connections were lost at the kills`);

@@ -1,5 +1,5 @@
 /**
- * Clients that submit mail for as long as they are told to, by SMTP and HTTP, and remember what was acknowledged. Each mail has
+ * Clients that submit mail for as long as they are told to, by SMTP, LMTP and HTTP, and remember what was acknowledged. Each mail has
  * addresses of its own, so that what a receiver got can be held against what was promised. A mail that was not acknowledged is not
  * sent again: nobody promised anything about it.
  */
@@ -11,6 +11,7 @@ import { SmtpTalker } from "./smtp-talker.ts";
 import type { ReplyRead } from "./smtp-talker.ts";
 
 export type Fate = "DELIVERED" | "BOUNCED";
+export type Door = "SMTP" | "LMTP" | "HTTP";
 
 export interface Probe {
   readonly number: number;
@@ -19,10 +20,14 @@ export interface Probe {
   readonly recipients: readonly { readonly address: string; readonly fate: Fate }[];
   /** Message id by which it was acknowledged; null: it was not. */
   id: string | null;
+  /** Where it was acknowledged; left out: it was not. */
+  door?: Door;
 }
 
 export interface Doors {
   readonly smtpPort: number;
+  /** Left out: nobody speaks LMTP. */
+  readonly lmtpPort?: number;
   readonly httpUrl: string;
 }
 
@@ -30,6 +35,8 @@ export interface LoadOptions {
   /** Where to submit now; it may change when the relay is started again. */
   readonly doors: () => Doors;
   readonly smtpClients: number;
+  /** Default 0. */
+  readonly lmtpClients?: number;
   readonly httpClients: number;
   /** Mails acknowledged before the clients stop. */
   readonly enough: number;
@@ -64,8 +71,9 @@ export function startLoad(options: LoadOptions): Load {
     probes.push(made);
     return made;
   };
-  const acknowledge = (probe: Probe, id: string): void => {
+  const acknowledge = (probe: Probe, id: string, door: Door): void => {
     probe.id = id;
+    probe.door = door;
     count++;
   };
   const failures: string[] = [];
@@ -75,7 +83,8 @@ export function startLoad(options: LoadOptions): Load {
   };
   const client = { doors: options.doors, isOver, next, acknowledge, fail };
   const done = Promise.all([
-    ...Array.from({ length: options.smtpClients }, () => smtpClient(client)),
+    ...Array.from({ length: options.smtpClients }, () => smtpClient(client, "SMTP")),
+    ...Array.from({ length: options.lmtpClients ?? 0 }, () => smtpClient(client, "LMTP")),
     ...Array.from({ length: options.httpClients }, () => httpClient(client)),
   ]).then(() => undefined);
   const stop = async (): Promise<void> => {
@@ -99,7 +108,7 @@ interface Client {
   readonly doors: () => Doors;
   readonly isOver: () => boolean;
   readonly next: () => Probe;
-  readonly acknowledge: (probe: Probe, id: string) => void;
+  readonly acknowledge: (probe: Probe, id: string, door: Door) => void;
   /** Resolves when it is time to go on. */
   readonly fail: (error: unknown) => Promise<void>;
 }
@@ -109,16 +118,19 @@ function inWords(error: unknown): string {
   return error.cause === undefined ? error.message : `${error.message}: ${inWords(error.cause)}`;
 }
 
-async function smtpClient(client: Client): Promise<void> {
+async function smtpClient(client: Client, protocol: Exclude<Door, "HTTP">): Promise<void> {
   while (!client.isOver()) {
-    const talker = SmtpTalker.connect(client.doors().smtpPort);
+    const { smtpPort, lmtpPort = 0 } = client.doors();
+    const talker = SmtpTalker.connect(protocol === "SMTP" ? smtpPort : lmtpPort);
     try {
       await hear(talker.reply());
-      await hear(talker.say("EHLO load.example"));
+      await hear(talker.say(`${protocol === "SMTP" ? "EHLO" : "LHLO"} load.example`));
       for (let sent = 0; sent < MAILS_PER_SESSION && !client.isOver(); sent++) {
         const probe = client.next();
         const id = await sendBySmtp(talker, probe);
-        client.acknowledge(probe, id);
+        client.acknowledge(probe, id, protocol);
+        // the other recipients' (RFC 2033 §4.2): a mail is taken for all of them or for none
+        if (protocol === "LMTP") for (const _ of probe.recipients.slice(1)) await hear(talker.reply());
       }
       talker.write("QUIT\r\n");
     } catch (error) {
@@ -151,7 +163,7 @@ async function httpClient(client: Client): Promise<void> {
   while (!client.isOver()) {
     const probe = client.next();
     try {
-      client.acknowledge(probe, await sendByHttp(client.doors().httpUrl, probe));
+      client.acknowledge(probe, await sendByHttp(client.doors().httpUrl, probe), "HTTP");
     } catch (error) {
       await client.fail(error);
     }

@@ -71,7 +71,10 @@ export interface MainProcess extends AsyncDisposable {
 
 /** One that has started. */
 export interface RelayProcess extends MainProcess {
+  /** Of the first SMTP interface. */
   readonly smtpPort: number;
+  /** Of the interface `lmtp`; 0: there is none. */
+  readonly lmtpPort: number;
   readonly httpUrl: string;
   /** Workers that are ready and have not died: process ids by worker id. */
   workers(): ReadonlyMap<string, number>;
@@ -142,6 +145,7 @@ export async function startRelayProcess(options: ProcessOptions): Promise<RelayP
   return {
     ...main,
     smtpPort: portOf("smtp"),
+    lmtpPort: listens.find(({ name }) => name === "lmtp")?.port ?? 0,
     httpUrl: `http://127.0.0.1:${portOf("http")}`,
     workers: () => living,
     workersEver: () => ever,
