@@ -1,8 +1,9 @@
 /** What is other about SMTP interfaces than in a ZoneMTA. */
 
+import { isOn } from "./rule.ts";
 import type { Rule, RuleContext } from "./rule.ts";
 import type { Tree } from "./tree.ts";
-import { treesIn } from "./tree.ts";
+import { treeAt, treesIn } from "./tree.ts";
 
 /** ZoneMTA's own defaults have an interface of this name. */
 const DEFAULT_INTERFACE = "feeder";
@@ -23,6 +24,7 @@ function interfaces(config: Tree, context: RuleContext): void {
   for (const [name, one] of treesIn(config, "smtpInterfaces")) {
     nameInGreeting(name, one, context);
     keysOfNoUse(name, one, context);
+    logins(name, one, config, context);
     everyPeer(one);
     if (name !== DEFAULT_INTERFACE) withoutDefaults(name, one, context);
   }
@@ -47,6 +49,16 @@ function keysOfNoUse(name: string, one: Tree, { leftOut }: RuleContext): void {
     without("starttls", "with secure, TLS is there from the first byte");
   if (one["authOptional"] === true && one["authentication"] !== true)
     without("authOptional", "without authentication nobody has to log in");
+}
+
+/** Without a plugin, ZoneMTA takes any password. */
+function logins(name: string, one: Tree, config: Tree, { changed }: RuleContext): void {
+  if (one["authentication"] !== true || one["enabled"] === false) return;
+  if (isOn(treeAt(config, "plugins")["core/http-auth"])) return;
+  changed(
+    ["smtpInterfaces", name, "authentication"],
+    "takes the accounts made with npx zonefleet account add, where no plugin of yours decides; ZoneMTA takes any password then",
+  );
 }
 
 /** A star among the peers is all of them, which is refused here, in words that say what to write. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 
 import { foreignPackage, LIMITER_PACKAGE, LOOP_BREAKER_PACKAGE } from "#shared/runtime/zonemta-keys.ts";
 
+import { isOn } from "./rule.ts";
 import type { Rule, RuleContext } from "./rule.ts";
 import type { Tree } from "./tree.ts";
 import { isTree, treeAt, treesIn } from "./tree.ts";
@@ -59,10 +60,6 @@ function foreignPackages(config: Tree, { leftOut }: RuleContext): void {
     delete treeAt(config, "plugins")[name];
     leftOut(["plugins", name], why.replace(/; remove it.*$/, ""));
   }
-}
-
-function isOn({ enabled }: Tree): boolean {
-  return enabled !== undefined && enabled !== false && enabled !== null;
 }
 
 /** They are loaded as they are. */

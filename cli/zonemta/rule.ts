@@ -1,6 +1,7 @@
 /** A rule of `zonefleet import-config`: it makes of keys of ZoneMTA what has the same effect here, and notes what it did. */
 
-import type { Tree } from "./tree.ts";
+import type { Tree, Value } from "./tree.ts";
+import { isTree } from "./tree.ts";
 
 export type Path = readonly PropertyKey[];
 
@@ -23,3 +24,9 @@ export interface RuleContext {
 
 /** Changes the configuration. */
 export type Rule = (config: Tree, context: RuleContext) => void;
+
+/** True: a plugin with these options runs. They may be where it runs, and nothing more. */
+export function isOn(plugin: Value | undefined): boolean {
+  const enabled = isTree(plugin) ? plugin["enabled"] : plugin;
+  return enabled !== undefined && enabled !== false && enabled !== null;
+}

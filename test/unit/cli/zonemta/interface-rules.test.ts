@@ -65,6 +65,20 @@ describe("an SMTP interface of ZoneMTA", () => {
     assert.equal(leftOut, "");
   });
 
+  test("says whose logins it takes, unless a server is asked for them", () => {
+    const submission = { ...HERE, authentication: true };
+    assert.match(
+      carriedInterface(submission).changed,
+      /submission\.authentication: takes the accounts .*account add/,
+    );
+    const asked = carried({
+      smtpInterfaces: { submission },
+      plugins: { "core/http-auth": { enabled: "receiver", url: "http://127.0.0.1:8080/" } },
+    });
+    assert.deepEqual(asked.changed, []);
+    assert.equal(carriedInterface({ ...submission, enabled: false }).changed, "");
+  });
+
   test("is kept for the operator where it believes every peer", () => {
     for (const key of ["useProxy", "useXClient", "useXForward"]) {
       const { one, leftOut } = carriedInterface({ ...HERE, [key]: ["192.0.2.1", "*"] });
