@@ -104,7 +104,7 @@ describe("the secrets of a deployment", { skip: noLocalAws(), timeout: 6 * PATIE
       path: `/message/${sent.json.id}`,
       headers: { authorization },
     });
-    assert.equal(now.status, 200, now.text);
+    assert.ok(now.status === 200 || now.status === 409, now.text); // 409: it has looked already, and sends it
     const [received] = await mx.waitFor(1, PATIENCE_MS);
     assert.match(received?.body.toString() ?? "", /^DKIM-Signature: [^]*d=a\.example;[^]*s=s1;/m);
   });
