@@ -58,12 +58,9 @@ export async function deliver(
   options: DeliverOptions,
 ): Promise<Delivered> {
   try {
-    const delivered = await (job.http === null
+    return await (job.http === null
       ? deliverByHosts(job, reused, deps, options)
       : deliverByHttp(job, job.http, deps, options));
-    return deps.hooks
-      ? { ...delivered, outcomes: await deps.hooks.results(job, delivered.outcomes) }
-      : delivered;
   } catch (error) {
     deps.onInternalError(job, error);
     return failed(job, ownFault(), false);

@@ -53,10 +53,6 @@ export class DeliveryHooks {
     return this.#plugins.oneByOne;
   }
 
-  private get seesResults(): boolean {
-    return this.#plugins.has("sender:delivered", "sender:responseerror");
-  }
-
   get seesHeaders(): boolean {
     return this.#plugins.has("sender:headers");
   }
@@ -123,35 +119,53 @@ export class DeliveryHooks {
     return this.#plugins.tell(name, ...args);
   }
 
-  /** `result` of each outcome of an attempt. */
-  async results(job: Omit<Job, "egressKey">, outcomes: readonly Outcome[]): Promise<readonly Outcome[]> {
-    if (!this.seesResults) return outcomes;
-    const shown: Outcome[] = [];
-    for (const [i, outcome] of outcomes.entries()) {
-      const view = job.view ?? deliveryView(job.message, job.leases[i] as Lease);
-      shown.push(await this.result(view, outcome, outcome.route));
-    }
-    return shown;
+  /**
+   * Write what came of an attempt, and ask or tell plugins of it: `sender:responseError` before a failure is written, since it may
+   * change what that means, and `sender:delivered` after. What was delivered is written before anybody is asked, so that nothing is
+   * sent twice whatever a plugin does, ending the process too.
+   */
+  async settle(
+    job: Omit<Job, "egressKey">,
+    outcomes: readonly Outcome[],
+    write: (leases: readonly Lease[], outcomes: readonly Outcome[]) => Promise<void>,
+  ): Promise<void> {
+    if (!this.#plugins.has("sender:delivered", "sender:responseerror")) return write(job.leases, outcomes);
+    const ends = outcomes.map((outcome, i) => ({ lease: job.leases[i] as Lease, outcome }));
+    const [delivered = [], failed = []] = [true, false].map((wanted) =>
+      ends.filter(({ outcome }) => (outcome.kind === "delivered") === wanted),
+    );
+    const writeAll = (some: readonly (typeof ends)[number][]): Promise<void> =>
+      write(
+        some.map(({ lease }) => lease),
+        some.map(({ outcome }) => outcome),
+      );
+    const viewOf = (lease: Lease): DeliveryView => job.view ?? deliveryView(job.message, lease);
+    if (delivered.length > 0) await writeAll(delivered);
+    for (const { lease, outcome } of delivered) this.#tellDelivered(viewOf(lease), outcome);
+    if (failed.length === 0) return;
+    const judged = [];
+    for (const { lease, outcome } of failed)
+      judged.push({ lease, outcome: await this.#judged(viewOf(lease), outcome) });
+    await writeAll(judged);
   }
 
-  /** `sender:delivered`, or `sender:responseError`, which may change what an outcome means. */
-  async result(view: DeliveryView, outcome: Outcome, connection: object): Promise<Outcome> {
-    if (outcome.kind === "delivered") {
-      // not waited for: until the row is settled, a crash would send the mail twice
-      void this.tell("sender:delivered", view, {
-        response: printReply(outcome.reply),
-        mx: outcome.route.mx,
-        host: outcome.route.peer,
-        localAddress: outcome.route.egress,
-      });
-      return outcome;
-    }
-    if (outcome.ruling) return outcome; // a plugin has decided before
+  #tellDelivered(view: DeliveryView, { reply, route }: Outcome): void {
+    void this.tell("sender:delivered", view, {
+      response: reply && printReply(reply),
+      mx: route.mx,
+      host: route.peer,
+      localAddress: route.egress,
+    });
+  }
+
+  /** `sender:responseError`. */
+  async #judged(view: DeliveryView, outcome: Outcome): Promise<Outcome> {
+    if (outcome.kind === "delivered" || outcome.ruling) return outcome; // a plugin has decided before
     const error: ResponseError = Object.assign(new Error(outcome.detail), {
       response: outcome.reply ? printReply(outcome.reply) : outcome.detail,
       ...(outcome.reply && { responseCode: outcome.reply.code }),
     });
-    await this.#plugins.tell("sender:responseerror", view, connection, error);
+    await this.#plugins.tell("sender:responseerror", view, outcome.route, error);
     const { action, category } = error;
     const deferTimesMs = deferTimesOf(view);
     const waits = deferTimesMs === null ? outcome : { ...outcome, deferTimesMs };

@@ -110,7 +110,7 @@ export function openZone(
     if (!written)
       onError(new Error("an outcome could not be written to the store; the delivery will be repeated"));
   };
-  const settle = (
+  const write = (
     job: Omit<Job, "egressKey">,
     startedAt: EpochMs,
     outcomes: readonly Outcome[],
@@ -128,6 +128,10 @@ export function openZone(
         message: job.message,
       });
     });
+  const settle: typeof write = (job, startedAt, outcomes) =>
+    hooks === null
+      ? write(job, startedAt, outcomes)
+      : hooks.settle(job, outcomes, (leases, some) => write({ ...job, leases }, startedAt, some));
   const endWithout = (settlements: readonly Settlement[]): Promise<void> =>
     persist(
       settlements.map(({ lease }) => lease),
@@ -193,8 +197,7 @@ export function openZone(
     lanes,
     clock,
     egressKeyOf: (job) => egressKeyOf(job, isForbidden),
-    settle: async (job, startedAt, outcomes) =>
-      settle(job, startedAt, hooks === null ? outcomes : await hooks.results(job, outcomes)),
+    settle,
     settleWithout: endWithout,
     giveBack,
     onError,
