@@ -15,7 +15,7 @@ export const ADDRESS_CODES: readonly BounceRule[] = [
       message: "The receiving server has banned our address for a while.",
     },
     `unsolicitediperror | mail sent from your ip address has been blocked | to request removal from this list
-     rtr bl | rtr du | rly b1 | rly b2 | rly b3 | (client host/client) ipaddr blocked by recipient | customer block list
+     rtr bl | rtr du | hl rep | hl ipb | spam ip | suspected bounce attacks | too many (spam/spams/complaints) .. from your | rly b1 | rly b2 | rly b3 | (client host/client) ipaddr blocked by recipient | customer block list
      (this/your) (ip/ip address/ipaddr) has been .. (blocked/banned)
      dynamic (ip/address/pool) | dynamically assigned | dialup | dial up | residential`,
   ),
@@ -51,7 +51,9 @@ export const REPUTATION: readonly BounceRule[] = [
      mauvaise réputation | mauvaise reputation | dynamic reputation | reputation of the connecting | reputation of your ip | reputation of your server | reputation of the server | reputation of the client
      liste noire | lista negra | schwarze liste | schwarzen liste | черном списке | чёрном списке | reputation score | negative reputation | reputation block
      s3140 | s3150 | fblw15 | banned sending ip | bl21 | bl22 | bl23 | bl000000 | bl000001 | bl000010 | aup bl | mi ipb | dt sum
-     tosa | ip ipaddr a problem occurred | ask your postmaster for help or to contact | no smtp service | ip in dul | in the dul | (an/insecure) (open relay/open proxy/mail relay) | ers (customized block/rbl/qil/dul)`,
+     tosa | ip ipaddr a problem occurred | ask your postmaster for help or to contact | no smtp service | bad (history/karma/standing/neighbourhood/neighborhood) | (low/poor/no/negative/insufficient) (trust/karma)
+     trust (score/level/rating) | on probation | botnet | spambot | zombie | spamtrap | spamtraps | spam trap | spam traps | honeypot
+     (naughty/ban/abuse/abusers/spammers/drop/reject) list | ip in dul | in the dul | (an/insecure) (open relay/open proxy/mail relay) | ers (customized block/rbl/qil/dul)`,
   ),
   text(
     {

@@ -59,9 +59,11 @@ export const PACE: readonly BounceRule[] = [
       message: "The receiving server wants mail from us more slowly.",
     },
     `rate limit* | ratelimit | ratelimiting | ratelimited | rate (exceeded/exceeds/is too high/too high/control/controls) | too high rate
-     (throttle/throttled/throttles/throttling/slower/flooding/flooded/hammering/bursts) | (slow/back/ease/calm) (down/off) | slow your
+     (throttle/throttled/throttles/throttling/slower/flood/flooding/flooded/hammering/swamping/burst/bursts/mailbomb) | (slow/back/ease/calm) (down/off) | slow (your/start) | (mail/email) bomb | warm up | ramp up
+     (so/this) (fast/many/quickly) | (rapid/quick) succession | (fewer/less) ${MAIL} | less (often/frequently) | wait longer | longer (pauses/intervals)
+     spread (your/the) | connections only | in such a short
      (more/faster) ${MAIL} than | faster than (we/our/is/it/they/this) | too (fast/quickly/frequently/rapidly) | more slowly
-     too (many/much) ${MAIL} | too (many/much) (connection/session/message/concurrent/simultaneous/parallel/open/active/new/incoming/smtp/tcp/inbound/recent) | too many .. from your
+     too (many/much) ${MAIL} | too (many/much) (connection/session/message/concurrent/simultaneous/parallel/open/active/new/incoming/smtp/tcp/inbound/recent) | too many recipients from your
      too many .. per connection | ${MAIL} (per/a/an/each/every/in one/in an) ${PERIOD} | per ${PERIOD} .. (limit/limits/exceeded/allowed/reached/maximum/allowance)
      (limit/limits/maximum/quota/allowance/threshold/cap) .. per ${PERIOD} | (hourly/daily) .. (limit/quota/maximum/allowance)
      (hour/minute/day) limit | recipients (received/per day) | recipients .. hour | quota for (messages/this sender) | your quota of

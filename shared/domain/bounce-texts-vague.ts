@@ -40,7 +40,8 @@ const HOST: readonly BounceRule[] = [
       status: "7.1",
       message: "The receiving server does not take mail from our address.",
     },
-    `${A_HOST} .. ${REFUSED} | ipaddr (is/was/has been) (not/refused/rejected/unwelcome/denied/barred) | ipaddr (rejected/refused/denied)`,
+    `(complaints/reports/attacks/abuse/spam/junk) .. (from/for/about/by/against) (ipaddr/ip ipaddr/the sending server/the sending ip)
+     ${A_HOST} .. ${REFUSED} | ipaddr (is/was/has been) (not/refused/rejected/unwelcome/denied/barred) | ipaddr (rejected/refused/denied)`,
   ),
 ];
 
