@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { ScanCommand } from "@aws-sdk/client-dynamodb";
 import fc from "fast-check";
 
 import { dynamoEventBacklog } from "#shared/aws/event-backlog.ts";
@@ -12,23 +11,19 @@ import type { MessageId } from "#shared/domain/ids.ts";
 import { rowIdOf } from "#shared/domain/ids.ts";
 import { DAY, KIB, MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { BacklogClaim, PlacedEvent } from "#shared/ports/event-backlog.ts";
-import { newInstallation, sharedLocalAws, stopLocalAwsAtEnd, storeClock } from "../../support/aws-backend.ts";
+import { stopLocalAwsAtEnd } from "../../support/aws-backend.ts";
 import { address, attempt, zoneA } from "../../support/builders.ts";
-import { fakeClock } from "../../support/fake-clock.ts";
 import { noLocalAws } from "../../support/local-aws.ts";
-import { sdkFaults } from "../../support/sdk-faults.ts";
+import { ownTable } from "../../support/own-table.ts";
 
 stopLocalAwsAtEnd();
 
 const MANY = 100;
 
 async function opened() {
-  const clock = fakeClock();
-  const aws = await sharedLocalAws();
-  const { table, ...names } = aws.newNames();
-  await newInstallation(aws.clients, { table, ...names });
-  const clients = aws.newClients();
-  const backlog = dynamoEventBacklog({ dynamo: clients.dynamo, table, clock: storeClock(clock) });
+  const { clock, newProcess, items } = await ownTable();
+  const { deps, faults } = newProcess();
+  const backlog = dynamoEventBacklog(deps);
   const claimed = async (consumer = "one"): Promise<BacklogClaim> => {
     const claim = await backlog.claim(consumer, clock.in(MINUTE));
     assert.ok(claim);
@@ -38,9 +33,9 @@ async function opened() {
     clock,
     backlog,
     claimed,
-    faults: sdkFaults(clients),
+    faults,
     pause: { failures: 1, retryAt: clock.in(SECOND) },
-    items: async () => (await aws.clients.dynamo.send(new ScanCommand({ TableName: table }))).Items ?? [],
+    items,
   };
 }
 

@@ -9,10 +9,9 @@ import { dynamoLimitStore } from "#shared/aws/limit-store.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
 import { DAY, MINUTE, SECOND } from "#shared/domain/units.ts";
 import { anna, ben } from "../../support/builders.ts";
-import { newInstallation, sharedLocalAws, stopLocalAwsAtEnd, storeClock } from "../../support/aws-backend.ts";
-import { fakeClock } from "../../support/fake-clock.ts";
+import { stopLocalAwsAtEnd } from "../../support/aws-backend.ts";
 import { countsUnits, maybeNotAtomic, noLocalAws } from "../../support/local-aws.ts";
-import { sdkFaults } from "../../support/sdk-faults.ts";
+import { ownTable } from "../../support/own-table.ts";
 
 stopLocalAwsAtEnd();
 
@@ -20,14 +19,10 @@ const MX = "mx.one.example";
 
 /** A table with as many senders as are asked for, each with clients and faults of its own. */
 async function senders(count: number) {
-  const clock = fakeClock();
-  const aws = await sharedLocalAws();
-  const { table, ...names } = aws.newNames();
-  await newInstallation(aws.clients, { table, ...names });
+  const { clock, newProcess } = await ownTable();
   const all = Array.from({ length: count }, () => {
-    const clients = aws.newClients();
-    const deps = { dynamo: clients.dynamo, table, clock: storeClock(clock) };
-    return { limits: dynamoLimitStore(deps), faults: sdkFaults(clients) };
+    const { deps, faults } = newProcess();
+    return { limits: dynamoLimitStore(deps), faults };
   });
   return { clock, all, first: all[0] as (typeof all)[number], second: all[1] as (typeof all)[number] };
 }

@@ -4,8 +4,6 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
 
-import { ScanCommand } from "@aws-sdk/client-dynamodb";
-
 import { dynamoConfigStore } from "#shared/aws/config-store.ts";
 import { noDeploymentSecret } from "#shared/aws/deployment-secret.ts";
 import { dynamoFleetStore } from "#shared/aws/fleet-store.ts";
@@ -14,31 +12,25 @@ import { aesSealer, SEAL_KEY_BYTES, sealingBy } from "#shared/app/sealer.ts";
 import { dynamoSecretStore } from "#shared/aws/secret-store.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import { DAY, KIB, MINUTE } from "#shared/domain/units.ts";
-import { newInstallation, sharedLocalAws, stopLocalAwsAtEnd, storeClock } from "../../support/aws-backend.ts";
+import { stopLocalAwsAtEnd } from "../../support/aws-backend.ts";
 import { anna } from "../../support/builders.ts";
-import { fakeClock } from "../../support/fake-clock.ts";
 import { countsUnits, noLocalAws } from "../../support/local-aws.ts";
-import { sdkFaults } from "../../support/sdk-faults.ts";
+import { ownTable } from "../../support/own-table.ts";
 
 stopLocalAwsAtEnd();
 
 async function opened<S>(storeOf: (deps: TableDeps) => S) {
-  const clock = fakeClock();
-  const aws = await sharedLocalAws();
-  const { table, ...names } = aws.newNames();
-  await newInstallation(aws.clients, { table, ...names });
-  const clients = aws.newClients();
-  const deps = { table, clock: storeClock(clock), dynamo: clients.dynamo };
+  const { clock, newProcess, items } = await ownTable();
+  const { deps, faults } = newProcess();
   return {
     clock,
     deps,
     store: storeOf(deps),
-    faults: sdkFaults(clients),
+    /** Of another process. */
+    other: storeOf(newProcess().deps),
+    faults,
     /** All that lies in the table, as text. */
-    contents: async (): Promise<string> => {
-      const { Items } = await aws.clients.dynamo.send(new ScanCommand({ TableName: table }));
-      return JSON.stringify(Items);
-    },
+    contents: async (): Promise<string> => JSON.stringify(await items()),
   };
 }
 
@@ -60,9 +52,8 @@ describe("documents in DynamoDB", { skip: noLocalAws() }, () => {
   });
 
   test("a removal that meets a write removes what was written", async () => {
-    const { store, deps, faults } = await opened(dynamoConfigStore);
+    const { store, other, faults } = await opened(dynamoConfigStore);
     const first = await store.put({ kind: "rule", name: "one", value: 1 }, 0);
-    const other = dynamoConfigStore({ ...deps, dynamo: (await sharedLocalAws()).clients.dynamo });
     let once = true;
     faults.before("DeleteItem", async () => {
       if (once) await other.put({ kind: "rule", name: "one", value: 2 }, first?.version ?? 0);

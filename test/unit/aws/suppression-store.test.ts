@@ -10,29 +10,24 @@ import type { Domain } from "#shared/domain/address.ts";
 import type { MailOwner } from "#shared/domain/suppression.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
-import { newInstallation, sharedLocalAws, stopLocalAwsAtEnd, storeClock } from "../../support/aws-backend.ts";
+import { stopLocalAwsAtEnd } from "../../support/aws-backend.ts";
 import { address } from "../../support/builders.ts";
-import { fakeClock } from "../../support/fake-clock.ts";
 import { countsUnits, noLocalAws } from "../../support/local-aws.ts";
-import { sdkFaults } from "../../support/sdk-faults.ts";
+import { ownTable } from "../../support/own-table.ts";
 
 stopLocalAwsAtEnd();
 
 const nobody: MailOwner = { returnPath: null, user: null };
 
 async function opened() {
-  const clock = fakeClock();
-  const aws = await sharedLocalAws();
-  const { table, ...names } = aws.newNames();
-  await newInstallation(aws.clients, { table, ...names });
-  const clients = aws.newClients();
-  const deps = { table, clock: storeClock(clock) };
+  const { clock, newProcess } = await ownTable();
+  const { deps, faults } = newProcess();
   return {
     clock,
-    store: dynamoSuppressionStore({ ...deps, dynamo: clients.dynamo }),
-    faults: sdkFaults(clients),
+    store: dynamoSuppressionStore(deps),
+    faults,
     /** Of another process. */
-    other: dynamoSuppressionStore({ ...deps, dynamo: aws.clients.dynamo }),
+    other: dynamoSuppressionStore(newProcess().deps),
   };
 }
 
