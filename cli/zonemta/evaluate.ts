@@ -6,6 +6,7 @@
  */
 
 import { fork } from "node:child_process";
+import { realpath } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { text } from "node:stream/consumers";
 
@@ -41,7 +42,7 @@ export interface Evaluated {
 export async function evaluate(file: string, options: ReadOptions): Promise<Evaluated> {
   const { NODE_OPTIONS: _, ...variables } = options.variables; // they would take the permissions apart
   const root = options.root ?? rootOf(file);
-  const readable = [root, dirname(file), ...options.readable.map((folder) => resolve(folder))];
+  const readable = await withRealPaths([root, dirname(file), ...options.readable]);
   const child = fork(CHILD, [file], {
     execArgv: [
       "--permission",
@@ -64,6 +65,12 @@ export async function evaluate(file: string, options: ReadOptions): Promise<Eval
   if (evaluated !== null && typeof evaluated.value === "object" && isValue(evaluated.value)) return evaluated;
   if (evaluated !== null) throw new DomainError("invalid-config", `${file}: expected it to export an object`);
   throw new DomainError("invalid-config", `${file}: ${whyNot(complaints, signal)}`);
+}
+
+/** Modules are read by their real paths, what a module reads itself is not. */
+async function withRealPaths(folders: readonly string[]): Promise<string[]> {
+  const real = folders.map((folder) => realpath(folder).catch(() => folder));
+  return [...new Set([...folders.map((folder) => resolve(folder)), ...(await Promise.all(real))])];
 }
 
 function whyNot(complaints: string, signal: string | null): string {

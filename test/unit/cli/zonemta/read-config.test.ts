@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -94,6 +94,18 @@ describe("a module of a ZoneMTA", () => {
       smtpInterfaces: { feeder: { port: 2525 } },
     });
     assert.deepEqual(variables, { set: ["RELAY_USER"], unset: ["RELAY_PASS", "PORT"] });
+  });
+
+  test("may lie behind a link, and so may what it reads", async () => {
+    const real = join(base, "real");
+    await mkdir(join(real, "config"), { recursive: true });
+    await writeFile(join(real, "name.js"), "module.exports = 'linked';");
+    await writeFile(join(real, "config/default.js"), "module.exports = { name: require('../name') };");
+    await symlink(real, join(base, "link"));
+    const options = { environment: "production", variables: {}, root: null, readable: [] };
+    assert.deepEqual((await readForeignConfig([join(base, "link/config")], options)).tree, {
+      name: "linked",
+    });
   });
 
   test("reads the folder that ZoneMTA is started in, and others that are named", async () => {
