@@ -22,7 +22,7 @@ export const LAMBDA_NEEDS: Readonly<Record<LambdaName, Needs>> = {
   },
   suppression: { reads: ["secret"], writes: ["suppression"] },
   zones: { reads: ["secret", "fleet"], writes: ["limit"] },
-  health: { reads: ["secret", "message", "limit"], writes: ["bounce"], queries: ["by zone"] },
+  health: { reads: ["secret", "message"], writes: ["bounce", "limit"], queries: ["by zone"] }, // tries of logins are counted
   sweep: {
     reads: ["fleet", "limit"],
     writes: ["message"],

@@ -26,13 +26,13 @@ type TryoutRoute = "testAuth" | "reportBounce" | "bounces" | "store";
 
 export function tryoutHandlers(
   deps: EndpointDeps,
-  { secrets, bounceSink }: Pick<Backend, "secrets" | "bounceSink">,
+  { secrets, limits, bounceSink }: Pick<Backend, "secrets" | "limits" | "bounceSink">,
 ): Record<TryoutRoute, ApiHandler> {
   const { clock } = deps;
   const check = credentialCheck({ secrets, clock, key: randomBytes(32), atOnce: LOGINS_AT_ONCE });
   return {
     testAuth: endpoint(routes.testAuth, deps, async ({ event }) => {
-      const login = await testLogin({ check, clock }, event.headers["authorization"]);
+      const login = await testLogin({ check, limits, clock }, event.headers["authorization"]);
       const time = new Date(clock.now()).toISOString();
       switch (login.kind) {
         case "right":

@@ -3,19 +3,20 @@ import { describe, test } from "node:test";
 
 import type { CredentialAnswer } from "#shared/app/credentials.ts";
 import { FAILURE_DELAY_MS } from "#shared/app/credentials.ts";
-import { testLogin } from "#shared/app/test-login.ts";
+import { MAX_LOGINS_A_SECOND, testLogin } from "#shared/app/test-login.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
 
 const ANNA = `Basic ${btoa("anna:secret")}`;
 
-function setUp(answer: CredentialAnswer) {
+function setUp(answer: CredentialAnswer, { counted = 1 } = {}) {
   const clock = fakeClock();
   const asked: unknown[] = [];
   const check = async (credentials: unknown): Promise<CredentialAnswer> => {
     asked.push(credentials);
     return answer;
   };
-  return { clock, asked, login: (header?: string) => testLogin({ check, clock }, header) };
+  const limits = { countInWindow: async () => counted };
+  return { clock, asked, login: (header?: string) => testLogin({ check, limits, clock }, header) };
 }
 
 describe("a login that is tried", () => {
@@ -46,7 +47,15 @@ describe("a login that is tried", () => {
     assert.deepEqual(asked, []);
   });
 
-  test("is neither right nor wrong while too many ask", async () => {
+  test("is neither right nor wrong while too many ask, here or in all processes", async () => {
     assert.deepEqual(await setUp("busy").login(ANNA), { kind: "busy" });
+    const anna = { user: "anna", senders: null };
+    assert.deepEqual(await setUp(anna, { counted: MAX_LOGINS_A_SECOND }).login(ANNA), {
+      kind: "right",
+      user: "anna",
+    });
+    const { login, asked } = setUp(anna, { counted: MAX_LOGINS_A_SECOND + 1 });
+    assert.deepEqual(await login(ANNA), { kind: "busy" });
+    assert.deepEqual(asked, [], "what is not checked costs nothing");
   });
 });
