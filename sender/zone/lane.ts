@@ -19,16 +19,16 @@
  */
 
 import type { Domain } from "#shared/domain/address.ts";
-import type { Clock } from "#shared/domain/clock.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
 import type { Lease } from "#shared/domain/queue-row.ts";
 import { connectionsAt } from "#shared/domain/pace.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import { later, SECOND } from "#shared/domain/units.ts";
 import type { Zone } from "#shared/domain/zone.ts";
-import type { Delivered, DeliverOptions } from "../delivery/deliver.ts";
 import type { Job } from "../delivery/job.ts";
 import type { SmtpSession } from "../delivery/smtp-client.ts";
+import { carryJob } from "./carry-job.ts";
+import type { Carried, CarryDeps, CarryingConnection } from "./carry-job.ts";
 import type { ConnectionSlots, SlotKey } from "./connection-slots.ts";
 import { permitsOf } from "./permits.ts";
 import type { RateSource } from "./rate-source.ts";
@@ -39,7 +39,7 @@ import { throttlePermits } from "./throttles.ts";
 import type { ThrottledMail } from "./throttles.ts";
 import { waitingJobs } from "./waiting-jobs.ts";
 
-export interface LaneDeps {
+export interface LaneDeps extends CarryDeps {
   readonly zone: Zone;
   readonly site: string;
   /** Connections at once, all processes together. */
@@ -48,23 +48,13 @@ export interface LaneDeps {
   readonly pace: SitePace;
   /** The rates that the configuration sets, the widest first. */
   readonly throttles: readonly RateSource[];
-  readonly clock: Clock;
   readonly random: () => number;
-  /** The peer may not take the mail before what `beforeDot` gives at that time has resolved; null: it may. */
-  readonly deliver: (
-    job: Job,
-    reused: SmtpSession | null,
-    gates: Pick<DeliverOptions, "mayBegin"> & { readonly beforeDot: () => Promise<void> | null },
-  ) => Promise<Delivered>;
   /** Write the outcomes. It keeps trying while the store is down; it does not throw. */
   readonly settle: (job: Job, startedAt: EpochMs, outcomes: readonly Outcome[]) => Promise<void>;
   /** Write that the rows were put off untried. */
   readonly putOff: (job: Job, dueAt: EpochMs, detail: string) => Promise<void>;
   /** Give rows back to the queue, due at the time. */
   readonly giveBack: (leases: readonly Lease[], dueAt: EpochMs) => Promise<void>;
-  readonly mayStart: (lease: Lease) => boolean;
-  /** Renew those that may not start. False: another worker has some of them, and may send their mail. */
-  readonly confirm: (leases: readonly Lease[]) => Promise<boolean>;
   /** False: the zone has no address to send from on this host (L8). */
   readonly hasEgress: () => boolean;
   /** True: the session is from an Elastic IP that this host does not hold any more: it carries no other mail. */
@@ -94,14 +84,10 @@ export interface Lane {
   drain(): Promise<void>;
 }
 
-interface Connection {
-  /** Null while it is being opened. */
-  session: SmtpSession | null;
+interface Connection extends CarryingConnection {
   egressKey: string;
   /** Null while it carries a job. */
   idleSince: EpochMs | null;
-  /** The outcome of its last job is being written (L5); null: it is. */
-  unwritten: Promise<void> | null;
 }
 
 /** Jobs a lane holds for each connection it may have, so that none waits for the next `take`; and some for a lane of one. */
@@ -241,7 +227,7 @@ export function openLane(deps: LaneDeps): Lane {
     const lost = whole.leases.filter((lease) => !job.leases.includes(lease));
     if (lost.length > 0) await deps.giveBack(lost, clock.now());
     if (connection.session && job.leases.length > 0) deps.onConnections({ reused: 1 });
-    const carried = job.leases.length > 0 ? await carryBy(connection, job, mail) : null;
+    const carried = job.leases.length > 0 ? await carryJob(job, connection, mail, deps) : null;
     mail?.ended(carried?.delivered.outcomes.some(({ kind }) => kind === "delivered") ?? false);
     if (carried) health.note(carried.delivered);
     inFlight--;
@@ -251,29 +237,6 @@ export function openLane(deps: LaneDeps): Lane {
     keep(connection, session);
     pump();
     await settled;
-  }
-
-  async function carryBy(connection: Connection, job: Job, mail: ThrottledMail | null): Promise<Carried> {
-    const beforeDot = (): Promise<void> | null =>
-      connection.unwritten || !job.leases.every(deps.mayStart) ? mayEnd(connection, job) : null;
-    let startedAt = clock.now();
-    if (!mail) return { startedAt, delivered: await deps.deliver(job, connection.session, { beforeDot }) };
-    let begun = 0;
-    const mayBegin = async (leases: readonly Lease[]): Promise<readonly Lease[]> => {
-      const count = await takeFor(mail, leases.length, { all: begun > 0 });
-      begun = Math.max(begun, count);
-      startedAt = clock.now();
-      return leases.slice(0, count);
-    };
-    const delivered = await deps.deliver(job, connection.session, { beforeDot, mayBegin });
-    const outcomes = begun === 0 ? delivered.outcomes : delivered.outcomes.slice(0, begun);
-    return { startedAt, delivered: { ...delivered, outcomes } };
-  }
-
-  /** L5, and L3. Rejects when the mail must not be taken: then the content stays without its end. */
-  async function mayEnd(connection: Connection, { leases }: Job): Promise<void> {
-    await connection.unwritten;
-    if (!(await deps.confirm(leases))) throw new Error("the lease of a row went to another worker");
   }
 
   /** L7: what may not begin yet is the first to begin next. Null: nothing was tried. */
@@ -396,19 +359,4 @@ export function openLane(deps: LaneDeps): Lane {
       await giveBackWaiting();
     },
   };
-}
-
-interface Carried {
-  readonly startedAt: EpochMs;
-  readonly delivered: Delivered;
-}
-
-/** All: those of a job that has begun, and goes on with another host. */
-async function takeFor(mail: ThrottledMail, wanted: number, { all }: { all: boolean }): Promise<number> {
-  let count = await mail.take(wanted);
-  while (all && count > 0 && count < wanted) {
-    const more = await mail.take(wanted - count);
-    count = more === 0 ? 0 : count + more;
-  }
-  return count;
 }
