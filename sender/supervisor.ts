@@ -13,7 +13,6 @@
  */
 
 import type { Clock } from "#shared/domain/clock.ts";
-import { DomainError } from "#shared/domain/errors.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
 import { MINUTE, SECOND } from "#shared/domain/units.ts";
 import type { Settings } from "#shared/runtime/config.ts";
@@ -22,6 +21,9 @@ import type { HostAddresses } from "./addresses/deployed-host.ts";
 import type { HeldSockets } from "./held-sockets.ts";
 import type { ListeningSockets } from "./listening-socket.ts";
 import { metricsGatherer } from "./metrics-gatherer.ts";
+import { reloadOnWish } from "./reload-fleet.ts";
+import type { Replaced, ReloadSource } from "./reload-fleet.ts";
+import { watchWorker } from "./watch-worker.ts";
 import { forkWorker } from "./worker-process.ts";
 import type { WorkerEnd, WorkerProcess } from "./worker-process.ts";
 import { GRACE_MS, LEISURE_MS } from "./worker-protocol.ts";
@@ -38,11 +40,6 @@ const MAX_START_FAILURES = 5;
 /** From birth to listening; a worker that takes longer hangs. */
 const START_TIMEOUT_MS = 2 * MINUTE;
 const RECOVERY_TIMEOUT_MS = MINUTE;
-/** From an answer of a worker to the next question whether its event loop turns. */
-const PING_EVERY_MS = 10 * SECOND;
-/** Unanswered twice in a row, which is a minute, it is killed. Once may be this process's fault: it was stopped itself. */
-const PONG_TIMEOUT_MS = 30 * SECOND;
-const MAX_UNANSWERED = 2;
 /** For a worker to give its sockets; without them its successor opens its own. */
 const HAND_OVER_TIMEOUT_MS = 5 * SECOND;
 
@@ -65,15 +62,6 @@ export interface SupervisorOptions {
   readonly held?: HeldSockets | null;
 }
 
-export interface ReloadSource {
-  /** `listener` is called at each wish for a reload. */
-  readonly onWish: (listener: () => void) => void;
-  /** The settings to have in place of `current`; throws a `DomainError` when they are wrong. */
-  readonly read: (current: Settings) => Promise<Settings>;
-  /** Tell the person at the screen. */
-  readonly say: (text: string) => void;
-}
-
 export type SupervisorEnd =
   | { readonly kind: "drained" }
   | { readonly kind: "cut" }
@@ -93,8 +81,8 @@ export async function supervise(options: SupervisorOptions): Promise<SupervisorE
   const places = Array.from({ length: options.settings.processes }, (_, index) =>
     keepPlace(index, { ...options, fleet, over, giveUp }),
   );
-  const { reload } = options;
-  if (reload) reload.onWish(onceAtATime(() => reloadFleet(fleet, reload, options.log)));
+  const { reload: source, log } = options;
+  if (source) reloadOnWish({ source, settings: fleet.settings, replaceAll: fleet.replaceAll, log });
   whenAborted(over, () => {
     fleet.drain();
     void clock.sleep(KILL_AFTER_MS, ended.signal).then(() => ended.signal.aborted || fleet.kill());
@@ -141,8 +129,6 @@ async function keepPlace(index: number, { clock, log, fleet, over, giveUp }: Pla
   }
 }
 
-/** `message`: what a worker said when it could not start; null: nothing, and the log says more. */
-type Replaced = { readonly ok: true } | { readonly ok: false; readonly message: string | null };
 const DONE: Replaced = { ok: true };
 
 interface Workers {
@@ -150,9 +136,9 @@ interface Workers {
   begin(index: number): Promise<WorkerProcess | null>;
   /** Resolves when the worker has ended, or another has its place. */
   left(child: WorkerProcess): Promise<WorkerEnd | { readonly successor: WorkerProcess }>;
-  settings(): Settings;
+  readonly settings: () => Settings;
   /** From now on workers have these settings, those that run too. Not ok: they could not start, and nothing has changed. */
-  replaceAll(next: Settings): Promise<Replaced>;
+  readonly replaceAll: (next: Settings) => Promise<Replaced>;
   anyReady(): boolean;
   drain(): void;
   kill(): void;
@@ -236,7 +222,7 @@ function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
 
   function onReady(child: WorkerProcess): void {
     const { worker, index, pid, listens } = child;
-    void watch(child, { clock, over }).then((hangs) => {
+    void watchWorker(child, { clock, over }).then((hangs) => {
       if (!hangs) return;
       log.error({ component: "supervisor", worker, index, workerPid: pid }, "worker does not answer");
       child.kill();
@@ -330,66 +316,6 @@ function workersOf(options: SupervisorOptions, over: AbortSignal): Workers {
       for (const child of living.values()) child.kill();
     },
   };
-}
-
-async function reloadFleet(
-  fleet: Workers,
-  { read, say }: Pick<ReloadSource, "read" | "say">,
-  log: Logger,
-): Promise<void> {
-  try {
-    const next = await read(fleet.settings());
-    const replaced = await fleet.replaceAll(next);
-    if (!replaced.ok)
-      throw new DomainError(
-        "invalid-config",
-        replaced.message ?? "workers cannot start on it: the log says why",
-      );
-    log.info({ component: "supervisor", digest: next.config.digest }, "configuration reloaded");
-    say("The configuration was read again; new workers are at work on it.");
-  } catch (error) {
-    log.error({ component: "supervisor", err: error }, "configuration not reloaded");
-    say(
-      `zonefleet: nothing has changed, as the configuration cannot be used: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
-}
-
-/** Runs `work` for each call, never twice at a time: calls that come meanwhile are one call after it. */
-function onceAtATime(work: () => Promise<void>): () => void {
-  let running = false;
-  let again = false;
-  const run = async (): Promise<void> => {
-    running = true;
-    do {
-      again = false;
-      await work();
-    } while (again);
-    running = false;
-  };
-  return () => {
-    again = true;
-    if (!running) void run();
-  };
-}
-
-/** Resolves with true when the worker's event loop hangs; with false when it has ended, or all is over. */
-async function watch(
-  child: WorkerProcess,
-  { clock, over }: { clock: Clock; over: AbortSignal },
-): Promise<boolean> {
-  const gone = new AbortController();
-  void child.ended.then(() => gone.abort());
-  const done = AbortSignal.any([over, gone.signal]);
-  let unanswered = 0;
-  while (unanswered < MAX_UNANSWERED) {
-    await clock.sleep(PING_EVERY_MS, done);
-    if (done.aborted) return false;
-    const answered = child.next("pong", PONG_TIMEOUT_MS);
-    child.send({ type: "ping" });
-    unanswered = (await answered) ? 0 : unanswered + 1;
-  }
-  return !done.aborted;
 }
 
 /** Runs what it is given one after the other. */
