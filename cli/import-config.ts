@@ -137,7 +137,8 @@ function report(notes: readonly Note[], { files, out, problem }: Result, termina
   for (const kind of ["changed", "left out"] as const) {
     const those = notes.filter((note) => note.kind === kind);
     if (those.length > 0) terminal.print(`\n${kind === "changed" ? "Changed" : "Not carried over"}:`);
-    for (const { path, why } of those) terminal.print(`  ${printPath(path)}: ${why}`);
+    for (const [why, keys] of Map.groupBy(those, (note) => note.why))
+      terminal.print(`  ${keys.map(({ path }) => printPath(path)).join(", ")}: ${why}`);
   }
   if (problem !== null) terminal.print(`\nTo be put right before it can be used:\n\n${problem}`);
 }

@@ -97,7 +97,7 @@ describe("a configuration of ZoneMTA", () => {
       for (const line of [
         /zones\.default\.connections: is 8 now/,
         /zones\.routed\.throttling: is 600\/minute of the whole zone/,
-        /zones\.plain\.pool: is empty now/,
+        /zones\.plain\.pool.*: is empty now/,
         /feeder\.name: is banner now/,
         /domainConfig\.defaults: is domainConfig\.default now/,
         /delivery-counters"\]: counts in Redis/,

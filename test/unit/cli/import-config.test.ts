@@ -227,6 +227,19 @@ describe("zonefleet import-config", () => {
     assert.match(said, /To be put right before it can be used:[^]*smtpInterfaces\.feeder\.key: is missing/);
   });
 
+  test("gives the reason that keys share once", async () => {
+    const zones = { a: { processes: 2, logger: true }, b: { processes: 3 } };
+    const { said } = await imported({
+      "config/default.json": JSON.stringify({ zones, smtpInterfaces: { feeder: { processes: 2 } } }),
+    });
+    const [line, ...more] = said.split("\n").filter((one) => one.includes("ZONEFLEET_PROCESSES"));
+    assert.match(
+      line ?? "",
+      /^ {2}zones\.a\.processes, zones\.b\.processes, smtpInterfaces\.feeder\.processes: /,
+    );
+    assert.deepEqual(more, []);
+  });
+
   test("keeps the plugin that signs all mail with one key, with the whole path of that key", async () => {
     const plugin = { enabled: "sender", domain: "example.com", selector: "s1", signatureExpireIn: 3600 };
     const plugins = { "core/dkim": { ...plugin, path: "keys/k.pem" } };
