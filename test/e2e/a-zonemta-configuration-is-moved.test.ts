@@ -180,7 +180,7 @@ describe("a configuration of ZoneMTA", () => {
         },
       );
       for (const line of [
-        /process\.env\.AUTH_URL: its value is in the file/,
+        /process\.env\.AUTH_URL, .*: its value is in the file/,
         /core\/http-config"\]\.check: it is no data/,
         /pools\.default\[1\]\.ratio: is 0, which is never used/,
         /zones\.relayed\.pool: is empty now/,
