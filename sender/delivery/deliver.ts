@@ -10,6 +10,7 @@ import { deferred } from "#shared/domain/outcome.ts";
 import type { Message } from "#shared/domain/message.ts";
 import type { Lease, QueueRow } from "#shared/domain/queue-row.ts";
 import type { HttpTarget } from "#shared/domain/zone.ts";
+import type { DeliveryView } from "#shared/plugins/views.ts";
 import type { BodyStore, ByteRange } from "#shared/ports/body-store.ts";
 import { postMail } from "./deliver-http.ts";
 import type { Posted } from "./deliver-http.ts";
@@ -83,9 +84,9 @@ async function deliverByHosts(
       if (!opened.ok)
         return before ?? (opened.outcome ? failed(job, opened.outcome, opened.siteDown) : UNTRIED);
       session = opened.session;
-      void tellOfSession("sender:connected", job, session, deps);
+      tellOfConnected(job, session, deps);
     }
-    await tellOfSession("sender:connection", job, session, deps);
+    await showConnection(job, session, deps);
     job = await withBegun(job, options);
     if (job.leases.length === 0) return { ...(before ?? UNTRIED), session };
     const carried = await carry(job, session, deps, options);
@@ -97,19 +98,21 @@ async function deliverByHosts(
   return before ?? failed(job, deferred("protocol", "the peer closes its connections at once"), false);
 }
 
-/** Resolves when the plugins have done: one on `sender:connection` may give keys to sign with, as ZoneMTA's own does. */
-async function tellOfSession(
-  hook: "sender:connected" | "sender:connection",
-  { view }: Job,
-  { route, secured, ehloName }: SmtpSession,
-  { hooks }: DeliverDeps,
-): Promise<void> {
-  if (!hooks || !view) return;
-  const connection = { ...route, secure: secured !== null };
+function tellOfConnected(job: Job, session: SmtpSession, { hooks }: DeliverDeps): void {
+  if (!hooks || !job.view) return;
+  const connection = connectionOf(job.view, session);
+  hooks.tell("sender:connected", job.view, connection, { host: session.route.mx }, connection.secure);
+}
+
+async function showConnection(job: Job, session: SmtpSession, { hooks }: DeliverDeps): Promise<void> {
+  if (hooks && job.view) await hooks.connection(job.view, connectionOf(job.view, session));
+}
+
+/** As plugins see it, and `view` with the egress address that it is from. */
+function connectionOf(view: DeliveryView, { route, secured, ehloName }: SmtpSession) {
   if (route.egress !== null && ehloName !== null)
     view.zoneAddress = { address: route.egress, name: ehloName };
-  if (hook === "sender:connection") await hooks.tell(hook, view, connection);
-  else await hooks.tell(hook, view, connection, { host: route.mx }, connection.secure);
+  return { ...route, secure: secured !== null };
 }
 
 const UNTRIED: Delivered = { outcomes: [], session: null, siteDown: false };

@@ -114,9 +114,20 @@ export class DeliveryHooks {
     }
   }
 
-  /** Hooks whose errors change nothing. Resolves when they are done; few wait for that. */
-  tell<N extends HookName>(name: N, ...args: HookArguments[N]): Promise<void> {
-    return this.#plugins.tell(name, ...args);
+  /** `sender:connection`, whose errors change nothing. It is waited for: it may give keys to sign with, as ZoneMTA's own plugin does. */
+  async connection(view: DeliveryView, connection: object): Promise<void> {
+    try {
+      await this.#plugins.run("sender:connection", view, connection);
+    } catch (error) {
+      const plugin = error instanceof PluginError ? error.plugin : null;
+      const fields = { component: "plugin", plugin, hook: "sender:connection", err: error };
+      this.#plugins.log.warn(fields, "hook failed");
+    }
+  }
+
+  /** Hooks that nobody waits for, and whose errors change nothing. */
+  tell<N extends HookName>(name: N, ...args: HookArguments[N]): void {
+    void this.#plugins.tell(name, ...args);
   }
 
   /**
@@ -150,7 +161,7 @@ export class DeliveryHooks {
   }
 
   #tellDelivered(view: DeliveryView, { reply, route }: Outcome): void {
-    void this.tell("sender:delivered", view, {
+    this.tell("sender:delivered", view, {
       response: reply && printReply(reply),
       mx: route.mx,
       host: route.peer,

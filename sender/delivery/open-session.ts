@@ -198,7 +198,7 @@ async function withPlugins(
   hooks: DeliveryHooks | null,
 ): Promise<Target | Outcome> {
   if (!hooks || !view) return target;
-  void hooks.tell("sender:connecting", view);
+  hooks.tell("sender:connecting", view);
   const { ip: host, port, localAddress, egress, ehloName } = target;
   const from = { address: egress ?? localAddress ?? "0.0.0.0", name: ehloName };
   const answer = await hooks.connect(view, { host, port, localAddress }, from);
@@ -210,7 +210,7 @@ function tlsTrouble({ view }: Job, hooks: DeliveryHooks | null): Pick<ConnectOpt
   if (!hooks || !view) return {};
   return {
     onTlsTrouble: ({ host, port }, detail) =>
-      void hooks.tell("sender:tlserror", view, { host, port }, new Error(detail)),
+      hooks.tell("sender:tlserror", view, { host, port }, new Error(detail)),
   };
 }
 
