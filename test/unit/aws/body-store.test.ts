@@ -1,10 +1,7 @@
 /** Bodies in S3: large ones in parts, and what is left when S3 fails, is slow or loses its answers. */
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer } from "node:http";
 import type { IncomingMessage } from "node:http";
-import type { AddressInfo } from "node:net";
 import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 
@@ -12,12 +9,12 @@ import { ListObjectsV2Command } from "@aws-sdk/client-s3";
 
 import { s3BodyStore, SINGLE_PUT_BYTES } from "#shared/aws/body-store.ts";
 import { PIECE_BYTES } from "#shared/aws/body-reader.ts";
-import { awsClients } from "#shared/aws/clients.ts";
 import type { AwsClients } from "#shared/aws/clients.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { MessageId } from "#shared/domain/ids.ts";
 import { KIB, MIB, SECOND } from "#shared/domain/units.ts";
 import { newInstallation, sharedLocalAws, stopLocalAwsAtEnd } from "../../support/aws-backend.ts";
+import { clientsOfStandIn } from "../../support/aws-stand-in.ts";
 import { newMessageId } from "../../support/builders.ts";
 import { chunksOf, collect } from "../../support/bytes.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
@@ -267,25 +264,12 @@ describe("bodies in S3", { skip: noLocalAws() }, () => {
 /** A server that answers every GET with the same bytes, but breaks off in the middle of the first `cuts`. */
 async function breakingServer(context: TestContext, whole: Buffer, cuts: number) {
   let requests = 0;
-  const server = createServer((_request, response) => {
+  const { clients } = await clientsOfStandIn(context, (_request, response) => {
     requests++;
     response.writeHead(200, { "content-length": whole.length, etag: '"e"' });
     if (requests > cuts) response.end(whole);
     else response.write(whole.subarray(0, whole.length / 2), () => response.destroy());
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  context.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const clients = awsClients({
-    endpoints: { dynamo: url, sqs: url, s3: url },
-    region: "us-east-1",
-    credentials: { accessKeyId: "test", secretAccessKey: "test" },
-  });
-  context.after(() => clients.close());
   const id = newMessageId();
   return { id, ...storeOn(clients, "bucket", fakeClock(), new Map([[id, "ref"]])), requests: () => requests };
 }
@@ -308,7 +292,7 @@ test("a large body goes in parts with the checksums that S3 expects", async (con
   const sums = new Map<string, string>();
   const refused =
     "<Error><Code>InvalidRequest</Code><Message>Checksum Type mismatch occurred</Message></Error>";
-  const url = await serving(context, async (request, body) => {
+  const clients = await serving(context, async (request, body) => {
     const { searchParams } = new URL(request.url ?? "", "http://s3.local");
     if (searchParams.has("uploads")) {
       kind = String(request.headers["x-amz-checksum-algorithm"] ?? "none");
@@ -326,7 +310,7 @@ test("a large body goes in parts with the checksums that S3 expects", async (con
       ? { xml: "<CompleteMultipartUploadResult><Key>k</Key></CompleteMultipartUploadResult>" }
       : { status: 400, xml: refused };
   });
-  const { bodies } = storeOn(clientsAt(context, url), "bucket", fakeClock());
+  const { bodies } = storeOn(clients, "bucket", fakeClock());
   assert.equal(await bodies.put(newMessageId(), inChunks(patterned(LARGE))), LARGE);
   assert.equal(sums.size, 3);
 });
@@ -340,8 +324,8 @@ interface Served {
 async function serving(
   context: TestContext,
   answer: (request: IncomingMessage, body: string) => Promise<Served>,
-): Promise<string> {
-  const server = createServer((request, response) => {
+): Promise<AwsClients> {
+  const { clients } = await clientsOfStandIn(context, (request, response) => {
     void Array.fromAsync(request as AsyncIterable<Buffer>).then(async (chunks) => {
       const {
         status = 200,
@@ -351,22 +335,5 @@ async function serving(
       response.writeHead(status, { "content-type": "application/xml", ...headers }).end(xml);
     });
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  context.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
-
-function clientsAt(context: TestContext, s3: string): AwsClients {
-  const credentials = { accessKeyId: "test", secretAccessKey: "test" };
-  const clients = awsClients({
-    endpoints: { dynamo: null, sqs: null, s3 },
-    region: "us-east-1",
-    credentials,
-  });
-  context.after(() => clients.close());
   return clients;
 }

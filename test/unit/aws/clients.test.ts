@@ -1,15 +1,13 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 
 import { ListTablesCommand } from "@aws-sdk/client-dynamodb";
 import { HeadBucketCommand } from "@aws-sdk/client-s3";
 import { DeleteMessageCommand, ReceiveMessageCommand } from "@aws-sdk/client-sqs";
 
-import { awsClients, endpointsOf } from "#shared/aws/clients.ts";
+import { endpointsOf } from "#shared/aws/clients.ts";
 import { SECOND } from "#shared/domain/units.ts";
+import { clientsOfStandIn } from "../../support/aws-stand-in.ts";
 
 test("one variable leads to all services, one of a service to that, and an empty one nowhere", () => {
   const none = { dynamo: null, sqs: null, s3: null };
@@ -50,27 +48,13 @@ test(
     const ZONES = 100;
     let polls = 0;
     const allPoll = Promise.withResolvers<void>();
-    const server = createServer((request, response) => {
+    const { clients, url } = await clientsOfStandIn(context, (request, response) => {
       const isPoll = String(request.headers["x-amz-target"]).endsWith("ReceiveMessage");
       request.resume();
       if (isPoll && ++polls === ZONES) allPoll.resolve();
       if (!isPoll) response.writeHead(200, { "content-type": "application/x-amz-json-1.0" }).end("{}");
     });
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const sqs = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const credentials = { accessKeyId: "test", secretAccessKey: "test" };
-    const clients = awsClients({
-      endpoints: { dynamo: null, sqs, s3: null },
-      region: "us-east-1",
-      credentials,
-    });
-    context.after(() => {
-      clients.close();
-      server.closeAllConnections();
-      server.close();
-    });
-    const QueueUrl = `${sqs}/000000000000/q`;
+    const QueueUrl = `${url}/000000000000/q`;
     const over = new AbortController();
     const polling = Array.from({ length: ZONES }, () =>
       clients.sqs
@@ -86,24 +70,11 @@ test(
 
 test("calls go to the endpoint over kept connections, whatever host a queue URL names, and all of them end", async (context) => {
   const asked: { host: string | undefined; path: string | undefined; port: number | undefined }[] = [];
-  const server = createServer((request, response) => {
+  const { clients, url } = await clientsOfStandIn(context, (request, response) => {
     request.resume();
     asked.push({ host: request.headers.host, path: request.url, port: request.socket.remotePort });
     response.writeHead(200, { "content-type": "application/x-amz-json-1.0" }).end("{}");
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  context.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const clients = awsClients({
-    endpoints: { dynamo: url, sqs: url, s3: url },
-    region: "us-east-1",
-    credentials: { accessKeyId: "test", secretAccessKey: "test" },
-  });
-  context.after(() => clients.close());
 
   for (let i = 0; i < 2; i++) await clients.dynamo.send(new ListTablesCommand({}));
   assert.equal(asked[0]?.port, asked[1]?.port, "the connection is kept");
