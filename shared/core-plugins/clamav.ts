@@ -34,7 +34,7 @@ export async function init(app: PluginApp): Promise<void> {
     if (asked === null) return;
     const verdict = await asked.catch((error: unknown) => error as Error);
     if (verdict instanceof Error) {
-      app.logger.error("Clamav", "%s VIRUSCHECK result=failed error=%j", envelope.id, verdict.message);
+      app.logger.error("Clamav", "%s VIRUSCHECK result=failed error=%j", envelope.id, explained(verdict));
       if (options.onFailure === "accept") return;
       throw app.reject(envelope, "virus scan failed", info, NOT_SCANNED);
     }
@@ -45,6 +45,14 @@ export async function init(app: PluginApp): Promise<void> {
     else if (options.onFailure === "defer")
       throw app.reject(envelope, "too large for the virus scan", info, TOO_LARGE);
   });
+}
+
+/** clamd breaks off at its limit, and what it says then may be lost with the connection. */
+function explained({ message }: Error): string {
+  const brokeOff = /EPIPE|ECONNRESET/.test(message);
+  return brokeOff
+    ? `${message}; if the mail is large: clamd's StreamMaxLength has to be maxSize or more`
+    : message;
 }
 
 /** The protocol's INSTREAM: chunks with their length in front, one of length 0 at the end. */
@@ -64,8 +72,7 @@ function scanByClamav({ host, port, socket: path, maxSize, timeout }: ClamavOpti
         return true;
       }
       if (chunk.length === 0) return true; // it would be the end
-      socket.write(lengthOf(chunk.length));
-      return socket.write(chunk);
+      return socket.write(Buffer.concat([lengthOf(chunk.length), chunk]));
     },
     finish() {
       isWhole = true;

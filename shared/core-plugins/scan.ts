@@ -7,6 +7,7 @@
  */
 
 import { pipeline } from "node:stream/promises";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Writable } from "node:stream";
 
 import type { PluginApp } from "../plugins/app.ts";
@@ -47,11 +48,13 @@ export function openScan<V>({ sink, verdict: said, send, finish, timeoutMs }: Sc
     sink.destroy();
   });
   verdict.catch(() => undefined); // whoever asks for it hears of it
-  sink.on("error", fail);
+  // after a verdict that was read just before: a scanner that wants no more says why, and then breaks off
+  sink.on("error", (error) => setImmediate(fail, error));
 
   return {
     verdict,
     async write(chunk) {
+      await nextTurn(); // what it has said is read before it is written to: a write that fails ends the reading too
       if (isOver || sink.destroyed || send(chunk)) return;
       startWaiting();
       await roomIn(sink);
