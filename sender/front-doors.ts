@@ -6,6 +6,7 @@ import type { MessageId, RowId } from "#shared/domain/ids.ts";
 import type { Submit } from "#shared/app/submit.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { Backend } from "#shared/ports/backend.ts";
+import type { Dns } from "#shared/ports/dns.ts";
 import type { QueueStore } from "#shared/ports/queue-store.ts";
 import type { Logger } from "#shared/runtime/log.ts";
 import { METRICS_CONTENT_TYPE } from "#shared/runtime/metrics.ts";
@@ -23,6 +24,7 @@ import type { FrontDoor } from "./worker.ts";
 export interface DoorDeps {
   readonly config: Config;
   readonly backend: Backend;
+  readonly dns: Dns;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -53,6 +55,7 @@ export function feederDoor(settings: SmtpInterface, deps: DoorDeps): OpenDoor {
       srs: config.srs,
       plugins: deps.plugins,
       newMessageId: deps.newMessageId,
+      dns: deps.dns,
       clock,
       log,
       metrics: NO_METRICS,

@@ -121,7 +121,7 @@ export async function wireWorker({
   );
   const onDeleted = (rows: readonly RowId[]): void => watching.deleted?.(rows);
   const about = { config, backend, clock, log, metrics, plugins, newMessageId, reusePort, onDeleted };
-  const doorDeps = { ...about, ...(sockets && { sockets }) };
+  const doorDeps = { ...about, dns: cached, ...(sockets && { sockets }) };
   const deps: WorkerDeps = {
     config,
     backend,

@@ -27,6 +27,8 @@ import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
 import { listenOn } from "../listening-socket.ts";
 import type { ListeningSocket } from "../listening-socket.ts";
 import { authHandler } from "./auth-handler.ts";
+import { clientNames } from "./client-name.ts";
+import type { NameLookup } from "./client-name.ts";
 import { FeederConnection } from "./connection.ts";
 import type { FeederContext, FeederLog, FeederMetrics } from "./context.ts";
 import { httpCredentialCheck } from "./http-auth.ts";
@@ -52,6 +54,8 @@ export interface FeederOptions {
   /** Null: there are none. */
   readonly plugins: Plugins | null;
   readonly newMessageId: () => MessageId;
+  /** For names of clients, where `reverseLookup` is on. */
+  readonly dns: NameLookup;
   readonly clock: Clock;
   readonly log: FeederLog;
   readonly metrics: FeederMetrics;
@@ -248,6 +252,7 @@ function smtpServerOptions(options: FeederOptions, context: FeederContext): SMTP
     authMethods: ["PLAIN", "LOGIN"],
     allowInsecureAuth: true, // connection.ts decides
     disableReverseLookup: !settings.reverseLookup,
+    resolver: clientNames(options.dns),
     maxClients: settings.maxClients,
     socketTimeout: settings.idleTimeoutMs,
     allowHalfOpen: true, // a client may close its side and still wait for our replies

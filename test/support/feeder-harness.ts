@@ -10,12 +10,14 @@ import type { Srs } from "#shared/domain/srs.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 import { MIB, MINUTE } from "#shared/domain/units.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";
+import type { Dns } from "#shared/ports/dns.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
 import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
 import type { FeederLog, FeederMetrics } from "../../sender/feeder/context.ts";
 import { startFeeder } from "../../sender/feeder/server.ts";
 import type { Feeder } from "../../sender/feeder/server.ts";
 import { message, newMessageId } from "./builders.ts";
+import { fakeDns } from "./fake-dns.ts";
 
 export interface Collected extends Omit<Submission, "source"> {
   /** The message; empty when `keep` was false. */
@@ -152,6 +154,8 @@ export interface TestFeederOptions {
   readonly senders?: SenderDirectory;
   readonly srs?: Srs;
   readonly plugins?: Plugins;
+  /** Default: no name is known. */
+  readonly dns?: Dns;
   readonly clock?: Clock;
   readonly log?: FeederLog;
   readonly metrics?: Partial<FeederMetrics>;
@@ -171,6 +175,7 @@ export async function testFeeder(options: TestFeederOptions = {}): Promise<Feede
     srs: options.srs ?? null,
     plugins: options.plugins ?? null,
     newMessageId,
+    dns: options.dns ?? fakeDns(),
     clock: options.clock ?? hastyClock,
     log: options.log ?? collectingLog().log,
     metrics: { ...NO_METRICS, ...options.metrics },

@@ -99,7 +99,18 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
   const worker = workerId("test", process.pid, randomBytes(4));
   const plugins = await pluginsFor(config, { log, limits: backend.limits });
   const newId = messageIds(() => clock.now(), randomBytes);
-  const doorDeps = { config, backend, clock, log, metrics, plugins, newMessageId: newId, reusePort: false };
+  const { dns } = options;
+  const doorDeps = {
+    config,
+    backend,
+    dns,
+    clock,
+    log,
+    metrics,
+    plugins,
+    newMessageId: newId,
+    reusePort: false,
+  };
   const running: Worker = await startWorker({
     config,
     backend,
