@@ -14,7 +14,7 @@ import { refuseLongLines } from "../domain/line-length.ts";
 import { parseMailDate } from "../domain/mail-date.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { later } from "../domain/units.ts";
-import type { AddressItem } from "./address-fields.ts";
+import type { AddressItem, Mailbox } from "./address-fields.ts";
 import { mailboxesOf, readAddressField } from "./address-fields.ts";
 import { listHeaders } from "./list-headers.ts";
 import type { AddressFieldInput, MailFieldsInput } from "./message-fields.ts";
@@ -155,7 +155,10 @@ function composerOptions(fields: MailFieldsInput, addresses: Addresses): MailCom
   const attachments = (fields.attachments ?? []).map((part, i) => readPart(part, `attachments[${i}]`));
   return {
     ...Object.fromEntries(
-      ADDRESS_FIELDS.map((name) => [name, addresses[name].length > 0 ? addresses[name] : undefined]),
+      ADDRESS_FIELDS.map((name) => [
+        name,
+        addresses[name].length > 0 ? addresses[name].flatMap(composable) : undefined,
+      ]),
     ),
     subject: fields.subject ?? undefined,
     text: readBody(fields.text, "text") ?? undefined,
@@ -179,6 +182,24 @@ function composerOptions(fields: MailFieldsInput, addresses: Addresses): MailCom
     disableFileAccess: true,
     disableUrlAccess: true,
   };
+}
+
+/**
+ * The composer takes mailboxes as they are and groups as text only: one that is an object would vanish from the header. A group without
+ * a name is none (RFC 5322 §3.4).
+ */
+function composable(item: AddressItem): readonly (Mailbox | string)[] {
+  if (!("group" in item)) return [item];
+  if (item.name.trim() === "") return item.group;
+  const members = item.group.map(({ name, address }) =>
+    name === "" ? address : `${quotedName(name)} <${address}>`,
+  );
+  return [`${quotedName(item.name)}:${members.join(", ")};`];
+}
+
+/** RFC 5322 §3.2.4 */
+function quotedName(name: string): string {
+  return `"${name.replaceAll(/["\\]/g, "\\$&")}"`;
 }
 
 const PRIORITIES = {

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { firstValue } from "#shared/domain/headers.ts";
+import addressparser from "nodemailer/lib/addressparser";
+
+import { addressesOf, firstValue } from "#shared/domain/headers.ts";
 import { DAY, HOUR } from "#shared/domain/units.ts";
 import { compose, headerOf, headersOf, now, refused, simple, textOf } from "../../support/compose-fields.ts";
 
@@ -19,6 +21,33 @@ describe("the envelope of message fields", () => {
       envelope.to?.map((address) => address.split("@")[0]),
       ["ben", "carl", "dora", "eve", "fred", "gus"],
     );
+  });
+
+  test("shows a group as the group it is, whatever is in its names", async () => {
+    const odd = { name: 'A, "b" \\ c', address: "eve@example.net" };
+    const headers = await headersOf({
+      ...simple,
+      to: [
+        "Ben <ben@example.net>",
+        { name: "Tõnu; friends:", group: [odd, "fred@example.net", "Jõ <jo@example.net>"] },
+      ],
+      cc: "undisclosed-recipients:;",
+      replyTo: "Desk: gus@example.net;",
+      from: { name: "", group: ["anna@example.com"] },
+    });
+    assert.deepEqual(addressesOf(headers, ["to"]), [
+      "ben@example.net",
+      "eve@example.net",
+      "fred@example.net",
+      "jo@example.net",
+    ]);
+    const [ben, group] = addressparser(firstValue(headers, "to") ?? "");
+    assert.deepEqual(ben, { name: "Ben", address: "ben@example.net" });
+    assert.equal(group?.name, "=?UTF-8?Q?T=C3=B5nu=3B_friends=3A?=");
+    assert.deepEqual(group?.group?.[0], odd);
+    assert.match(firstValue(headers, "cc") ?? "", /^"?undisclosed-recipients"?:;$/);
+    assert.equal(firstValue(headers, "from"), "anna@example.com");
+    assert.match(firstValue(headers, "reply-to") ?? "", /^Desk: ?gus@example\.net;$/);
   });
 
   test("is what `envelope` says, whatever the headers say", () => {
