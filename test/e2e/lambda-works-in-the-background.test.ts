@@ -4,12 +4,9 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 
-import { GetItemCommand } from "@aws-sdk/client-dynamodb";
-
 import { addApiKey } from "#shared/app/api-keys.ts";
 import { classify } from "#shared/domain/bounce-class.ts";
 import { settler } from "#shared/app/settle.ts";
-import { messageKey } from "#shared/aws/keys.ts";
 import type { AwsBackend } from "#shared/aws/open.ts";
 import { openAws } from "#shared/aws/open.ts";
 import { parseMessageId } from "#shared/domain/ids.ts";
@@ -25,6 +22,7 @@ import type { LambdaApi } from "../support/lambda-api.ts";
 import { startLambdaApi } from "../support/lambda-api.ts";
 import { noLocalAws } from "../support/local-aws.ts";
 import { silentObserver } from "../support/silent-observer.ts";
+import { newestRecord } from "../support/stream-events.ts";
 
 const config = parseConfig({ hostname: "mail.example" }, { source: null, baseDir: "/" });
 
@@ -59,14 +57,8 @@ describe("Lambdas in the background", { skip }, () => {
     return json;
   }
 
-  /** The record that the stream has of the newest change of a message's item. */
-  async function streamRecord(id: MessageId) {
-    const { dynamo } = (await sharedLocalAws()).clients;
-    const Key = Object.fromEntries(Object.entries(messageKey(id)).map(([name, S]) => [name, { S }]));
-    const { Item } = await dynamo.send(
-      new GetItemCommand({ TableName: lambdas.names.table, Key, ConsistentRead: true }),
-    );
-    return { eventName: "MODIFY", dynamodb: { SequenceNumber: "1", Keys: Key, NewImage: Item } };
+  async function streamRecord(id: MessageId): Promise<object> {
+    return newestRecord((await sharedLocalAws()).clients, lambdas.names.table, id);
   }
 
   test("a bounce in the stream is reported to the sender, once, however often it is read and whatever lies before it", async () => {

@@ -3,10 +3,15 @@
  * events. The API of streams is called by hand: the SDK's client for it is not among our dependencies.
  */
 
+import { GetItemCommand } from "@aws-sdk/client-dynamodb";
+
 import type { AwsClients } from "#shared/aws/clients.ts";
 import { eventsOfRecord } from "#shared/aws/event-stream.ts";
 import type { StreamRecord } from "#shared/aws/event-stream.ts";
+import { marshal } from "#shared/aws/items.ts";
+import { messageKey } from "#shared/aws/keys.ts";
 import type { NumberedEvent } from "#shared/domain/event.ts";
+import type { MessageId } from "#shared/domain/ids.ts";
 import type { EventLog } from "#shared/ports/event-log.ts";
 
 const API = "DynamoDBStreams_20120810";
@@ -29,6 +34,15 @@ export function streamEvents(clients: AwsClients, table: string): Pick<EventLog,
 /** All changes of the table, from the first one on. */
 export async function streamRecords(clients: AwsClients, table: string): Promise<StreamRecord[]> {
   return recordsOf(await caller(clients), table);
+}
+
+/** The record that the stream would have of the newest change of a message's item, read from the item. */
+export async function newestRecord({ dynamo }: AwsClients, table: string, id: MessageId): Promise<object> {
+  const Keys = marshal({ ...messageKey(id) });
+  const { Item = {} } = await dynamo.send(
+    new GetItemCommand({ TableName: table, Key: Keys, ConsistentRead: true }),
+  );
+  return { eventName: "MODIFY", dynamodb: { SequenceNumber: "1", Keys, NewImage: Item } };
 }
 
 async function recordsOf(call: Call, TableName: string): Promise<StreamRecord[]> {

@@ -6,10 +6,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 
-import { GetItemCommand } from "@aws-sdk/client-dynamodb";
-
 import { settler } from "#shared/app/settle.ts";
-import { messageKey } from "#shared/aws/keys.ts";
 import type { AwsBackend } from "#shared/aws/open.ts";
 import { openAws } from "#shared/aws/open.ts";
 import type { Clock } from "#shared/domain/clock.ts";
@@ -41,6 +38,8 @@ import { eventually } from "./relay-process.ts";
 import { patient } from "./patience.ts";
 import { addRecordedAccount, asker, keysIn, RECORDED, RECORDED_CONFIG } from "./recorded-requests.ts";
 import { startSecretsServer } from "./secrets-server.ts";
+import { silentObserver } from "./silent-observer.ts";
+import { newestRecord } from "./stream-events.ts";
 
 export type CallsByLambda = ReadonlyMap<LambdaName, readonly AwsCall[]>;
 
@@ -48,14 +47,6 @@ const MAX_SIZE = 8 * MIB;
 const DEFAULT_ZONE = "default" as ZoneName;
 const PATIENCE_MS = patient(30 * SECOND);
 const refused = outcomeOfReply(smtpReply(550, ["5.1.1 no such user"]), NO_ROUTE);
-const ignore = (): void => undefined;
-const observer = {
-  accepted: ignore,
-  notAccepted: ignore,
-  settled: ignore,
-  settledLate: ignore,
-  bounceSent: ignore,
-};
 
 /** Everything once. Resolves with what was seen. */
 export async function watchLambdas(): Promise<CallsByLambda> {
@@ -320,7 +311,7 @@ async function settleAll(
     config,
     clock: systemClock,
     random: () => 0,
-    observer,
+    observer: silentObserver,
     classify,
     slowDown: async () => undefined,
   });
@@ -334,12 +325,6 @@ async function settleAll(
   }
 }
 
-/** The record that the table's stream has of the newest change of a message's item. */
 async function recordOf({ lambdas }: Installation, id: MessageId): Promise<object> {
-  const { dynamo } = (await sharedLocalAws()).clients;
-  const Keys = Object.fromEntries(Object.entries(messageKey(id)).map(([name, S]) => [name, { S }]));
-  const { Item } = await dynamo.send(
-    new GetItemCommand({ TableName: lambdas.names.table, Key: Keys, ConsistentRead: true }),
-  );
-  return { eventName: "MODIFY", dynamodb: { SequenceNumber: "1", Keys, NewImage: Item } };
+  return newestRecord((await sharedLocalAws()).clients, lambdas.names.table, id);
 }
