@@ -15,7 +15,7 @@ export const ADDRESS_CODES: readonly BounceRule[] = [
       message: "The receiving server has banned our address for a while.",
     },
     `unsolicitediperror | mail sent from your ip address has been blocked | to request removal from this list
-     rtr bl | rtr du | hl rep | hl ipb | spam ip | suspected bounce attacks | too many (spam/spams/complaints) .. from your | rly b1 | rly b2 | rly b3 | (client host/client) ipaddr blocked by recipient | customer block list
+     rtr bl | rtr du | hl rep | hl ipb | hl mep | hl ihu | dt rbl | wm bli | black ip | spam ip | suspected bounce attacks | too many (spam/spams/complaints) .. from your | rly b1 | rly b2 | rly b3 | (client host/client) ipaddr blocked by recipient | customer block list
      (this/your) (ip/ip address/ipaddr) has been .. (blocked/banned)
      dynamic (ip/address/pool) | dynamically assigned | dialup | dial up | residential`,
   ),
@@ -50,11 +50,17 @@ export const REPUTATION: readonly BounceRule[] = [
      poor reputation | bad reputation | low reputation | ip reputation | reputation of the sending ip | sender reputation
      mauvaise réputation | mauvaise reputation | dynamic reputation | reputation of the connecting | reputation of your ip | reputation of your server | reputation of the server | reputation of the client
      liste noire | lista negra | schwarze liste | schwarzen liste | черном списке | чёрном списке | reputation score | negative reputation | reputation block
-     s3140 | s3150 | fblw15 | banned sending ip | bl21 | bl22 | bl23 | bl000000 | bl000001 | bl000010 | aup bl | mi ipb | dt sum
+     s3140 | s3150 | fblw15 | banned sending ip | bl21 | bl22 | bl23 | bl000000 | bl000001 | bl000010 | bl000011 | bl000100 | bl000101 | bl000110 | bl000111 | es000001 | es000010
+     aup (cxbl/cdrbl) | ipbl0001 | ipbl0010 | ipbl0011 | ipbl0100 | ipbl0101 | ipbl0110 | ipbl0111 | ipbl1000 | aup bl | mi ipb
+     ipaddr .. (temporarily/been) blocked | (not accept/not take/not want/not trust/refuse/reject/block) (mail/email/emails/connections/traffic/messages) from
      tosa | ip ipaddr a problem occurred | ask your postmaster for help or to contact | no smtp service | bad (history/karma/standing/neighbourhood/neighborhood) | (low/poor/no/negative/insufficient) (trust/karma)
      trust (score/level/rating) | on probation | botnet | spambot | zombie | spamtrap | spamtraps | spam trap | spam traps | honeypot
      (naughty/ban/abuse/abusers/spammers/drop/reject) list | ip in dul | in the dul | (an/insecure) (open relay/open proxy/mail relay) | ers (customized block/rbl/qil/dul)`,
   ),
+];
+
+/** Words of many replies: they are read after those of the mail, since a false block of our address costs more than a bounce. */
+export const HOST: readonly BounceRule[] = [
   text(
     {
       id: "host-refused",
@@ -65,11 +71,10 @@ export const REPUTATION: readonly BounceRule[] = [
     },
     `${YOUR_HOST} .. ${REFUSED} | ${FROM_YOUR_HOST} | (blocked/block/banned/refused/rejected) your (ip/server/host/network/mail server)
      (connections/connection/mail/email/traffic) (not accepted/refused/rejected/blocked/denied/not allowed/is refused/are refused/is blocked/are blocked) from | (to/with) your address space
-     (not accept/not take/not want/not trust/refuse/reject/block) (mail/email/emails/connections/traffic/messages) from
      from this ip | ip (in whitelist/not in whitelist) | ip .. not whitelisted | sending ip has | network range | allowed to connect
-     ip (blocked/denied/rejected/banned/is rejected/is denied/is listed/is banned/is on/is blocked) | ip .. (is/has been) blocked
-     spam source ipaddr | ipaddr is (on/in) | penalty (list/box) | ipaddr (listed/blocked/banned/is blocked/is banned/is listed) | ipaddr .. (temporarily/been) blocked
-     (refused from/policy matched for) ipaddr | policy .. ip based | from ipaddr (refused/rejected/weren t sent) | (client/host) ipaddr (rejected/refused)
+     ip (temporarily blocked/temporarily banned/blocked/denied/rejected/banned/is rejected/is denied/is listed/is banned/is on/is blocked) | ip .. (is/has been) blocked
+     spam source ipaddr | ipaddr is (on/in) | penalty (list/box) | ipaddr (listed/blocked/banned/is blocked/is banned/is listed)
+     (refused from/policy matched for) ipaddr | policy .. ip based | listed (on/in/at/by) .. ipaddr | from ipaddr (refused/rejected/weren t sent) | (client/host) ipaddr (rejected/refused)
      mail server .. has been blocked | host .. has been blocked | not accept connections | connection rejected by policy
      permanent failure for one or more recipients .. blocked | blocked for abuse | block for spam | bulk abuse ip | ont ete bloques par nos services
      (smtp/mail) (server/relay) of your (isp/provider) | your (isp/provider) s (smtp/mail) (server/relay)`,

@@ -22,7 +22,7 @@ export const DANGER: readonly BounceRule[] = [
       status: "7.1",
       message: "A domain in the message has a bad name with the receiving server.",
     },
-    `(domain/from domain/mailfrom domain) is (listed/blacklisted/on) | dbl spamhaus | spamhaus dbl | spamhaus org query dbl | spamhaus org query domain | url .. listed | your domain .. blacklist*
+    `domain .. (low/poor/no) (trust/reputation) | (domain/from domain/mailfrom domain) is (listed/blacklisted/on) | dbl spamhaus | spamhaus dbl | spamhaus org query dbl | spamhaus org query domain | url .. listed | your domain .. blacklist*
      your domain .. blocklist* | your domain .. listed | your domain .. blocked | banned url | blocked url | uribl | surbl | url .. blacklist* | url .. blocked | uri .. blacklist* | blacklisted url | listed url
      reputation of the sending domain | reputation of .. domain in | domain .. bad reputation | domain reputation
      poor reputation sender domain | poor reputation domain | sender domain .. reputation | reputation of .. domain | link .. blocked | hvu b1 | hvu b2 | spammy url`,

@@ -48,7 +48,7 @@ export const PACE: readonly BounceRule[] = [
     },
     `rp 001 | rp 002 | rp 003 | dyn t1 | dyn t2 | rl000001 | aup mxrt | unsolicitedratelimiterror
      tss01 | tss02 | tss04 | tss05 | tss06 | tss07 | tss08 | tss09 | tss10 | tss11 | ts01 | ts02 | ts04
-     mi sfq | mi dmc | mi cel | rp cel | rp rcl | rp qrc | rp trc | rp csl | ofr004 .. 104 | ofr005 .. 104`,
+     mi sfq | mi dmc | mi cel | rp cel | rp rcl | rp qrc | rp trc | rp csl | rp drc | rp ccl | mi ccl | mi stc | hl icc | hl ifc | aup in 1340 | ofr004 .. 104 | ofr005 .. 104`,
   ),
   text(
     {
@@ -60,7 +60,7 @@ export const PACE: readonly BounceRule[] = [
     },
     `rate limit* | ratelimit | ratelimiting | ratelimited | rate (exceeded/exceeds/is too high/too high/control/controls) | too high rate
      (throttle/throttled/throttles/throttling/slower/flood/flooding/flooded/hammering/swamping/burst/bursts/mailbomb) | (slow/back/ease/calm) (down/off) | slow (your/start) | (mail/email) bomb | warm up | ramp up
-     (so/this) (fast/many/quickly) | (rapid/quick) succession | (fewer/less) ${MAIL} | less (often/frequently) | wait longer | longer (pauses/intervals)
+     (so/this) (fast/quickly) | (rapid/quick) succession | (fewer/less) ${MAIL} | less (often/frequently) | wait longer | longer (pauses/intervals)
      spread (your/the) | connections only | in such a short
      (more/faster) ${MAIL} than | faster than (we/our/is/it/they/this) | too (fast/quickly/frequently/rapidly) | more slowly
      too (many/much) ${MAIL} | too (many/much) (connection/session/message/concurrent/simultaneous/parallel/open/active/new/incoming/smtp/tcp/inbound/recent) | too many recipients from your
@@ -68,7 +68,7 @@ export const PACE: readonly BounceRule[] = [
      (limit/limits/maximum/quota/allowance/threshold/cap) .. per ${PERIOD} | (hourly/daily) .. (limit/quota/maximum/allowance)
      (hour/minute/day) limit | recipients (received/per day) | recipients .. hour | quota for (messages/this sender) | your quota of
      (connection/message/messages/mail/email/sending/send/submission/delivery/incoming/inbound) (rate/rates/frequency) | frequency limit*
-     over frequency | (concurrent/simultaneous/parallel) (connection/connections/sessions/server connections/smtp connections)
+     over frequency | threshold (exceeded/reached) | (concurrent/simultaneous/parallel) (connection/connections/sessions/server connections/smtp connections)
      (connections/session/sessions) quota | (sending/send/relay) (limit/quota) | (connection/connections/session/sessions) limit*
      (max/maximum) (connections/sessions/number of connections/number of sessions/number of concurrent/number of messages/incoming/concurrent/simultaneous/emails/mails)
      connections exceeded | (limit/number) of (messages/connections/emails/mails) .. allowed
@@ -98,7 +98,6 @@ export const PACE: readonly BounceRule[] = [
       category: "protocol",
       status: "7.0",
       message: "The receiving server saw too many errors from us in a short time.", // so it says nothing of this recipient
-      codes: [550, 554], // 4yz says so by itself
     },
     `too many errors | too many invalid recipients | too many unknown recipients | too many bad recipients | too many unknown users`,
   ),

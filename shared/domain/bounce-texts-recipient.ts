@@ -65,7 +65,7 @@ export const RECIPIENT: readonly BounceRule[] = [
      account expired | account is not active | account not active | account .. discontinued | account .. terminated | account blocked
      account that you tried to reach is disabled | account that you tried to reach is inactive | disabled user | disableduser
      disabled recipient | user disabled | user is disabled | user suspended | user .. suspended | deactivated mailbox | mailbox deactivated | user inactive | user terminated | account terminated | user is inactive
-     inactive user | inactive account | inactive mailbox | inactive recipient | address .. inactive | user .. disabled | no longer active
+     mailbox .. not in use | inactive user | inactive account | inactive mailbox | inactive recipient | address .. inactive | user .. disabled | no longer active
      no longer available | no longer valid | no longer in (use/service) | no longer exists | no longer works | no longer accept*
      not accepting mail | not accepting messages | not accept mail | does not accept mail | does not accept email | doesn t accept mail
      doesn t accept email | does not receive mail | cannot receive mail | cannot receive messages | not allowed to receive`,

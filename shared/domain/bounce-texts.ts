@@ -6,7 +6,7 @@
 
 import type { BounceRule } from "./bounce-rule.ts";
 import { text } from "./bounce-text.ts";
-import { ADDRESS_CODES, REPUTATION } from "./bounce-texts-address.ts";
+import { ADDRESS_CODES, HOST, REPUTATION } from "./bounce-texts-address.ts";
 import { DANGER, SIZE_AND_LOOPS, SPAM } from "./bounce-texts-message.ts";
 import { PACE } from "./bounce-texts-pace.ts";
 import { RECIPIENT } from "./bounce-texts-recipient.ts";
@@ -35,6 +35,15 @@ const CERTAIN: readonly BounceRule[] = [
       message: "The receiving server knows no such account or domain.",
     },
     `account or domain may not exist`,
+  ),
+  text(
+    {
+      id: "too-many-in-mailbox",
+      category: "capacity",
+      status: "2.2",
+      message: "The recipient's mailbox holds as many messages as it may.",
+    },
+    `too many (messages/mails/emails) in (the/this/his/her/your) (mailbox/inbox/account/folder)`,
   ),
   text(
     {
@@ -97,4 +106,5 @@ export const TEXT_RULES: readonly BounceRule[] = [
   ...SIZE_AND_LOOPS,
   ...SAFE_CONNECTION,
   ...OVER_A_VAGUE_CODE,
+  ...HOST,
 ];

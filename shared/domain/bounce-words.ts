@@ -25,7 +25,7 @@ interface Language {
 
 const LANGUAGES: readonly Language[] = [
   {
-    from: "from | of",
+    from: "from",
     your: "your",
     host: `ip | ips | ipaddr | ip address | ip addresses | ip range | host | hosts | server | servers | mail server | mail servers
       mailserver | smtp server | mta | mail host | machine | gateway | relay | network | network range | subnet | address space
@@ -95,7 +95,7 @@ export const IN_TIME = `temporarily | transient | temperror
   temporary (error/failure/problem/condition/lookup/issue/internal/local/system/server/fault/trouble/rejection/reject)
   temp (fail/failure/error) | try (later/tomorrow/shortly/in a) | try again (later/in/after/tomorrow/soon/shortly/at a)
   (retry/resend/return/reconnect) (later/tomorrow/shortly/in/after) | come back (later/in/tomorrow/soon) | resend .. later
-  try .. later | later time | please wait | wait (before/a/for/until) | at the moment | for the moment | at this moment | for now
+  try .. later | later time | wait (before/a/some/until) | at the moment | for the moment | at this moment | for now
   right now | just now | not ready | in progress | currently (unavailable/not available/down/busy/offline/locked/not reachable)
   (locked/used) by another | in use by | being (moved/migrated/restored/rebuilt/repaired/updated/upgraded/verified)
   maintenance | (is/too/system/server/mailbox/currently) busy | is offline | overloaded | restarting | out of service
