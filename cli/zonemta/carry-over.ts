@@ -4,7 +4,7 @@
  * misses is let be, for the operator to put right: a relay without its password is not to become one without a login.
  */
 
-import { isAbsolute, resolve } from "node:path";
+import { resolve } from "node:path";
 
 import type * as z from "zod";
 
@@ -79,15 +79,18 @@ function leaveOut(tree: Tree, path: readonly string[], notes: Note[]): void {
 function wholePaths(config: Tree, root: string, notes: Note[]): void {
   for (const { holder, path } of filesIn(config)) {
     const name = String(path.at(-1));
-    const value = holder[name];
-    if (typeof value !== "string" || value.includes("-----BEGIN") || isAbsolute(value)) continue;
-    holder[name] = resolve(root, value);
-    notes.push({
-      path,
-      kind: "changed",
-      why: `is ${resolve(root, value)} now: paths start at the configuration file here`,
-    });
+    const written = holder[name];
+    const paths = [written].flat().filter((one) => typeof one === "string");
+    const whole = paths.map((one) => wholePath(one, root));
+    if (whole.join() === paths.join()) continue;
+    holder[name] = Array.isArray(written) ? whole : (whole[0] ?? "");
+    const why = `is ${whole.join(", ")} now: paths start at the configuration file here`;
+    notes.push({ path, kind: "changed", why });
   }
+}
+
+function wholePath(written: string, root: string): string {
+  return written === "" || written.includes("-----BEGIN") ? written : resolve(root, written);
 }
 
 /** Where the configuration names files. */

@@ -16,8 +16,8 @@ export const PLUGIN_RULES: readonly Rule[] = [
   foreignPackages,
   ownPlugins,
   folderOfOwnPlugins,
+  lists,
   mailerDaemons,
-  listsOfNothing,
   namesOfNothing,
   sendingZones,
   sinksForTrying,
@@ -95,10 +95,24 @@ function mailerDaemons(config: Tree): void {
   }
 }
 
-/** Where nothing is said, there is something in these lists. */
-function listsOfNothing(config: Tree): void {
-  const headers = treeAt(treeAt(config, "plugins"), "core/default-headers");
-  for (const key of ["allowRoutingHeaders", "addMissing"]) if (headers[key] === false) headers[key] = [];
+const LISTS = [
+  "allowRoutingHeaders",
+  "addMissing",
+  "interfaces",
+  "ignoreOrigins",
+  "excludeDomains",
+  "disableInterfaces",
+];
+
+/** ZoneMTA takes the one for a list of one, and false for a list of nothing; where nothing is said, there may be something. */
+function lists(config: Tree): void {
+  for (const [name, plugin] of treesIn(config, "plugins")) {
+    if (!name.startsWith("core/")) continue;
+    for (const key of LISTS) {
+      if (plugin[key] === false) plugin[key] = [];
+      else if (typeof plugin[key] === "string") plugin[key] = [plugin[key]];
+    }
+  }
 }
 
 /** Interfaces that take no connection. */

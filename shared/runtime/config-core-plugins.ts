@@ -15,7 +15,11 @@ import { ClamavSchema, RspamdSchema } from "./config-scanners.ts";
 /** Of a core plugin that is no module: every context means yes. */
 const isOn = contexts.transform((list) => list.length > 0);
 
-const addMissing = z.enum(["message-id", "date", "to", "mime-version"]);
+const addMissing = z
+  .string()
+  .trim()
+  .toLowerCase()
+  .pipe(z.enum(["message-id", "date", "to", "mime-version"]));
 
 const mailerDaemon = z.strictObject({
   name: line.default("Mail Delivery Subsystem"),

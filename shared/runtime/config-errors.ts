@@ -88,7 +88,7 @@ function problemsOfIssue(issue: z.core.$ZodIssue, schema: z.ZodType): ConfigProb
 function messageOf(issue: z.core.$ZodIssue): string {
   const expected = expectedBy(issue);
   if (issue.input === undefined) return issue.code === "invalid_type" ? `is missing: ${expected}` : expected;
-  const isSecret = SECRET_KEYS.has(issue.path.at(-1) ?? "");
+  const isSecret = typeof issue.input !== "object" && SECRET_KEYS.has(issue.path.at(-1) ?? "");
   return `${expected}, found ${isSecret ? `a ${typeof issue.input}` : show(issue.input)}`;
 }
 

@@ -39,20 +39,27 @@ export function tlsOf(
 
 /** Null: it could not be read, and that is reported. */
 export function certificateOf(
-  { key, cert, ca }: { key: string; cert: string; ca?: string | undefined },
+  { key, cert, ca }: { key: string; cert: string; ca?: string | string[] | undefined },
   baseDir: string,
   path: Path,
   report: Report,
 ): Certificate | null {
   const keyPem = readPem(key, baseDir, [...path, "key"], report);
   const certPem = readPem(cert, baseDir, [...path, "cert"], report);
-  const caPem = ca === undefined ? null : readPem(ca, baseDir, [...path, "ca"], report);
+  const caPem = ca === undefined ? null : readChain(ca, baseDir, [...path, "ca"], report);
   if (keyPem === null || certPem === null) return null;
   checkPair(keyPem, certPem, path, report);
   return { key: keyPem, cert: certPem, ca: caPem };
 }
 
 /** The PEM of a key to sign with; empty: it could not be read, and that is reported. */
+/** Null: a part of it could not be read, and that is reported. */
+function readChain(ca: string | string[], baseDir: string, path: Path, report: Report): string | null {
+  if (typeof ca === "string") return readPem(ca, baseDir, path, report);
+  const parts = ca.map((part, i) => readPem(part, baseDir, [...path, i], report));
+  return parts.includes(null) || parts.length === 0 ? null : parts.join("\n");
+}
+
 export function dkimKeyOf(
   settings: Pick<DkimKeySettings, "path" | "privateKey">,
   baseDir: string,

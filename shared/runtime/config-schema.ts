@@ -62,8 +62,10 @@ const queue = z.strictObject({
 /** True is refused with advice in config-interfaces.ts: it would believe everybody. */
 const peers = z.union([z.boolean(), z.array(ipOrCidr)]);
 
+/** A chain in one piece or in several: PEM, or the path of a PEM file, each. */
+const chain = z.union([z.string(), z.array(z.string()).max(20)]);
 /** PEM, or the path of a PEM file, each. */
-const certificate = z.strictObject({ key: z.string(), cert: z.string(), ca: z.string().optional() });
+const certificate = z.strictObject({ key: z.string(), cert: z.string(), ca: chain.optional() });
 
 const smtpInterface = z.strictObject({
   enabled: z.boolean().default(true),
@@ -93,7 +95,7 @@ const smtpInterface = z.strictObject({
   /** PEM, or the path of a PEM file; so are `cert` and `ca`. */
   key: z.string().optional(),
   cert: z.string().optional(),
-  ca: z.string().optional(),
+  ca: chain.optional(),
   /** Certificates for the server names that clients ask for (SNI): a name, or `*.` and a domain. */
   sniOptions: z.record(z.string(), certificate).default({}),
   banner: line.optional(),

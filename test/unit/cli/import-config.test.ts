@@ -227,6 +227,22 @@ describe("zonefleet import-config", () => {
     assert.match(said, /To be put right before it can be used:[^]*smtpInterfaces\.feeder\.key: is missing/);
   });
 
+  test("has whole paths of all files of a chain", async () => {
+    const feeder = { key: "k.pem", cert: "c.pem", ca: ["one.pem", "/two.pem"] };
+    const { config, root } = await imported({
+      "config/default.json": JSON.stringify({ smtpInterfaces: { feeder } }),
+    });
+    assert.deepEqual(config, {
+      smtpInterfaces: {
+        feeder: {
+          key: join(root, "k.pem"),
+          cert: join(root, "c.pem"),
+          ca: [join(root, "one.pem"), "/two.pem"],
+        },
+      },
+    });
+  });
+
   test("gives the reason that keys share once", async () => {
     const zones = { a: { processes: 2, logger: true }, b: { processes: 3 } };
     const { said } = await imported({

@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 
 import { parseConfig } from "#shared/runtime/config.ts";
 import { configFolder, here, refusal } from "../../support/config.ts";
+import { TEST_CERT, TEST_KEY } from "../../support/scripted-peer.ts";
 
 describe("keys and certificates", () => {
   const pem = (bits: number) =>
@@ -24,6 +25,22 @@ describe("keys and certificates", () => {
     const expected = [{ domain: "a.example", selector: "s", privateKey: ed25519 }];
     assert.deepEqual(parseConfig(dkim({ path: "dkim.pem" }), from).dkim.keys, expected);
     assert.deepEqual(parseConfig(dkim({ privateKey: ed25519 }), from).dkim.keys, expected);
+  });
+
+  test("of an interface may have their chain in one file or in several, as ZoneMTA takes them", async (t) => {
+    const baseDir = await configFolder(t);
+    await writeFile(join(baseDir, "ca.pem"), TEST_CERT);
+    const caOf = (ca: string | string[]) => {
+      const feeder = { starttls: true, key: TEST_KEY, cert: TEST_CERT, ca };
+      const config = parseConfig({ smtpInterfaces: { feeder } }, { source: here.source, baseDir });
+      return config.smtpInterfaces[0]?.tls?.ca;
+    };
+    assert.equal(caOf("ca.pem"), TEST_CERT);
+    assert.equal(caOf(["ca.pem", TEST_CERT]), `${TEST_CERT}\n${TEST_CERT}`);
+    assert.throws(
+      () => caOf(["ca.pem", "gone.pem"]),
+      /feeder\.ca\[1\]: cannot read .*gone\.pem: no such file/,
+    );
   });
 
   test("of a folder are called as their records; what is not, or is no key, is named", async (t) => {

@@ -72,6 +72,7 @@ describe("a key of ZoneMTA that is written otherwise here", () => {
     ],
     [feeder({ name: "Example" }), /feeder\.name: .*write banner/],
     [zone({ pool: "192.0.2.1" }), /pool: there is no pool "192\.0\.2\.1"; write \["192\.0\.2\.1"\]/],
+    [feeder({ key: ["a.pem"] }), /feeder\.key: expected a string, found a list of 1/],
     [zone({ throttling: "100/day" }), /throttling: expected a rate such as/],
     [zone({ senderDomains: "a.example" }), /senderDomains: expected a list/],
     [feeder({ useProxy: true }), /useProxy: expected the list of proxy addresses/],
@@ -112,6 +113,12 @@ describe("a key with ZoneMTA's way to say that it is not set", () => {
   test("asks the name servers of the system when nameservers is false or empty", () => {
     for (const nameservers of [false, []] as const)
       assert.equal(parse({ dns: { nameservers } } as ConfigInput).dns.nameservers, null);
+  });
+
+  test("adds the headers that are missing, whatever their names are written like", () => {
+    const addMissing = ["Message-ID", " date ", "TO"];
+    const { headers } = parse({ plugins: { "core/default-headers": { addMissing } } });
+    assert.deepEqual(headers.addMissing, ["message-id", "date", "to"]);
   });
 
   test("is let be in a plugin that is off", () => {

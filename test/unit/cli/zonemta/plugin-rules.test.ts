@@ -43,6 +43,21 @@ describe("a plugin of ZoneMTA", () => {
     assert.deepEqual(config["plugins"], { "core/default-headers": nothing });
   });
 
+  test("takes one where there may be several, and headers in capitals", () => {
+    const theirs = {
+      "core/default-headers": { enabled: true, allowRoutingHeaders: "api", addMissing: "Message-ID" },
+      "core/clamav": { enabled: "receiver", interfaces: "*", ignoreOrigins: "192.0.2.1" },
+      "core/srs": { enabled: false, excludeDomains: "a.example" },
+    };
+    const { config, leftOut } = carried({ plugins: theirs });
+    assert.deepEqual(config["plugins"], {
+      "core/default-headers": { enabled: true, allowRoutingHeaders: ["api"], addMissing: ["Message-ID"] },
+      "core/clamav": { enabled: "receiver", interfaces: ["*"], ignoreOrigins: ["192.0.2.1"] },
+      "core/srs": { enabled: false, excludeDomains: ["a.example"] },
+    });
+    assert.deepEqual(leftOut, []);
+  });
+
   test("bounces from whom the text of a From header names", () => {
     for (const [text, mailerDaemon] of [
       ["Mail System <md@[HOSTNAME]>", { name: "Mail System", address: "md@[HOSTNAME]" }],
