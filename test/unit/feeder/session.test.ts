@@ -38,6 +38,20 @@ describe("the reply to a message", () => {
     assert.equal((await reply).text, `250 2.0.0 Message queued as ${id}`);
   });
 
+  test("has one id in the log, beside the id of each of its mails", async () => {
+    const { log, lines } = collectingLog();
+    await using feeder = await testFeeder({ log });
+    using talker = await SmtpTalker.ready(feeder.port);
+    const replies = [await talker.mail(), await talker.mail()];
+    const accepted = lines.filter(({ msg }) => msg === "message accepted").map(({ fields }) => fields);
+    assert.equal(new Set(accepted.map(({ sessionId }) => sessionId)).size, 1);
+    assert.equal(typeof accepted[0]?.["sessionId"], "string");
+    assert.deepEqual(
+      replies.map(({ text }) => text),
+      accepted.map(({ messageId }) => `250 2.0.0 Message queued as ${String(messageId)}`),
+    );
+  });
+
   test("waits for the end of the message though submit has failed in its first line, and the session goes on", async () => {
     const failing: Submit = () => Promise.reject(new Error("the disk at /var/secret is gone"));
     const { log, lines } = collectingLog();
