@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 
 import { parseThrottle } from "#shared/domain/throttle.ts";
 import { measureCost, noCost } from "./cost.ts";
+import { numberOf, numbersOf, OptionError } from "./options.ts";
 import { measureRates } from "./rates.ts";
 import { costAtRest } from "./rest.ts";
 import { measureRelay } from "./relay.ts";
@@ -75,9 +76,8 @@ async function benchRates(): Promise<number> {
   const { usedPercent, limit, mostBegun, mostWhole, tooMany } = await measureRates({
     throttling: values.throttling,
     of,
-    processes: Number(values.processes),
-    delayMs: Number(values.delay),
-    seconds: Number(values.seconds),
+    ...numbersOf(values, "processes", "seconds"),
+    delayMs: values.delay === "0" ? 0 : numberOf(values.delay, "delay"),
   });
   console.log(
     `${values.throttling} of a ${of}, ${values.processes} process(es), replies after ${values.delay} ms: ` +
@@ -116,10 +116,8 @@ async function benchCost(): Promise<number> {
     return 1;
   }
   const options = {
-    bytes: Number(values.size) * 1_024,
-    messages: Number(values.messages),
-    processes: Number(values.processes),
-    sessions: Number(values.sessions),
+    bytes: numberOf(values.size, "size") * 1_024,
+    ...numbersOf(values, "messages", "processes", "sessions"),
   };
   await measureCost(options, (line) => console.log(line));
   return 0;
@@ -147,13 +145,9 @@ async function benchRelay(): Promise<number> {
   const systems: SystemName[] = values.vs === undefined ? ["zonefleet"] : ["zonefleet", "postfix"];
   const options = {
     systems,
-    sizesKib: values.size.split(",").map(Number),
-    messages: Number(values.messages),
-    rounds: Number(values.rounds),
+    sizesKib: values.size.split(",").map((size) => numberOf(size, "size")),
     reuse: values.reuse,
-    processes: Number(values.processes),
-    sessions: Number(values.sessions),
-    connections: Number(values.connections),
+    ...numbersOf(values, "messages", "rounds", "processes", "sessions", "connections"),
   };
   console.log(
     `${cpus().length} x ${cpus()[0]?.model ?? "?"}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, Node ${process.version}`,
@@ -202,4 +196,14 @@ function median(values: readonly number[]): number {
     : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
 }
 
-process.exitCode = await main();
+function explain(error: unknown): number {
+  const isMistake =
+    error instanceof OptionError ||
+    (error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS_"));
+  if (!isMistake) throw error;
+  const [mistake] = error.message.split(". To specify");
+  console.error(`${mistake}\n\n${USAGE}`);
+  return 1;
+}
+
+process.exitCode = await main().catch(explain);
