@@ -116,22 +116,23 @@ function fitSchema(config: Tree, notes: Note[]): void {
     const result = ConfigSchema.safeParse(config, { reportInput: true });
     if (result.success) return;
     const { issues } = result.error;
-    if (
-      typeIssues(issues)
-        .map((issue) => readAgain(config, issue))
-        .includes(true)
-    )
-      continue;
-    const problems = problemsOf(issues, ConfigSchema);
-    // from the end, so that what is taken out of a list moves nothing that is still to be taken out
-    const gone = problems.toReversed().flatMap(({ path, message }) => {
-      const value = remove(config, path);
-      return value === undefined ? [] : [{ path, value, message }];
-    });
+    const again = typeIssues(issues).filter((issue) => readAgain(config, issue));
+    if (again.length > 0) continue;
+    const gone = takeOut(config, issues);
     if (gone.length === 0) return;
-    notes.push(...gone.toReversed().flatMap(noteOf));
+    notes.push(...gone.flatMap(noteOf));
   }
   throw new Error("the configuration does not come to an end of what cannot be carried over");
+}
+
+function takeOut(config: Tree, issues: readonly z.core.$ZodIssue[]): Gone[] {
+  const problems = problemsOf(issues, ConfigSchema);
+  // from the end, so that what is taken out of a list moves nothing that is still to be taken out
+  const gone = problems.toReversed().flatMap(({ path, message }) => {
+    const value = remove(config, path);
+    return value === undefined ? [] : [{ path, value, message }];
+  });
+  return gone.toReversed();
 }
 
 interface TypeIssue {

@@ -18,7 +18,8 @@ export const PLUGIN_RULES: readonly Rule[] = [
   folderOfOwnPlugins,
   lists,
   mailerDaemons,
-  namesOfNothing,
+  interfacesOfNothing,
+  zonesOfNothing,
   sendingZones,
   sinksForTrying,
 ];
@@ -120,8 +121,8 @@ const OTHER_ORIGINS = ["api", "bounce"];
 const DEFAULT_INTERFACE = "feeder";
 const BUILT_IN_ZONES = ["default", "bounces"];
 
-/** ZoneMTA's own defaults name interfaces and zones that few have; here such a name would be a slip. */
-function namesOfNothing(config: Tree, { changed }: RuleContext): void {
+/** ZoneMTA's own defaults name interfaces that few have; here such a name would be a slip. */
+function interfacesOfNothing(config: Tree, { changed }: RuleContext): void {
   const written = Object.keys(treeAt(config, "smtpInterfaces"));
   const interfaces = new Set([...(written.length > 0 ? written : [DEFAULT_INTERFACE]), ...OTHER_ORIGINS]);
   const plugins = treeAt(config, "plugins");
@@ -137,10 +138,14 @@ function namesOfNothing(config: Tree, { changed }: RuleContext): void {
     for (const name of gone)
       changed(["plugins", plugin, key], `is without ${JSON.stringify(name)}: there is no such interface`);
   }
-  const ofZones = treeAt(treeAt(plugins, EMAIL_BOUNCE), "zoneConfig");
-  for (const [name, { disabled }] of treesIn(treeAt(plugins, EMAIL_BOUNCE), "zoneConfig")) {
+}
+
+/** And zones; but what is disabled is passed over here too. */
+function zonesOfNothing(config: Tree, { changed }: RuleContext): void {
+  const plugin = treeAt(treeAt(config, "plugins"), EMAIL_BOUNCE);
+  for (const [name, { disabled }] of treesIn(plugin, "zoneConfig")) {
     if (zonesOf(config).has(name.toLowerCase()) || disabled === true) continue;
-    delete ofZones[name];
+    delete treeAt(plugin, "zoneConfig")[name];
     const why = `is without ${JSON.stringify(name)}: there is no such zone`;
     changed(["plugins", EMAIL_BOUNCE, "zoneConfig"], why);
   }
