@@ -7,8 +7,9 @@ import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 
 import { parseThrottle } from "#shared/domain/throttle.ts";
+import { usageMistake } from "../cli/command.ts";
 import { measureCost, noCost } from "./cost.ts";
-import { numberOf, numbersOf, OptionError } from "./options.ts";
+import { numberOf, numbersOf } from "./options.ts";
 import { measureRates } from "./rates.ts";
 import { costAtRest } from "./rest.ts";
 import { measureRelay } from "./relay.ts";
@@ -197,11 +198,8 @@ function median(values: readonly number[]): number {
 }
 
 function explain(error: unknown): number {
-  const isMistake =
-    error instanceof OptionError ||
-    (error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS_"));
-  if (!isMistake) throw error;
-  const [mistake] = error.message.split(". To specify");
+  const mistake = usageMistake(error);
+  if (mistake === null) throw error;
   console.error(`${mistake}\n\n${USAGE}`);
   return 1;
 }

@@ -1,9 +1,6 @@
 /** Options of the benchmarks as they are typed. */
 
-/** Somebody typed something else than was meant: told with the usage. */
-export class OptionError extends Error {
-  override readonly name = "OptionError";
-}
+import { UsageError } from "../cli/command.ts";
 
 /** Numbers of one option or more, each above 0. */
 export function numbersOf<const Name extends string>(
@@ -17,5 +14,5 @@ export function numbersOf<const Name extends string>(
 export function numberOf(text: string, name: string): number {
   const number = Number(text);
   if (number > 0 && Number.isFinite(number)) return number;
-  throw new OptionError(`--${name} is a number above 0, and not ${text}`);
+  throw new UsageError(`--${name} is a number above 0, and not ${text}`);
 }

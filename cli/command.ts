@@ -57,9 +57,13 @@ export class UsageError extends Error {
   }
 }
 
-/** True: `parseArgs` of node:util did not know an option. */
-export function isParseError(error: unknown): error is Error {
-  return error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS_");
+/** What somebody typed wrong, in words; null: the error is another. */
+export function usageMistake(error: unknown): string | null {
+  if (error instanceof UsageError) return error.message;
+  if (!(error instanceof Error && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS_")))
+    return null;
+  // `parseArgs` goes on about words that begin with a hyphen, which no command takes.
+  return error.message.split(/\. To specify|\.?\n/)[0] ?? "";
 }
 
 /** A number of entries to show. */

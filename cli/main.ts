@@ -11,7 +11,7 @@ import { apiKeyCommand } from "./api-key.ts";
 import { awsTrouble } from "./aws-trouble.ts";
 import { checkBounceCommand } from "./check-bounce.ts";
 import type { Command, Terminal } from "./command.ts";
-import { isParseError, UsageError } from "./command.ts";
+import { usageMistake } from "./command.ts";
 import { dkimCommand } from "./dkim.ts";
 import { dnsCommand } from "./dns.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -97,9 +97,8 @@ zonefleet <command> --help says what one does, zonefleet --help what all do.`;
 }
 
 function explain(error: unknown, command: Command, terminal: Terminal): 1 | 2 {
-  if (error instanceof UsageError || isParseError(error)) {
-    // Node goes on about words that begin with a hyphen, which no command takes.
-    const [mistake] = error.message.split(/\. To specify|\.?\n/);
+  const mistake = usageMistake(error);
+  if (mistake !== null) {
     terminal.complain(`zonefleet: ${mistake}\n\nUsage:\n${command.usage}`);
     return 2;
   }
