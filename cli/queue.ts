@@ -7,7 +7,8 @@ import { API_OPTIONS, apiClient, ApiError } from "./api-client.ts";
 import type { Command, Terminal } from "./command.ts";
 import { ASKS_API, limitOf, onlyOperand, UsageError } from "./command.ts";
 
-const usage = `  zonefleet queue list [<conditions>] [--state <state>] [--limit <n>] [--json]
+const usage = `  zonefleet queue list [<conditions>] [--state <state>] [--limit <n>] [--cursor <cursor>] [--json]
+                                     a list that is cut off tells the cursor to go on with
   zonefleet queue show <id> [--json]
   zonefleet queue fetch <id>         print the stored message
   zonefleet queue retry|hold|release|drop <id> [<seq>]
@@ -31,6 +32,7 @@ const OPTIONS = {
   all: { type: "boolean" },
   state: { type: "string" },
   limit: { type: "string" },
+  cursor: { type: "string" },
   json: { type: "boolean" },
   "dry-run": { type: "boolean" },
   yes: { type: "boolean" },
@@ -79,7 +81,7 @@ export const queueCommand: Command = {
 };
 
 const OWN: Readonly<Record<string, readonly string[]>> = {
-  list: [...CONDITIONS, "state", "limit", "json"],
+  list: [...CONDITIONS, "state", "limit", "cursor", "json"],
   show: ["json"],
   fetch: [],
 };
@@ -114,7 +116,7 @@ interface Entry {
 
 async function list(api: ApiClient, values: Values, { print, complain }: Terminal): Promise<void> {
   const limit = limitOf(values.limit, 100);
-  let cursor: string | undefined;
+  let { cursor } = values;
   let left = limit;
   do {
     const query = {
@@ -129,7 +131,8 @@ async function list(api: ApiClient, values: Values, { print, complain }: Termina
     cursor = page.cursor ?? undefined;
   } while (cursor !== undefined && left > 0);
   if (left === limit) complain("No recipient matches.");
-  if (cursor !== undefined) complain(`There may be more than these ${limit}: --limit <n> shows more.`);
+  if (cursor !== undefined)
+    complain(`There may be more: --cursor ${cursor} goes on behind these, --limit <n> shows more of them.`);
 }
 
 function lineOf({ id, seq, status, zone, from, recipient, created, deferred, response }: Entry): string {

@@ -1,6 +1,6 @@
 /**
  * Budgets that all processes and senders share: connection slots, rates, blocked egress addresses, slowed sites, warm-up
- * counts, and counts of plugins.
+ * counts, and counts of plugins and of logins that are tried.
  * The sum of what is handed out never exceeds a limit; what a dead holder had comes back when its time is over.
  */
 

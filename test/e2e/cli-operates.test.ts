@@ -115,7 +115,13 @@ describe("zonefleet queue", () => {
     );
     const some = await zonefleet(words("queue list --domain list.example --limit 1 --json"));
     assert.equal((JSON.parse(some.out[0] ?? "") as { id: string }).id, first);
-    assert.match(some.err[0] ?? "", /--limit/);
+    const [, cursor = ""] = /--cursor (\S+) .*--limit/.exec(some.err[0] ?? "") ?? [];
+    const rest = await zonefleet(words(`queue list --domain list.example --cursor ${cursor} --json`));
+    const seen = [...some.out, ...rest.out].map(
+      (line) => (JSON.parse(line) as { recipient: string }).recipient,
+    );
+    assert.deepEqual(seen, ["one@list.example", "two@list.example"]);
+    assert.deepEqual(rest.err, []);
     const ofShop = await zonefleet(words("queue list --sender shop.example --json"));
     assert.equal(ofShop.out.length, 1);
   });
