@@ -66,7 +66,7 @@ export const doctorCommand: Command = {
     if (failures > 0)
       throw new DomainError(
         "refused",
-        `${failures} of ${findings.length} checks failed; each says what to do`,
+        `${failures} of ${findings.length} checks failed: do what is said after →, and call this again`,
       );
   },
 };
@@ -128,6 +128,6 @@ function asText(findings: readonly Finding[]): string {
     return todo === null ? line : `${line}\n${"".padEnd(STATUS_CHARS)}→ ${todo}`;
   });
   const count = (status: Finding["status"]) => findings.filter((finding) => finding.status === status).length;
-  const sum = `${count("ok")} ok, ${count("warning")} warnings, ${count("failure")} failures, ${count("skipped")} not looked at`;
+  const sum = `ok: ${count("ok")}, warnings: ${count("warning")}, failures: ${count("failure")}, not looked at: ${count("skipped")}`;
   return [...lines, "", sum].join("\n");
 }

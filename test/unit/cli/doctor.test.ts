@@ -276,6 +276,6 @@ describe("zonefleet doctor", () => {
     assert.match(out, /^ok {7}forward DNS {2}m1\.example\.com 192\.0\.2\.1: /m);
     assert.match(out, /^failure {2}reverse DNS {2}192\.0\.2\.1 m1\.example\.com: .*\n {9}→ /m);
     assert.match(out, /^skipped {2}port 25 .*\n {9}→ Say --to <domain>/m);
-    assert.match(out, /\n\d+ ok, \d+ warnings, 1 failures, \d+ not looked at\n$/);
+    assert.match(out, /\nok: \d+, warnings: \d+, failures: 1, not looked at: \d+\n$/);
   });
 });
