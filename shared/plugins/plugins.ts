@@ -29,6 +29,8 @@ import type { PluginError } from "./verdict.ts";
 export const RECEIVER_HOOK_MS = 10 * SECOND;
 /** The same for hooks of a delivery, and all that nobody waits for. */
 export const SENDER_HOOK_MS = 30 * SECOND;
+/** At most, for one that an open connection stands idle for, and whose errors change nothing. */
+export const CONNECTION_HOOK_MS = 5 * SECOND;
 /** Calls of hooks that nobody waits for: more at once are left out, and counted in the log. */
 export const MAX_TOLD_AT_ONCE = 1_000;
 
@@ -156,6 +158,7 @@ export function pluginsOf(registry: Registry, { mime, clock, log }: PluginDeps):
 }
 
 function hookTime({ hookTimeoutMs }: PluginConfig, name: HookName): number {
+  if (name === "sender:connection") return Math.min(hookTimeoutMs ?? CONNECTION_HOOK_MS, CONNECTION_HOOK_MS);
   const isWaitedFor = name.startsWith("smtp:") || name.startsWith("message:") || name.startsWith("api:");
   return hookTimeoutMs ?? (isWaitedFor || name === "queue:route" ? RECEIVER_HOOK_MS : SENDER_HOOK_MS);
 }

@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 import { DomainError, RefusedError } from "#shared/domain/errors.ts";
 import type { PluginApp } from "#shared/plugins/app.ts";
 import { loadPlugins } from "#shared/plugins/load.ts";
-import { RECEIVER_HOOK_MS, SENDER_HOOK_MS } from "#shared/plugins/plugins.ts";
+import { CONNECTION_HOOK_MS, RECEIVER_HOOK_MS, SENDER_HOOK_MS } from "#shared/plugins/plugins.ts";
 import { DroppedError, PluginError } from "#shared/plugins/verdict.ts";
 import type { EnvelopeView, SessionView } from "#shared/plugins/views.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
@@ -76,6 +76,7 @@ describe("hooks", () => {
   for (const [hook, timeoutMs] of [
     ["smtp:connect", RECEIVER_HOOK_MS],
     ["sender:fetch", SENDER_HOOK_MS],
+    ["sender:connection", CONNECTION_HOOK_MS],
   ] as const)
     test(`that hang are waited for no longer than their time: ${hook}`, async () => {
       const clock = fakeClock();
