@@ -23,6 +23,7 @@ import { lookUpAddresses } from "./delivery/host-addresses.ts";
 import { httpsGet } from "./delivery/https-get.ts";
 import type { StsOf } from "./delivery/mta-sts.ts";
 import { stsPolicies } from "./delivery/mta-sts.ts";
+import { pipeliningMemory } from "./delivery/pipelining-memory.ts";
 import { mxResolver } from "./delivery/resolve-mx.ts";
 import { signer } from "./delivery/sign.ts";
 import { tlsMemory } from "./delivery/tls.ts";
@@ -145,7 +146,7 @@ export async function wireWorker({
       now: () => clock.now(),
       onWarning: (detail) => log.warn({ component: "dkim", detail }, "key should be changed"),
     }),
-    connectOptions: { tlsMemory: tlsMemory(), log },
+    connectOptions: { tlsMemory: tlsMemory(), pipelining: pipeliningMemory(), log },
     observer: watching,
     onConnections: ({ idle, reused }) => {
       if (idle !== undefined) metrics.connectionPoolSize.inc(idle);

@@ -25,6 +25,7 @@ import { authenticate } from "./authenticate.ts";
 import { NO_CAPABILITIES, parseCapabilities } from "./capabilities.ts";
 import type { Failure, Verdict } from "./outcome-of-error.ts";
 import { verdictOf } from "./outcome-of-error.ts";
+import type { PipeliningMemory } from "./pipelining-memory.ts";
 import type { RawReply } from "./reply-parser.ts";
 import { SmtpSession } from "./smtp-client.ts";
 import type { Secured, SessionDeps } from "./smtp-client.ts";
@@ -63,6 +64,8 @@ export interface ConnectOptions {
   readonly timers?: Timers;
   /** One per process; without it nothing is resumed or remembered. */
   readonly tlsMemory?: TlsMemory;
+  /** One per process too. */
+  readonly pipelining?: PipeliningMemory;
   readonly log?: Logger;
   /** Told of each handshake that fails. */
   readonly onTlsTrouble?: (target: Target, detail: string) => void;
@@ -133,6 +136,7 @@ class Attempt {
     const session = new SmtpSession(socket, this.#routeFrom(socket.localAddress ?? null), this.#deps);
     session.repliesToEach = this.#target.lmtp;
     session.ehloName = this.#target.ehloName;
+    session.onHalfAnswered = () => this.#options.pipelining?.noteBroken(this.address);
     const release = session.failOn(this.#options.signal);
     const failure = await this.#prepare(session, tls);
     release();
@@ -164,7 +168,9 @@ class Attempt {
     const ehlo = await session.ask(`${lmtp ? "LHLO" : "EHLO"} ${ehloName}\r\n`, "ehlo");
     if ("kind" in ehlo) return ehlo;
     if (isClass(ehlo, 2)) {
-      session.capabilities = parseCapabilities(ehlo.lines);
+      const offered = parseCapabilities(ehlo.lines);
+      const isBroken = this.#options.pipelining?.isBroken(this.address) === true;
+      session.capabilities = isBroken ? { ...offered, pipelining: false } : offered;
       return null;
     }
     if (!isClass(ehlo, 5) || lmtp) return refused(ehlo, "ehlo"); // RFC 2033 §4.1: LMTP has no HELO

@@ -72,6 +72,8 @@ export class SmtpSession {
   transactions = 0;
   /** True: the peer may hold a half-done transaction, and RSET has to come first. */
   needsReset = false;
+  /** Told when the peer has answered some of the commands that came together, and then no more. */
+  onHalfAnswered: () => void = () => undefined;
 
   readonly #deps: SessionDeps;
   readonly #logged: Logger | null;

@@ -185,7 +185,10 @@ class Transaction {
         utf8 ? "utf8" : "latin1",
       );
       for (const [at, reply] of replies.entries()) this.#onReply(window[at] as Command, reply);
-      if (failure !== null) return failure;
+      if (failure === null) continue;
+      if (replies.length > 0 && (failure.kind === "timeout" || failure.kind === "closed"))
+        session.onHalfAnswered();
+      return failure;
     }
     return null;
   }
