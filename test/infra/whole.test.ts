@@ -167,5 +167,6 @@ function withSecrets() {
     { source: null, baseDir: "/" },
   );
   const keys = [{ domain: "a.example", selector: "s1", privateKey: "planted-dkim-key-6" }];
-  return { ...config, dkim: { ...config.dkim, keys } };
+  const allMailKey = { domain: null, selector: "s2", privateKey: "planted-dkim-key-7" };
+  return { ...config, dkim: { ...config.dkim, keys, allMailKey } };
 }

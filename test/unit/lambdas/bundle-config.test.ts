@@ -31,9 +31,11 @@ describe("the configuration beside a bundle", () => {
       smtpInterfaces: { feeder: { starttls: true, key: TEST_KEY, cert: TEST_CERT } },
     });
     const key = { domain: "a.example", selector: "s", privateKey: "secret-of-dkim" };
-    const text = printConfig({ ...config, dkim: { ...config.dkim, keys: [key] } });
+    const allMailKey = { domain: null, selector: "p", privateKey: "secret-of-plugin" };
+    const text = printConfig({ ...config, dkim: { ...config.dkim, keys: [key], allMailKey } });
     assert.doesNotMatch(text, /secret-of|PRIVATE KEY/);
     const read = readDeployedConfig(text);
+    assert.deepEqual([read.dkim.keys, read.dkim.allMailKey], [[], null], "it does not sign");
     assert.equal(read.dkim.enabled, true, "the body hash is made at accept all the same");
     assert.equal(
       read.httpConfig?.url,
