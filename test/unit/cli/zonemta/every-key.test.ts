@@ -1,4 +1,4 @@
-/** Each key of ZoneMTA, with a value that is not its default (test/data/zonemta-keys.json): carried over, or named with a reason. */
+/** Each key of ZoneMTA, with a value that is not its default (test/data/zonemta-keys.json): by import-config, and by hand. */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -75,3 +75,17 @@ describe("a configuration of ZoneMTA that says", () => {
       else assert.ok(wrong === "" || ELSEWHERE.test(wrong), wrong);
     });
 });
+
+describe("a configuration written by hand that says", () => {
+  for (const { key, value, here = key, named, toBePutRight, ...rest } of cases)
+    test(`${key} is taken as it is, or refused with what to do: ${JSON.stringify(value).slice(0, 50)}`, () => {
+      const wrong = problem(merged(rest.with ?? {}, treeWith(key.split(" "), value)));
+      const isOurs = named === undefined && toBePutRight === undefined && here === key;
+      if (isOurs) assert.ok(wrong === "" || ELSEWHERE.test(wrong), wrong);
+      else assert.match(wrong, ADVICE);
+    });
+});
+
+/** What an operator can act on. */
+const ADVICE =
+  /has no meaning here \(.+\); remove it|[:;] write |expected .+, (such as|found)|known here: core\/|cannot read|remove it/;
