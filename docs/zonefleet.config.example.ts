@@ -48,6 +48,8 @@ export default defineConfig({
       maxRecipients: 1_000,
       /** Connections at once, in each process. */
       maxClients: 2_000,
+      /** Of these from one IP address. Left out: any number. */
+      maxClientsPerAddress: 200,
       /** Time without a byte from the client. */
       socketTimeout: 5 * MINUTE,
       banner: "Welcome",

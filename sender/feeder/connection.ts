@@ -76,13 +76,26 @@ export class FeederConnection extends ProxiedSession {
    */
   override init(): void {
     this._setListeners(() => {
-      const { maxClients } = this.context.interface;
+      const { maxClients, maxClientsPerAddress } = this.context.interface;
       if (this._server.connections.size > maxClients) {
         this.send(421, "4.3.2 Too many connections, try again later");
+      } else if (maxClientsPerAddress !== null && this.#fromSameAddress() > maxClientsPerAddress) {
+        this.send(
+          421,
+          `4.7.0 Too many connections from your address: not more than ${maxClientsPerAddress} at once`,
+        );
       } else {
         this.connectionReady();
       }
     });
+  }
+
+  /** Sessions, this one too. */
+  #fromSameAddress(): number {
+    let count = 0;
+    for (const { remoteAddress } of this._server.connections)
+      if (remoteAddress === this.remoteAddress) count++;
+    return count;
   }
 
   /** Take nothing new: a message under way is finished and answered, any other session ends now. */

@@ -122,6 +122,8 @@ export interface SmtpInterface {
   readonly certificates: ReadonlyMap<string, Certificate>;
   readonly banner: string | null;
   readonly maxClients: number;
+  /** Of these from one IP address; null: any number. */
+  readonly maxClientsPerAddress: number | null;
   readonly idleTimeoutMs: number;
   /** True: reverse DNS of each client is looked up for Received. */
   readonly reverseLookup: boolean;

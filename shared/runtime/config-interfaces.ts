@@ -56,6 +56,7 @@ function interfaceOf(
     certificates: certificatesOf(one, path, { baseDir, report }),
     banner: one.banner ?? null,
     maxClients: one.maxClients,
+    maxClientsPerAddress: one.maxClientsPerAddress ?? null,
     idleTimeoutMs: one.socketTimeout,
     reverseLookup: !one.disableReverseLookup,
   };

@@ -101,6 +101,8 @@ const smtpInterface = z.strictObject({
   banner: line.optional(),
   /** Connections at once, in each process. */
   maxClients: count.default(2_000),
+  /** Of these from one IP address; left out: any number. */
+  maxClientsPerAddress: count.optional(),
   /** Time without a byte from the client. RFC 5321 §4.5.3.2.7 asks for 5 minutes at least. */
   socketTimeout: timeout.default(5 * MINUTE),
   /** True: no name for the client's address in Received. */

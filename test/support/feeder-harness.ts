@@ -88,6 +88,7 @@ export function testInterface(fields: Partial<SmtpInterface> = {}): SmtpInterfac
     certificates: new Map(),
     banner: null,
     maxClients: 1_000,
+    maxClientsPerAddress: null,
     idleTimeoutMs: 5 * MINUTE,
     reverseLookup: false,
     ...fields,

@@ -123,6 +123,28 @@ describe("a connection from anyone else", () => {
     using fourth = await SmtpTalker.greeted(feeder.port);
     assert.equal((await fourth.say("NOOP")).code, 250);
   });
+
+  test("is refused with 421 when its address has too many, behind a balancer too, and others are not", async () => {
+    const settings = { proxyFrom: ["127.0.0.1"], maxClientsPerAddress: 2 };
+    await using feeder = await testFeeder({ settings });
+    const from = (ip: string): SmtpTalker => {
+      const talker = SmtpTalker.connect(feeder.port);
+      talker.write(`PROXY TCP4 ${ip} 192.0.2.1 4711 25\r\n`);
+      return talker;
+    };
+    using first = from("192.0.2.7");
+    using second = from("192.0.2.7");
+    for (const talker of [first, second]) assert.equal((await talker.reply()).code, 220);
+    using third = from("192.0.2.7");
+    assert.match((await third.reply()).text, /^421 4\.7\.0 .* not more than 2 at once/);
+    await third.closed();
+    using other = from("192.0.2.8");
+    assert.equal((await other.reply()).code, 220);
+    assert.equal((await first.say("QUIT")).code, 221);
+    await first.closed();
+    using fourth = from("192.0.2.7");
+    assert.equal((await fourth.reply()).code, 220);
+  });
 });
 
 describe("a listener", () => {
