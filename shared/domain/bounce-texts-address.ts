@@ -49,10 +49,12 @@ export const REPUTATION: readonly BounceRule[] = [
      block listed | blocked list | denylist | deny list | denylisted | blocked using | client host .. blocked | client host .. rejected
      poor reputation | bad reputation | low reputation | ip reputation | reputation of the sending ip | sender reputation
      mauvaise réputation | mauvaise reputation | dynamic reputation | reputation of the connecting | reputation of your ip | reputation of your server | reputation of the server | reputation of the client
-     liste noire | lista negra | schwarze liste | schwarzen liste | черном списке | чёрном списке | reputation score | negative reputation | reputation block
+     liste noire | zwarte lijst | czarna lista | czarnej liscie | svart lista | kara liste | lista negra | schwarze liste | schwarzen liste | черном списке | чёрном списке | reputation score | negative reputation | reputation block
      s3140 | s3150 | fblw15 | banned sending ip | bl21 | bl22 | bl23 | bl000000 | bl000001 | bl000010 | bl000011 | bl000100 | bl000101 | bl000110 | bl000111 | es000001 | es000010
      aup (cxbl/cdrbl) | ipbl0001 | ipbl0010 | ipbl0011 | ipbl0100 | ipbl0101 | ipbl0110 | ipbl0111 | ipbl1000 | aup bl | mi ipb
-     ipaddr .. (temporarily/been) blocked | (not accept/not take/not want/not trust/refuse/reject/block) (mail/email/emails/connections/traffic/messages) from
+     ipaddr .. (temporarily/been) blocked | your (ip/ips/ip address/ipaddr/server/mail server/host/network) (is/was) .. (blocked/banned/refused)
+     your (server/mail server/host/network) has been .. (blocked/banned/refused)
+     (not accept/not take/not want/not trust/refuse/reject/block) (mail/email/emails/connections/traffic/messages) from
      tosa | ip ipaddr a problem occurred | ask your postmaster for help or to contact | no smtp service | bad (history/karma/standing/neighbourhood/neighborhood) | (low/poor/no/negative/insufficient) (trust/karma)
      trust (score/level/rating) | on probation | botnet | spambot | zombie | spamtrap | spamtraps | spam trap | spam traps | honeypot
      (naughty/ban/abuse/abusers/spammers/drop/reject) list | ip in dul | in the dul | (an/insecure) (open relay/open proxy/mail relay) | ers (customized block/rbl/qil/dul)`,

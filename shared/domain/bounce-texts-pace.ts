@@ -62,7 +62,7 @@ export const PACE: readonly BounceRule[] = [
      (throttle/throttled/throttles/throttling/slower/flood/flooding/flooded/hammering/swamping/burst/bursts/mailbomb) | (slow/back/ease/calm) (down/off) | slow (your/start) | (mail/email) bomb | warm up | ramp up
      (so/this) (fast/quickly) | (rapid/quick) succession | (fewer/less) ${MAIL} | less (often/frequently) | wait longer | longer (pauses/intervals)
      spread (your/the) | connections only | in such a short
-     (more/faster) ${MAIL} than | faster than (we/our/is/it/they/this) | too (fast/quickly/frequently/rapidly) | more slowly
+     (more/faster) ${MAIL} than | faster than (we/our/is/it/they/this) | too (fast/quickly/frequently/rapidly/often) | rate of .. (exceeded/exceeds/limit/too high) | more slowly
      too (many/much) ${MAIL} | too (many/much) (connection/session/message/concurrent/simultaneous/parallel/open/active/new/incoming/smtp/tcp/inbound/recent) | too many recipients from your
      too many .. per connection | ${MAIL} (per/a/an/each/every/in one/in an) ${PERIOD} | per ${PERIOD} .. (limit/limits/exceeded/allowed/reached/maximum/allowance)
      (limit/limits/maximum/quota/allowance/threshold/cap) .. per ${PERIOD} | (hourly/daily) .. (limit/quota/maximum/allowance)
@@ -72,14 +72,14 @@ export const PACE: readonly BounceRule[] = [
      (connections/session/sessions) quota | (sending/send/relay) (limit/quota) | (connection/connections/session/sessions) limit*
      (max/maximum) (connections/sessions/number of connections/number of sessions/number of concurrent/number of messages/incoming/concurrent/simultaneous/emails/mails)
      connections exceeded | (limit/number) of (messages/connections/emails/mails) .. allowed
-     limit of messages | used up (the/your/all) | ${MAIL} .. (at once/at the same time/in parallel/short time/short a time) | message limit exceeded | exceeded the number of (messages/connections/emails) | you send more than
+     (limit/ceiling) of .. (messages/mails/emails/connections) | used up (the/your/all) | ${MAIL} .. (at once/at the same time/in parallel/short time/short a time) | message limit exceeded | exceeded the number of (messages/connections/emails) | you send more than
      (unusual/unexpected/excessive/abnormal/increased/high/large/heavy/sudden) (volume/rate/amount of/number of messages/traffic)
      (emails/messages/mails/connections/recipients) .. (exceed/exceeds/exceeded/over/above) .. (limit/count/threshold/allowance/permitted) | sent by the same ip exceed* | reduce (your/the) (rate/sending/volume/number of messages/number of connections)
      trop (de/nombreuses/de nombreuses) (connexions/messages/mails/courriels/sessions/requetes) | ralentir | ralentissez
      trop (rapidement/vite/souvent/frequemment) | zu (viele/viel) (verbindungen/nachrichten/mails/e mails/emails/sessions/anfragen/gleichzeitige) | zu (schnell/haufig/oft) | langsamer
      demasiadas conexiones | demasiados (mensajes/correos/envios) | limite de (envio/envios/conexiones/mensajes/conexoes/mensagens)
      troppe (connessioni/sessioni/mail/email) | troppi (messaggi/invii) | muitas (conexoes/mensagens) | te veel (berichten/verbindingen/mails)
-     слишком (много/часто/быстро) | превышен лимит | превышено .. (количество/число) | zbyt (wiele/duzo/szybko/czesto)`,
+     слишком (много/часто/быстро) | превышен лимит | превышено .. (количество/число) | za duzo | zbyt (wiele/duzo/szybko/czesto)`,
   ),
   text(
     {

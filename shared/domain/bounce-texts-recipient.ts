@@ -37,7 +37,7 @@ export const RECIPIENT: readonly BounceRule[] = [
      bad destination | bad recipient | bad address | bad email address | bad mailbox | incorrect recipient | illegal recipient
      user not found | user does not | user doesn t | user .. does not exist | user .. doesn t exist | user not exist | user .. not found
      user not known | not a known user | user is not found | user invalid | user no longer
-     mailbox not found | mailbox does not | mailbox doesn t | mailbox .. does not exist | mailbox .. not found | mailbox unknown
+     mailbox not found | mailbox does not | mailbox doesn t | mailbox .. does not exist | mailbox .. not found | mailbox unknown | account deleted | not in our database
      mailbox not exist | mailbox .. not exist | mailbox invalid | mailbox not available | mailbox for .. does not exist | not a valid mailbox
      account not found | account does not | account doesn t | account .. does not exist | account .. doesn t exist | account not exist
      account .. not found | account that you tried to reach does not exist | does not have an account | doesn t have a | account unknown
@@ -47,7 +47,7 @@ export const RECIPIENT: readonly BounceRule[] = [
      addressee unknown | not listed in .. directory | not found in directory | can t find any user
      unbekannter empfänger | unbekannter empfaenger | empfänger unbekannt | empfaenger unbekannt | benutzer unbekannt
      utilisateur inconnu | destinataire inconnu | adresse inconnue | usuario desconocido | usuario no existe | utente sconosciuto
-     non trovato | no encontrado | nicht gefunden | gibt es .. nicht | introuvable | nicht bekannt | não existe
+     inexistente | inesistente | inexistant | inexistante | non trovato | no encontrado | nicht gefunden | gibt es .. nicht | introuvable | nicht bekannt | não existe
      n existe pas | n existe plus | existiert nicht | no existe | non esiste | onbekende ontvanger | onbekende gebruiker | nie istnieje | has left the company | left the company | no longer employed
      no longer with the company | callout verification failure | resolver adr | recipient cannot be verified | user has moved | recipient has moved | delivery to the following recipient* .. does not exist | recipient address rejected access denied | recipient addresses rejected access denied`,
   ),

@@ -82,7 +82,9 @@ export const BLOCKED_SENDER: readonly BounceRule[] = [
      administrative prohibition | administrative prohibit* | administratively prohibited | administratively denied
      envelope blocked | manually blocked | not accept mail from you | not accept mail from this sender | not accept mail from sender
      (accept/accepts/receive/receives) (mail/email/messages) from (outside/external/internal/members/unknown/anonymous/the internet)
-     (user/recipient) in blacklist | not in the allowed senders | allowed senders list | only accepts mail from
+     (sender/user/recipient/sender address/from address) (on/in/is on/is in/listed on/found on/found in) .. (blocklist/block list/blacklist/denylist/deny list)
+     sender domain (on/in/is in/listed on/found on/found in) .. (blocklist/block list/blacklist/denylist/deny list)
+     (organisation/organization/company/recipient/user/domain) s (blocklist/block list/blacklist/denylist/deny list) | not in the allowed senders | allowed senders list | only accepts mail from
      sendernotauthenticatedforgroup | not authorized to send .. to this | not allowed to send to this`,
   ),
 ];

@@ -2,7 +2,7 @@
 
 import type { BounceRule } from "./bounce-rule.ts";
 import { text } from "./bounce-text.ts";
-import { A_HOST, REFUSED } from "./bounce-words.ts";
+import { A_HOST, IN_TIME, REFUSED } from "./bounce-words.ts";
 
 const ADVICE: readonly BounceRule[] = [
   text(
@@ -91,10 +91,9 @@ const SERVER: readonly BounceRule[] = [
       status: "3.2",
       message: "The receiving server is down or busy.",
     },
-    `temporary failure | temporary error | temporary problem | temporary server error | temporary system | temporary local | temporarily
-     try again later | try again in | try again after | try later | please retry | retry later | try again | come back later
-     shutting down | under maintenance | maintenance | overloaded | system load | load is too high | load average | server is busy
-     server too busy | please resend | message queue error | too busy | system busy | system is busy | service shutting | not accepting (network messages/connections)`,
+    `${IN_TIME}
+     please retry | try again | please resend | system load | load is too high | load average | message queue error
+     not accepting (network messages/connections)`,
   ),
   text(
     {

@@ -92,13 +92,14 @@ export const PERIOD = oneOf(
 
 /** That time will help. `Try again` alone may ask for another address or text. */
 export const IN_TIME = `temporarily | transient | temperror
-  temporary (error/failure/problem/condition/lookup/issue/internal/local/system/server/fault/trouble/rejection/reject)
-  temp (fail/failure/error) | try (later/tomorrow/shortly/in a) | try again (later/in/after/tomorrow/soon/shortly/at a)
+  temporary (error/failure/problem/condition/issue/internal/local/system/server/fault/trouble/rejection/reject)
+  temp (fail/failure/error) | (try/again) in | try (later/tomorrow/shortly) | try again (later/after/tomorrow/soon/shortly/at a)
   (retry/resend/return/reconnect) (later/tomorrow/shortly/in/after) | come back (later/in/tomorrow/soon) | resend .. later
   try .. later | later time | wait (before/a/some/until) | at the moment | for the moment | at this moment | for now
   right now | just now | not ready | in progress | currently (unavailable/not available/down/busy/offline/locked/not reachable)
   (locked/used) by another | in use by | being (moved/migrated/restored/rebuilt/repaired/updated/upgraded/verified)
-  maintenance | (is/too/system/server/mailbox/currently) busy | is offline | overloaded | restarting | out of service
+  maintenance | (is/too/system/server/mailbox/currently) busy | is offline | overloaded | restarting | rebooting | going down | shutting down | for (a while/some time)
+  (suspended/blocked/locked/closed/disabled/stopped) for .. (minute/minutes/hour/hours) | out of service
   vorubergehend | voruebergehend | momentan | derzeit | zurzeit | spater | spaeter | temporar | temporaer
   temporairement | temporaire | ulterieurement | plus tard | momentanement | temporalmente | mas tarde | en este momento
   temporaneamente | temporaneo | temporanea | piu tardi | temporariamente | temporario | mais tarde | neste momento

@@ -274,7 +274,7 @@ describe("an enhanced code", () => {
 });
 
 describe("a 5yz reply that speaks of time", () => {
-  test("is believed in that: the ladder ends it if it was no word of honour", () => {
+  test("is believed in that, and the retry ladder ends it if time did not help", () => {
     for (const text of [
       "554 5.2.0 mailbox is locked by another process",
       "550 5.2.1 Mailbox temporarily disabled",
@@ -282,8 +282,12 @@ describe("a 5yz reply that speaks of time", () => {
       "550 5.7.0 Servizio temporaneamente non disponibile, riprovare più tardi",
     ]) {
       assert.match(verdict(text), /^defer /, text);
-      assert.equal(classify(replyOf(text)).rule, "for-now");
     }
+  });
+
+  test("names that as the rule where another would have rejected", () => {
+    assert.equal(classify(replyOf("550 5.2.1 Mailbox temporarily disabled")).rule, "for-now");
+    assert.equal(classify(replyOf("450 4.2.1 Mailbox temporarily disabled")).rule, "mailbox-disabled");
   });
 
   test("is a reject all the same where the mail is what is wrong, or the peer has given up", () => {
@@ -293,6 +297,28 @@ describe("a 5yz reply that speaks of time", () => {
       /^reject network/,
     );
     assert.match(verdict("550 5.1.1 User unknown, correct the address and try again"), /^reject recipient/);
+  });
+});
+
+describe("a refusal of our host", () => {
+  test("is known in the words of many languages, whatever the enhanced code is", () => {
+    for (const text of [
+      "521 5.2.1 Your host [192.0.2.1] is not welcome here",
+      "550 5.7.1 Connections not accepted from [2001:db8::1]",
+      "554 5.7.1 Ihre IP-Adresse 192.0.2.1 ist bei uns gesperrt",
+      "550 5.7.1 Votre adresse IP 192.0.2.1 est bloquee",
+      "550 5.7.1 Il vostro server è stato bloccato per spam",
+      "550 5.7.1 Ваш сервер заблокирован",
+    ]) {
+      assert.match(verdict(text), /^defer blacklist /, text);
+    }
+  });
+
+  test("is not made of a refusal of the mail that names our host as well", () => {
+    assert.match(verdict("550 5.1.1 Mail from your server: no such user"), /^reject recipient /);
+    assert.match(verdict("550 5.7.1 Message from 192.0.2.1 rejected: spam content"), /^reject spam /);
+    assert.match(verdict("550 5.7.1 Your server is not permitted to relay"), /^reject config /);
+    assert.match(verdict("550 5.7.26 Mail from your server fails DMARC"), /^reject dmarc /);
   });
 });
 
