@@ -3,6 +3,8 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:cry
 import type { KeyObject } from "node:crypto";
 import { describe, test } from "node:test";
 
+import fc from "fast-check";
+
 import type { Domain } from "#shared/domain/address.ts";
 import { RelaxedBodyHasher } from "#shared/domain/dkim-body.ts";
 import { keysFor, parseDkimKey, signatures } from "#shared/domain/dkim.ts";
@@ -214,6 +216,48 @@ describe("signatures", () => {
     assert.equal(
       signedOn({ additionalHeaderFields: ["X-One", "Subject"] }, more).get("h"),
       `${usual}:X-One:X-One`,
+    );
+  });
+
+  test("verify whatever the list and the headers, and break when one is added that nobody is to add", () => {
+    const name = fc.constantFrom(
+      "From",
+      "subject",
+      "Cc",
+      "X-A",
+      "x-a",
+      "Received",
+      "DKIM-Signature",
+      "Sender",
+      "List-Id",
+    );
+    const value = fc.string({
+      unit: fc.constantFrom("a", ":", ";", " ", "\t", "\r\n ", "\u{e9}"),
+      maxLength: 12,
+    });
+    const list = fc.array(name, { maxLength: 6 }).map((names) => ["From", ...names]);
+    const mail = fc.record({
+      headers: fc.array(fc.tuple(name, value), { maxLength: 12 }),
+      list,
+      more: fc.array(name, { maxLength: 4 }),
+    });
+    fc.assert(
+      fc.property(mail, ({ headers, list: headerFields, more: additionalHeaderFields }) => {
+        const lines = headers.filter(([key]) => key !== "From").map(([key, text]) => `${key}:${text}\r\n`);
+        const headerBlock = Buffer.from(`From: a@b.example\r\n${lines.join("")}\r\n`, "latin1");
+        const terms = { ...USUAL_TERMS, headerFields, additionalHeaderFields };
+        const head = signatures({ headerBlock, bodyHash: hashOf(content), keys: [ed], terms, now });
+        const message = Buffer.concat([Buffer.from(head), headerBlock, Buffer.from(content, "latin1")]);
+        assert.equal(verifyDkim(message, publicKeys)[0], true);
+        const names = new Set([...headerFields, ...additionalHeaderFields].map((each) => each.toLowerCase()));
+        for (const forged of ["From", "Subject", "Cc", "List-Id"].filter((each) =>
+          names.has(each.toLowerCase()),
+        )) {
+          const added = message.toString("latin1").replace("\r\n\r\n", `\r\n${forged}: forged\r\n\r\n`);
+          assert.equal(verifyDkim(Buffer.from(added, "latin1"), publicKeys)[0], false, forged);
+        }
+      }),
+      { numRuns: 100 },
     );
   });
 
