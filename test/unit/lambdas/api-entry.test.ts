@@ -149,6 +149,8 @@ describe("a Lambda of the API", () => {
     assert.deepEqual([good.telemetry.counts, good.telemetry.published.times], [{ Requests: 1 }, 1]);
     const refused = await ask({ method: "GET", path: "/nothing" });
     assert.deepEqual(refused.telemetry.counts, { Requests: 1, Refused: 1 });
+    const notOffered = await ask({ method: "PUT", path: "/store/x" });
+    assert.deepEqual([notOffered.status, notOffered.telemetry.counts], [501, { Requests: 1, Refused: 1 }]);
     const broken = { ...handlers, healthz: () => Promise.reject(new Error("our fault")) };
     const fault = await ask({ method: "GET", path: "/healthz" }, broken);
     assert.deepEqual([fault.status, fault.telemetry.counts], [500, { Requests: 1, Faults: 1 }]);
