@@ -8,6 +8,7 @@ import { DeleteItemCommand, PutItemCommand, UpdateItemCommand } from "@aws-sdk/c
 import * as z from "zod";
 
 import { DomainError } from "../domain/errors.ts";
+import { checkDocumentName, checkKind } from "../domain/stored-name.ts";
 import { KIB } from "../domain/units.ts";
 import type { ConfigDocument, ConfigStore } from "../ports/config-store.ts";
 import { writtenAt, written } from "./conditions.ts";
@@ -16,11 +17,8 @@ import { getItem, itemsOf, marshal, MAX_TRIES, unmarshal } from "./items.ts";
 import type { ItemKey } from "./keys.ts";
 import { KINDS } from "./keys.ts";
 
-/** DynamoDB takes sort keys of 1,024 bytes. */
-const MAX_NAME_BYTES = 1_000;
 /** An item has 400 KB at most, names and numbers included. */
 const MAX_VALUE_BYTES = 380 * KIB;
-const KIND = /^[a-z][a-z0-9-]{0,63}$/;
 const COUNTER: ItemKey = { PK: KINDS.config, SK: "last-version" };
 
 const StoredSchema = z.object({ SK: z.string(), version: z.number(), value: z.string() });
@@ -126,13 +124,11 @@ function jsonOf(value: unknown): string {
 }
 
 function partitionOf(kind: string): string {
-  if (KIND.test(kind)) return KINDS.config + kind;
-  throw new DomainError("invalid-request", "a kind is of lower-case letters, digits and hyphens", "kind");
+  checkKind(kind);
+  return KINDS.config + kind;
 }
 
 function keyOf(kind: string, name: string): ItemKey {
-  const bytes = Buffer.byteLength(name);
-  if (bytes > 0 && bytes <= MAX_NAME_BYTES && name.isWellFormed() && !name.includes("\0"))
-    return { PK: partitionOf(kind), SK: name };
-  throw new DomainError("invalid-request", `a name has 1 to ${MAX_NAME_BYTES} bytes of text`, "name");
+  checkDocumentName(name);
+  return { PK: partitionOf(kind), SK: name };
 }

@@ -14,6 +14,7 @@ import type { RowId } from "../domain/ids.ts";
 import { isFinal } from "../domain/queue-row.ts";
 import type { OpenState, QueueRow } from "../domain/queue-row.ts";
 import type { ZoneName } from "../domain/zone.ts";
+import { MAX_PAGE_ROWS } from "../ports/queue-store.ts";
 import type { RowPage, RowQuery, ZoneCounts } from "../ports/queue-store.ts";
 import { marshal, unmarshal } from "./items.ts";
 import type { Attributes } from "./items.ts";
@@ -24,7 +25,6 @@ import type { QueueContext } from "./queue-context.ts";
 import { leadsTo } from "./queue-look.ts";
 import { textOf } from "./row-item.ts";
 
-const MAX_PAGE = 1_000;
 /** Which runs hold rows of a state: a leased row stands where a queued one does. */
 const RUN_OF_STATE: Readonly<Record<OpenState, IndexedState>> = {
   queued: "q",
@@ -51,8 +51,8 @@ export async function listRows(context: QueueContext, query: RowQuery): Promise<
 }
 
 function check({ limit, cursor }: RowQuery): void {
-  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_PAGE) {
-    throw new DomainError("invalid-request", `a page has 1 to ${MAX_PAGE} rows`, "limit");
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_PAGE_ROWS) {
+    throw new DomainError("invalid-request", `a page has 1 to ${MAX_PAGE_ROWS} rows`, "limit");
   }
   if (cursor !== null && !parseRowId(cursor)) {
     throw new DomainError("invalid-request", "take the cursor from the page before, unchanged", "cursor");

@@ -11,6 +11,7 @@ import { DeleteItemCommand, PutItemCommand } from "@aws-sdk/client-dynamodb";
 import * as z from "zod";
 
 import { DomainError } from "../domain/errors.ts";
+import { isStorableName, MAX_NAME_BYTES } from "../domain/stored-name.ts";
 import { KIB } from "../domain/units.ts";
 import type { SecretKind, SecretStore } from "../ports/secret-store.ts";
 import { writtenAt } from "./conditions.ts";
@@ -20,8 +21,6 @@ import type { ItemKey } from "./keys.ts";
 import { KINDS, PARTITION_KEY } from "./keys.ts";
 import type { Sealing } from "../ports/sealing.ts";
 
-/** DynamoDB takes sort keys of 1,024 bytes. */
-const MAX_NAME_BYTES = 1_000;
 /** The longest key we would sign with has 4 KiB. */
 const MAX_SECRET_BYTES = 64 * KIB;
 
@@ -109,9 +108,7 @@ function partitionOf(kind: SecretKind): string {
 
 /** Null: no secret can have that name. */
 function keyOf(kind: SecretKind, name: string): ItemKey | null {
-  const bytes = Buffer.byteLength(name);
-  if (bytes === 0 || bytes > MAX_NAME_BYTES || !name.isWellFormed() || name.includes("\0")) return null;
-  return { PK: partitionOf(kind), SK: name };
+  return isStorableName(name) ? { PK: partitionOf(kind), SK: name } : null;
 }
 
 function unusableName(kind: SecretKind): DomainError {

@@ -5,14 +5,11 @@
 
 import * as z from "zod";
 
-import { DomainError } from "../domain/errors.ts";
+import { checkDocumentName, checkKind } from "../domain/stored-name.ts";
 import type { ConfigDocument, ConfigStore } from "../ports/config-store.ts";
 import type { EmbeddedDatabase } from "./database.ts";
 
 const LAST_VERSION = "config.last-version";
-/** LMDB takes keys of 1,978 bytes. */
-const MAX_NAME_BYTES = 1_000;
-const KIND = /^[a-z][a-z0-9-]{0,63}$/;
 
 const StoredSchema = z.object({ version: z.number(), value: z.unknown() });
 
@@ -61,14 +58,11 @@ export function embeddedConfigStore({ database }: { database: EmbeddedDatabase }
 }
 
 function prefixOf(kind: string): string {
-  if (KIND.test(kind)) return `${kind}/`;
-  throw new DomainError("invalid-request", "a kind is of lower-case letters, digits and hyphens", "kind");
+  checkKind(kind);
+  return `${kind}/`;
 }
 
 function keyOf(kind: string, name: string): string {
-  const bytes = Buffer.byteLength(name);
-  if (bytes > 0 && bytes <= MAX_NAME_BYTES && name.isWellFormed() && !name.includes("\0")) {
-    return prefixOf(kind) + name;
-  }
-  throw new DomainError("invalid-request", `a name has 1 to ${MAX_NAME_BYTES} bytes of text`, "name");
+  checkDocumentName(name);
+  return prefixOf(kind) + name;
 }

@@ -5,12 +5,11 @@ import { parseRowId } from "../domain/ids.ts";
 import type { RowId } from "../domain/ids.ts";
 import type { RowState } from "../domain/queue-row.ts";
 import type { ZoneName } from "../domain/zone.ts";
+import { MAX_PAGE_ROWS } from "../ports/queue-store.ts";
 import type { RowPage, RowQuery } from "../ports/queue-store.ts";
 import type { TableKey, TableRange } from "./database.ts";
 import { LAST, rowOf } from "./queue-tables.ts";
 import type { QueueTables } from "./queue-tables.ts";
-
-const MAX_PAGE = 1_000;
 
 /**
  * One page, in the order of row ids, which is that of acceptance. The cursor is the last row's id, so rows that come or change
@@ -27,8 +26,8 @@ export function listRows(tables: QueueTables, query: RowQuery, zones: readonly Z
 }
 
 function checked(query: RowQuery): RowQuery {
-  if (!Number.isInteger(query.limit) || query.limit < 1 || query.limit > MAX_PAGE) {
-    throw new DomainError("invalid-request", `a page has 1 to ${MAX_PAGE} rows`, "limit");
+  if (!Number.isInteger(query.limit) || query.limit < 1 || query.limit > MAX_PAGE_ROWS) {
+    throw new DomainError("invalid-request", `a page has 1 to ${MAX_PAGE_ROWS} rows`, "limit");
   }
   if (query.cursor !== null && !parseRowId(query.cursor)) {
     throw new DomainError("invalid-request", "take the cursor from the page before, unchanged", "cursor");

@@ -1,4 +1,7 @@
-/** Run-time rules and settings that outlive a restart: documents by kind and name, with a version that rises. */
+/**
+ * Run-time rules and settings that outlive a restart: documents by kind and name, with a version that rises. All calls throw
+ * invalid-request for a kind or a name that no document can have (domain/stored-name.ts).
+ */
 
 export interface ConfigDocument {
   readonly kind: string;

@@ -102,13 +102,16 @@ export interface Settlement {
  */
 export type Operation = "retry-now" | "hold" | "release" | "drop";
 
+/** Rows in one page of a list. */
+export const MAX_PAGE_ROWS = 1_000;
+
 export interface RowQuery {
   /** Null: all zones. */
   readonly zone: ZoneName | null;
   /** Open ones: final rows are history, found by their message alone. */
   readonly states: readonly RowState[];
   readonly order: "oldest-first" | "newest-first";
-  /** 1 to 1,000. */
+  /** 1 to `MAX_PAGE_ROWS`; else invalid-request is thrown. */
   readonly limit: number;
   /** From the page before; null: from the start. */
   readonly cursor: string | null;
