@@ -270,7 +270,8 @@ function extractImages(html: Part): Part[] {
   const text = typeof html.content === "string" ? html.content : html.content.toString("utf8");
   html.content = text.replaceAll(DATA_IMAGE, (_all, before: string, uri: string) => {
     const cid = `image-${images.length + 1}@attached.invalid`;
-    images.push(readPart({ path: uri, cid, filename: `image-${images.length + 1}` }, "html"));
+    const [, extension = "bin"] = /^data:image\/([a-z0-9]+)/i.exec(uri) ?? [];
+    images.push(readPart({ path: uri, cid, filename: `image-${images.length + 1}.${extension}` }, "html"));
     return `${before}cid:${cid}`;
   });
   return images;

@@ -143,6 +143,7 @@ describe("the message composed of fields", () => {
     const text = await textOf(compose({ ...simple, html, attachDataUrls: true }));
     assert.match(text, /src=3D"cid:image-1@attached.invalid"|src="cid:image-1@attached.invalid"/);
     assert.match(text, /^Content-ID: <image-1@attached.invalid>\r$/im);
+    assert.match(text, /filename=image-1\.png/);
   });
 
   test("is `raw` as it is", async () => {
