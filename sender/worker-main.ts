@@ -1,5 +1,6 @@
 /** A worker process: what wire.ts joins, run by worker.ts, under the supervisor that forked it. */
 
+import type { Config } from "#shared/domain/config.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import type { Logger } from "#shared/runtime/log.ts";
@@ -34,6 +35,7 @@ async function startLinkedWorker(start: WorkerStart): Promise<LinkedWorker> {
     reusePort: true,
     sockets: start.sockets,
   });
+  await withPlugins(settings.config, log);
   if (recovery) {
     const forgotten = await recover(wired, recovery, log);
     start.recovered();
@@ -52,6 +54,12 @@ async function startLinkedWorker(start: WorkerStart): Promise<LinkedWorker> {
     },
     onError: (what, error) => wired.deps.onError(what, error),
   };
+}
+
+async function withPlugins({ plugins }: Config, log: Logger): Promise<void> {
+  if (plugins.length === 0) return;
+  const { outlivePluginFaults } = await import("./plugin-faults.ts");
+  outlivePluginFaults(plugins, log);
 }
 
 /** Of doors that the new configuration has no more: held open, they would take connections that nobody accepts. */

@@ -27,8 +27,9 @@ export async function callHandler(
 ): Promise<void> {
   const over = new AbortController();
   const late = clock.sleep(timeoutMs, over.signal).then(() => {
-    if (!over.signal.aborted)
-      throw new PluginError(plugin, `${what} has not come to its end in ${timeoutMs} ms`);
+    if (over.signal.aborted) return;
+    const why = takesNext(handler, args) ? "; it names an argument for next, and has not called it" : "";
+    throw new PluginError(plugin, `${what} has not come to its end in ${timeoutMs} ms${why}`);
   });
   try {
     await Promise.race([settled(handler, args), late]);
@@ -37,16 +38,19 @@ export async function callHandler(
   }
 }
 
+function takesNext(handler: Handler, args: readonly unknown[]): boolean {
+  return handler.length > args.length;
+}
+
 /** A handler with a parameter for `next` is done when it calls it; any other when what it returns is. */
 function settled(handler: Handler, args: readonly unknown[]): Promise<void> {
   return new Promise((resolve, reject) => {
-    const takesNext = handler.length > args.length;
     const next = (error?: unknown): void => {
       if (error === undefined || error === null || error === false) resolve();
       else reject(error);
     };
     const returned = handler(...args, next); // what it throws here rejects
-    if (takesNext) void Promise.resolve(returned).catch(reject);
+    if (takesNext(handler, args)) void Promise.resolve(returned).catch(reject);
     else void Promise.resolve(returned).then(() => resolve(), reject);
   });
 }

@@ -1,6 +1,7 @@
 /** Plugins in the program as it is run: under load, with large mail, through reloads, and with what they leave behind. */
 
 import assert from "node:assert/strict";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -146,3 +147,83 @@ test(
     assert.deepEqual(killed, []);
   },
 );
+
+/** Where a plugin does its worst, once for each; the recipient names the hook. */
+const WORST_IN = {
+  taken: ["api:mail", "envelope.to[0]"],
+  fetch: ["sender:fetch", "envelope.recipient"],
+  delivered: ["sender:delivered", "envelope.recipient"],
+  error: ["sender:responseError", "envelope.recipient"],
+  entry: ["log:entry", "envelope.action === 'ACCEPTED' && envelope.to"],
+} as const;
+
+/** Null: it was not taken. */
+async function send(httpUrl: string, name: string): Promise<true | null> {
+  const to = name === "error" ? `550-rcpt@error.test` : `${name}@probe.test`;
+  const response = await fetch(`${httpUrl}/send`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ from: "sender@origin.test", to, subject: name, text: "hello" }),
+  }).catch(() => null);
+  return response?.status === 200 ? true : null;
+}
+
+for (const [what, how, deaths] of [
+  ["ends the process", "process.exit(1)", Object.keys(WORST_IN).length],
+  ["throws where nobody catches it", "setImmediate(() => { throw new Error('too late'); })", 0],
+  ["leaves a promise to reject", "void Promise.reject(new Error('too late'))", 0],
+  ["blocks the process for two seconds", "for (const end = Date.now() + 2000; Date.now() < end; );", 0],
+] as const)
+  test(`mail is neither lost nor sent twice when a hook ${what}`, { timeout: TIMEOUT_MS }, async () => {
+    await using mx = await startFakeMx();
+    await using scratch = await scratchFolder();
+    const hooks = Object.entries(WORST_IN).map(
+      ([name, [hook, to]]) => `
+          app.addHook("${hook}", async (envelope) => {
+            if (String(${to}).includes("${name}") && isFirst("${name}")) ${how}
+          });`,
+    );
+    await using files = await pluginFiles({
+      "deadly.mjs": `
+          import { writeFileSync } from "node:fs";
+          function isFirst(name) {
+            try {
+              writeFileSync(new URL(name + ".done", import.meta.url), "", { flag: "wx" });
+              return true;
+            } catch {
+              return false;
+            }
+          }
+          export async function init(app) {${hooks.join("")}
+          }`,
+    });
+    const config = {
+      zones: { default: { host: "127.0.0.1", port: mx.port } },
+      pluginsPath: files.folder,
+      plugins: { deadly: true },
+    };
+    await using relay = await startRelayProcess({ scratch, config, processes: 1 });
+    let died = 0;
+    let blamed = 0;
+    relay.onLog(({ msg, plugin }) => {
+      if (msg === "worker died") died++;
+      if (msg === "plugin has thrown where nobody catches it" && plugin === "deadly") blamed++;
+    });
+    const names = Object.keys(WORST_IN);
+    for (const name of names)
+      await eventually(`${name} is taken`, PATIENCE_MS, () => send(relay.httpUrl, name));
+    await eventually("the worst", PATIENCE_MS, async () =>
+      (await readdir(files.folder)).filter((file) => file.endsWith(".done")).length === names.length
+        ? true
+        : null,
+    );
+    await eventually("the last worker", PATIENCE_MS, async () =>
+      (await fetch(`${relay.httpUrl}/healthz`).catch(() => null))?.ok === true ? true : null,
+    );
+    await allFinal(relay.httpUrl, PATIENCE_MS);
+    const got = mx.mails.map(({ recipients }) => recipients.join().split("@")[0] ?? "");
+    const wanted = names.filter((name) => name !== "error");
+    assert.deepEqual(got.filter((name) => wanted.includes(name)).toSorted(), wanted.toSorted());
+    assert.equal(died, deaths);
+    if (how.includes("too late")) assert.equal(blamed, names.length);
+  });

@@ -1,0 +1,61 @@
+/**
+ * What plugins throw where nobody can catch it: in a timer, in a listener of their own. When their code is on the stack and none of ours
+ * is, nothing of ours was left half done, so the process goes on and the log says whose fault it is; a hook that waits for what was
+ * thrown away runs out of time. Anything else ends the process, as it does without plugins.
+ */
+
+import { realpathSync } from "node:fs";
+import { dirname, join, sep } from "node:path";
+import { inspect } from "node:util";
+
+import { pathOfModule } from "#shared/core-plugins/import-module.ts";
+import type { PluginConfig } from "#shared/domain/config.ts";
+import type { Logger } from "#shared/runtime/log.ts";
+
+/** Of this process, for good. */
+export function outlivePluginFaults(plugins: readonly PluginConfig[], log: Logger): void {
+  const folders = plugins.flatMap(({ key, source }) =>
+    source.kind === "core" ? [] : [{ key, folder: dirname(realpathSync(pathOfModule(source))) + sep }],
+  );
+  if (folders.length === 0) return;
+  process.on("uncaughtException", (error, origin) => {
+    const plugin = culprit(error, folders, origin);
+    if (plugin === null) {
+      process.stderr.write(`${inspect(error)}\n`);
+      process.exit(1);
+    }
+    log.error({ component: "plugin", plugin, err: error }, "plugin has thrown where nobody catches it");
+  });
+}
+
+interface PluginFolder {
+  readonly key: string;
+  /** With a slash at its end. */
+  readonly folder: string;
+}
+
+/** Our own code; in a bundle, where that lies. */
+const OWN = import.meta.filename.endsWith(".ts")
+  ? ["sender", "shared", "lambdas"].map((name) => join(import.meta.dirname, "..", name) + sep)
+  : [import.meta.filename];
+
+/**
+ * The plugin that alone is on the stack, or of a promise that nobody waits for, which unwinds nothing, is its top; null: the fault may
+ * be ours.
+ */
+export function culprit(
+  error: unknown,
+  folders: readonly PluginFolder[],
+  origin: NodeJS.UncaughtExceptionOrigin,
+  own = OWN,
+): string | null {
+  const stack = error instanceof Error ? (error.stack ?? "") : "";
+  const frames = stack.split("\n").filter((line) => /^\s+at /.test(line));
+  const owners = frames.flatMap((frame) => {
+    const plugin = folders.find(({ folder }) => frame.includes(folder));
+    if (plugin) return [plugin.key];
+    return own.some((path) => frame.includes(path)) ? [null] : [];
+  });
+  const isOurs = origin === "uncaughtException" && owners.includes(null);
+  return isOurs ? null : (owners[0] ?? null);
+}

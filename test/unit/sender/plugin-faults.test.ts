@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { culprit } from "../../../sender/plugin-faults.ts";
+
+const FOLDERS = [
+  { key: "user/tag", folder: "/opt/relay/plugins/user/" },
+  { key: "modules/zonemta-it", folder: "/opt/relay/node_modules/zonemta-it/" },
+];
+const OURS = ["/opt/relay/sender/", "/opt/relay/shared/"];
+
+function thrownIn(...files: readonly string[]): Error {
+  const error = new Error("oops");
+  error.stack = ["Error: oops", ...files.map((file) => `    at f (${file}:1:1)`)].join("\n");
+  return error;
+}
+
+const TAG = "file:///opt/relay/plugins/user/tag.js";
+const CALL = "file:///opt/relay/shared/plugins/call.ts";
+const NODE = "node:internal/timers";
+
+describe("an error that nobody has caught", () => {
+  for (const [what, files, origin, expected] of [
+    ["from a plugin's timer is the plugin's", [TAG, NODE], "uncaughtException", "user/tag"],
+    [
+      "from what a plugin calls is the plugin's",
+      ["/opt/relay/node_modules/redis/x.js", TAG, NODE],
+      "uncaughtException",
+      "user/tag",
+    ],
+    [
+      "from a package is that plugin's",
+      ["/opt/relay/node_modules/zonemta-it/x.js"],
+      "uncaughtException",
+      "modules/zonemta-it",
+    ],
+    ["through code of ours is ours", [TAG, CALL, NODE], "uncaughtException", null],
+    [
+      "of a promise that a plugin left in a hook is the plugin's",
+      [TAG, CALL],
+      "unhandledRejection",
+      "user/tag",
+    ],
+    ["of a promise of ours is ours", [CALL, TAG], "unhandledRejection", null],
+    ["of nobody that is known is ours", [NODE], "uncaughtException", null],
+  ] as const)
+    test(what, () => {
+      assert.equal(culprit(thrownIn(...files), FOLDERS, origin, OURS), expected);
+    });
+
+  test("that is no error is ours", () => {
+    assert.equal(culprit("oops", FOLDERS, "unhandledRejection", OURS), null);
+  });
+});
