@@ -15,7 +15,7 @@ export const ADDRESS_CODES: readonly BounceRule[] = [
       message: "The receiving server has banned our address for a while.",
     },
     `unsolicitediperror | mail sent from your ip address has been blocked | to request removal from this list
-     rtr bl | rtr du | hl rep | hl ipb | hl mep | hl ihu | dt rbl | wm bli | black ip | spam ip | suspected bounce attacks | too many (spam/spams/complaints) .. from your | rly b1 | rly b2 | rly b3 | (client host/client) ipaddr blocked by recipient | customer block list
+     rtr bl | rtr du | hl rep | hl ipb | hl mep | hl ihu | dt rbl | wm bli | black ip | bad ip | ip in prison | spam ip | suspected bounce attacks | too many (spam/spams/complaints) .. from your | rly b1 | rly b2 | rly b3 | (client host/client) ipaddr blocked by recipient | customer block list
      (this/your) (ip/ip address/ipaddr) has been .. (blocked/banned)
      dynamic (ip/address/pool) | dynamically assigned | dialup | dial up | residential`,
   ),

@@ -80,7 +80,7 @@ export const BLOCKED_SENDER: readonly BounceRule[] = [
      sender .. is on .. block list | on the recipient s block | on the recipient s deny | on the user s block | blocked by recipient | blocked by the recipient | blocked by user | rejected by recipient
      rejected by the recipient | refused by recipient | refused by the recipient | recipient has blocked | recipient .. refuses
      administrative prohibition | administrative prohibit* | administratively prohibited | administratively denied
-     envelope blocked | manually blocked | not accept mail from you | not accept mail from this sender | not accept mail from sender
+     envelope blocked | manually blocked | not accept mail from you | (recipient/user) .. not want (your/mail/any) | not accept mail from this sender | not accept mail from sender
      (accept/accepts/receive/receives) (mail/email/messages) from (outside/external/internal/members/unknown/anonymous/the internet)
      (sender/user/recipient/sender address/from address) (on/in/is on/is in/listed on/found on/found in) .. (blocklist/block list/blacklist/denylist/deny list)
      sender domain (on/in/is in/listed on/found on/found in) .. (blocklist/block list/blacklist/denylist/deny list)
