@@ -8,7 +8,7 @@ import type { ApiConfig } from "../domain/config.ts";
 import { DomainError } from "../domain/errors.ts";
 import type { SecretStore } from "../ports/secret-store.ts";
 import { basicCredentials } from "./basic-auth.ts";
-import type { ApiKeyRing } from "./api-keys.ts";
+import type { ApiKeyRing, KeyScope } from "./api-keys.ts";
 import type { Scope } from "./routes.ts";
 
 /** Header names in lower case. */
@@ -40,7 +40,7 @@ export function apiAccess({
   listensOnLoopback: boolean;
 }): Authorize {
   return async (headers, scope) => {
-    if (scope === "none") return { kind: "granted", keyId: null };
+    if (scope === "none" || scope === "login") return { kind: "granted", keyId: null };
     const given = headers["authorization"];
     if (given !== undefined) return withKey(keys, given, scope);
     if (!listensOnLoopback || (await keys.hasKeys()))
@@ -52,12 +52,12 @@ export function apiAccess({
   };
 }
 
-async function withKey(keys: ApiKeyRing, header: string, scope: Scope): Promise<Access> {
+async function withKey(keys: ApiKeyRing, header: string, scope: KeyScope): Promise<Access> {
   const token = tokenOf(header);
   if (token === null) return unauthorized("the Authorization header is not of the form Bearer <key>");
   const key = await keys.verify(token);
   if (key === null) return unauthorized("this API key is not known here");
-  if (scope === "none" || key.scopes.includes(scope) || key.scopes.includes("admin")) {
+  if (key.scopes.includes(scope) || key.scopes.includes("admin")) {
     return { kind: "granted", keyId: key.id };
   }
   return { kind: "forbidden", reason: `this API key may not do that: it lacks the scope ${scope}` };

@@ -2,7 +2,7 @@
 
 import * as z from "zod";
 
-import type { Answer, Route, RouteBody, RouteName } from "./routes.ts";
+import type { Answer, Route, RouteBody, RouteName, Scope } from "./routes.ts";
 import { pathsOf, ROUTE_NAMES, routes } from "./routes.ts";
 import { ErrorAnswer } from "./route-schemas.ts";
 
@@ -31,6 +31,16 @@ const ELSEWHERE = {
   headers: { Location: { schema: { type: "string", format: "uri" } } },
 };
 
+const SECURITY_SCHEMES = {
+  apiKey: { type: "http", scheme: "bearer", description: "API key `<id>.<secret>`" },
+  apiKeyBasic: {
+    type: "http",
+    scheme: "basic",
+    description: "the same, `<id>` as user and `<secret>` as password",
+  },
+  login: { type: "http", scheme: "basic", description: "user and password of an SMTP account" },
+};
+
 let document: Json | null = null;
 
 /** Made once, when first asked for. */
@@ -46,7 +56,7 @@ export function openApiDocument(): Json {
     paths: pathItems(),
     components: {
       schemas: { Error: schemaOf(ErrorAnswer, "output") },
-      securitySchemes: { apiKey: { type: "http", scheme: "bearer", description: "API key `<id>.<secret>`" } },
+      securitySchemes: SECURITY_SCHEMES,
     },
   };
   return document;
@@ -68,11 +78,11 @@ function pathItems(): Json {
 }
 
 function operation(route: Route, path: string, operationId: RouteName | `${RouteName}One`): Json {
-  const failures = [400, ...(route.scope === "none" ? [] : [401, 403]), ...route.failures, 500];
+  const failures = [400, ...refusalsOf(route.scope), ...route.failures, 500];
   return {
     operationId,
     summary: route.summary,
-    ...(route.scope === "none" ? { security: [] } : { security: [{ apiKey: [] }], "x-scope": route.scope }),
+    ...securityOf(route.scope),
     parameters: [
       ...parameters(route.params, "path").filter(({ name }) => path.includes(`{${String(name)}}`)),
       ...parameters(route.query, "query"),
@@ -88,6 +98,17 @@ function operation(route: Route, path: string, operationId: RouteName | `${Route
       ...Object.fromEntries([...new Set(failures)].map((status) => [String(status), failure(status)])),
     },
   };
+}
+
+function securityOf(scope: Scope): Json {
+  if (scope === "none") return { security: [] };
+  if (scope === "login") return { security: [{ login: [] }] };
+  return { security: [{ apiKey: [] }, { apiKeyBasic: [] }], "x-scope": scope };
+}
+
+function refusalsOf(scope: Scope): number[] {
+  if (scope === "none") return [];
+  return scope === "login" ? [401] : [401, 403];
 }
 
 function parameters(schema: z.ZodType, place: "path" | "query" | "header"): Json[] {

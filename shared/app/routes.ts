@@ -15,8 +15,8 @@ import * as suppression from "./suppression-schemas.ts";
 import * as tryout from "./tryout-schemas.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "DELETE";
-/** What a key must be allowed: `admin` may all; `none` needs no key. */
-export type Scope = "send" | "read" | "admin" | "none";
+/** What a key must be allowed: `admin` may all; `none` needs no key, and `login` the login of an account in its place, which the route checks. */
+export type Scope = "send" | "read" | "admin" | "none" | "login";
 
 export interface Route<
   P extends z.ZodType = z.ZodType,
@@ -330,12 +330,12 @@ export const routes = {
     failures: [404],
   }),
   testAuth: route("GET", "/test-auth", {
-    scope: "none",
+    scope: "login",
     useCase: "testLogin",
-    summary: "Try the login of an SMTP account, by Basic auth and with no API key, as `core/http-auth` asks",
+    summary: "Try the login of an SMTP account, as `core/http-auth` asks",
     query: tryout.TestAuthQuery,
     answer: tryout.TestAuthAnswer,
-    failures: [401, 429],
+    failures: [429],
   }),
   reportBounce: route("POST", "/report-bounce", {
     scope: "send",

@@ -90,7 +90,10 @@ describe("the OpenAPI document", () => {
     for (const name of ROUTE_NAMES) {
       const [path = ""] = pathsOf(routes[name]);
       const security = document.paths[path]?.[routes[name].method.toLowerCase()]?.security;
-      assert.deepEqual(security, routes[name].scope === "none" ? [] : [{ apiKey: [] }], name);
+      const { scope } = routes[name];
+      const wanted = scope === "none" ? [] : scope === "login" ? ["login"] : ["apiKey", "apiKeyBasic"];
+      assert.deepEqual(security?.flatMap(Object.keys), wanted, name);
+      for (const scheme of wanted) assert.ok(document.components.securitySchemes[scheme], scheme);
     }
   });
 
