@@ -7,7 +7,7 @@ import { putAccount, removeAccount, sendersOf } from "#shared/app/accounts.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 
 import type { Command, Terminal } from "./command.ts";
-import { onlyOperand, UsageError, WORKS_ON_STORE } from "./command.ts";
+import { WORKS_ON_STORE, noSuchAction, onlyOperand, UsageError } from "./command.ts";
 
 const usage = `  zonefleet account add <user> [--from <domain or address>,...]
                                      make an account or change its password, which is read from
@@ -35,9 +35,7 @@ export const accountCommand: Command = {
       case "remove":
         return remove(onlyOperand(operands, "user"), terminal);
       default:
-        throw new UsageError(
-          action === undefined ? "say what to do" : `account cannot ${JSON.stringify(action)}`,
-        );
+        throw noSuchAction("account", action);
     }
   },
 };

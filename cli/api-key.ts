@@ -8,7 +8,7 @@ import { DomainError } from "#shared/domain/errors.ts";
 import type { EpochMs } from "#shared/domain/units.ts";
 
 import type { Command, Terminal } from "./command.ts";
-import { onlyOperand, UsageError, WORKS_ON_STORE } from "./command.ts";
+import { WORKS_ON_STORE, noSuchAction, onlyOperand, refuseMore, UsageError } from "./command.ts";
 
 const usage = `  zonefleet api-key add --scope <${KEY_SCOPES.join(",")}> [--label <text>]
                                      make a key and print it; it is never shown again
@@ -30,7 +30,7 @@ export const apiKeyCommand: Command = {
     }
     switch (action) {
       case "add":
-        if (operands.length > 0) throw new UsageError(`${JSON.stringify(operands[0])} is one word too many`);
+        refuseMore(operands);
         return add({ scopes: scopesOf(values.scope ?? []), label: values.label ?? "" }, terminal);
       case "list":
         if (operands.length > 0) throw new UsageError("list takes nothing more");
@@ -38,9 +38,7 @@ export const apiKeyCommand: Command = {
       case "remove":
         return remove(onlyOperand(operands, "id of the key"), terminal);
       default:
-        throw new UsageError(
-          action === undefined ? "say what to do" : `api-key cannot ${JSON.stringify(action)}`,
-        );
+        throw noSuchAction("api-key", action);
     }
   },
 };

@@ -66,6 +66,29 @@ export function usageMistake(error: unknown): string | null {
   return error.message.split(/\. To specify|\.?\n/)[0] ?? "";
 }
 
+/** What `parseArgs` gives for these options, none of which may be given more than once. */
+export type OptionValues<Options extends Readonly<Record<string, { type: "string" | "boolean" }>>> = Partial<{
+  [Name in keyof Options]: Options[Name]["type"] extends "boolean" ? boolean : string;
+}>;
+
+/** For the first word of a command that takes several; undefined: there was none. */
+export function noSuchAction(command: string, action: string | undefined): UsageError {
+  return new UsageError(
+    action === undefined ? "say what to do" : `${command} cannot ${JSON.stringify(action)}`,
+  );
+}
+
+/** An option that an action does not know is a mistake: it would have meant something. */
+export function refuseOtherOptions(action: string, values: object, own: readonly string[]): void {
+  const other = Object.keys(values).find((name) => !own.includes(name));
+  if (other !== undefined) throw new UsageError(`--${other} does not go with ${action}`);
+}
+
+/** `more`: words behind those that the command takes. */
+export function refuseMore(more: readonly string[]): void {
+  if (more.length > 0) throw new UsageError(`${JSON.stringify(more[0])} is one word too many`);
+}
+
 /** A number of entries to show. */
 export function limitOf(text: string | undefined, fallback: number): number {
   if (text === undefined) return fallback;
@@ -77,6 +100,6 @@ export function limitOf(text: string | undefined, fallback: number): number {
 export function onlyOperand(operands: readonly string[], name: string): string {
   const [first, ...more] = operands;
   if (first === undefined || first === "") throw new UsageError(`the ${name} is missing`);
-  if (more.length > 0) throw new UsageError(`${JSON.stringify(more[0])} is one word too many`);
+  refuseMore(more);
   return first;
 }

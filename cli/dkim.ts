@@ -8,7 +8,7 @@ import { zoneLine } from "#shared/domain/zone-file.ts";
 import type { ApiClient } from "./api-client.ts";
 import { API_OPTIONS, apiClient } from "./api-client.ts";
 import type { Command, Terminal } from "./command.ts";
-import { ASKS_API, UsageError } from "./command.ts";
+import { ASKS_API, noSuchAction, refuseMore, UsageError } from "./command.ts";
 
 const usage = `  zonefleet dkim generate <domain> <selector> [--algorithm rsa|ed25519] [--json]
                                      make a key (rsa, 2048 bits), and print the record to publish
@@ -29,16 +29,16 @@ interface Asked {
 }
 type Action = (api: ApiClient, asked: Asked, terminal: Terminal) => Promise<void>;
 
-const ACTIONS: Readonly<Record<string, Action>> = { generate, add, list, remove };
+const ACTIONS: ReadonlyMap<string, Action> = new Map(Object.entries({ generate, add, list, remove }));
 
 export const dkimCommand: Command = {
   usage,
   worksOn: ASKS_API,
   async run(args, terminal) {
     const { values, positionals } = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
-    const [name = "", ...operands] = positionals;
-    const action = Object.hasOwn(ACTIONS, name) ? ACTIONS[name] : undefined;
-    if (!action) throw new UsageError(name === "" ? "say what to do" : `dkim cannot ${JSON.stringify(name)}`);
+    const [name, ...operands] = positionals;
+    const action = ACTIONS.get(name ?? "");
+    if (!action) throw noSuchAction("dkim", name);
     const { algorithm, json = false } = values;
     if (algorithm !== undefined && name !== "generate")
       throw new UsageError(`--algorithm does not go with ${name}`);
@@ -73,7 +73,7 @@ async function add(api: ApiClient, { operands, json }: Asked, terminal: Terminal
 
 async function list(api: ApiClient, { operands, json }: Asked, terminal: Terminal): Promise<void> {
   const [domain, ...more] = operands;
-  if (more.length > 0) throw new UsageError(`${JSON.stringify(more[0])} is one word too many`);
+  refuseMore(more);
   const path = domain === undefined ? "/dkim" : `/dkim/${encodeURIComponent(domain)}`;
   let cursor: string | undefined;
   do {
@@ -92,8 +92,7 @@ async function remove(api: ApiClient, { operands }: Asked, { print }: Terminal):
 
 function pathOf([domain, selector, ...more]: readonly string[], most: 2 | 3): string {
   if (domain === undefined || selector === undefined) throw new UsageError("say a domain and a selector");
-  const extra = more[most - 2];
-  if (extra !== undefined) throw new UsageError(`${JSON.stringify(extra)} is one word too many`);
+  refuseMore(more.slice(most - 2));
   return `/dkim/${encodeURIComponent(domain)}/${encodeURIComponent(selector)}`;
 }
 

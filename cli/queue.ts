@@ -4,8 +4,16 @@ import { parseArgs } from "node:util";
 
 import type { ApiClient } from "./api-client.ts";
 import { API_OPTIONS, apiClient, ApiError } from "./api-client.ts";
-import type { Command, Terminal } from "./command.ts";
-import { ASKS_API, limitOf, onlyOperand, UsageError } from "./command.ts";
+import type { Command, OptionValues, Terminal } from "./command.ts";
+import {
+  ASKS_API,
+  limitOf,
+  noSuchAction,
+  onlyOperand,
+  refuseMore,
+  refuseOtherOptions,
+  UsageError,
+} from "./command.ts";
 
 const usage = `  zonefleet queue list [<conditions>] [--state <state>] [--limit <n>] [--cursor <cursor>] [--json]
                                      a list that is cut off tells the cursor to go on with
@@ -38,13 +46,25 @@ const OPTIONS = {
   yes: { type: "boolean" },
 } as const;
 
-type Values = Partial<{
-  [K in keyof typeof OPTIONS]: (typeof OPTIONS)[K]["type"] extends "boolean" ? boolean : string;
-}>;
+type Values = OptionValues<typeof OPTIONS>;
 
 const CONDITIONS = ["zone", "sender", "domain", "recipient", "older-than", "error"] as const;
 const DONE = { retry: "due now", hold: "held", release: "released", drop: "dropped" } as const;
 type Operation = keyof typeof DONE;
+
+const MATCHING = [...CONDITIONS, "all", "dry-run", "yes"];
+/** The options of each action. */
+const OWN: ReadonlyMap<string, readonly string[]> = new Map(
+  Object.entries({
+    list: [...CONDITIONS, "state", "limit", "cursor", "json"],
+    show: ["json"],
+    fetch: [],
+    retry: MATCHING,
+    hold: MATCHING,
+    release: MATCHING,
+    drop: MATCHING,
+  }).map(([action, own]) => [action, [...own, ...Object.keys(API_OPTIONS)]]),
+);
 
 /** Rows in one page of a list. */
 const PAGE = 500;
@@ -55,8 +75,10 @@ export const queueCommand: Command = {
   async run(args, terminal) {
     const { values, positionals } = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
     const [action, ...operands] = positionals;
+    const own = OWN.get(action ?? "");
+    if (action === undefined || own === undefined) throw noSuchAction("queue", action);
+    refuseOtherOptions(action, values, own);
     const api = apiClient(terminal, values);
-    refuseOthers(action, values);
     switch (action) {
       case "list":
         if (operands.length > 0) throw new UsageError("list takes conditions, and no word more");
@@ -73,26 +95,10 @@ export const queueCommand: Command = {
           ? operateOne(api, action, operands, values, terminal)
           : operateMatching(api, action, values, terminal);
       default:
-        throw new UsageError(
-          action === undefined ? "say what to do" : `queue cannot ${JSON.stringify(action)}`,
-        );
+        throw noSuchAction("queue", action);
     }
   },
 };
-
-const OWN: Readonly<Record<string, readonly string[]>> = {
-  list: [...CONDITIONS, "state", "limit", "cursor", "json"],
-  show: ["json"],
-  fetch: [],
-};
-
-/** An option that an action does not know is a mistake: it would have meant something. */
-function refuseOthers(action: string | undefined, values: Values): void {
-  const own = OWN[action ?? ""] ?? [...CONDITIONS, "all", "dry-run", "yes"];
-  const other = Object.keys(values).find((name) => !own.includes(name) && !(name in API_OPTIONS));
-  if (other !== undefined && action !== undefined)
-    throw new UsageError(`--${other} does not go with ${action}`);
-}
 
 function conditionsOf(values: Values): Record<string, string> {
   const given = CONDITIONS.flatMap((name) => {
@@ -187,7 +193,7 @@ async function operateOne(
   { print }: Terminal,
 ): Promise<void> {
   const [id = "", seq, ...more] = operands;
-  if (more.length > 0) throw new UsageError(`${JSON.stringify(more[0])} is one word too many`);
+  refuseMore(more);
   if (CONDITIONS.some((name) => values[name] !== undefined) || values.all || values["dry-run"]) {
     throw new UsageError("name a message, or conditions, and not both");
   }

@@ -8,8 +8,16 @@ import { DAY, HOUR, MINUTE } from "#shared/domain/units.ts";
 
 import type { ApiClient } from "./api-client.ts";
 import { API_OPTIONS, apiClient } from "./api-client.ts";
-import type { Command, Terminal } from "./command.ts";
-import { ASKS_API, limitOf, onlyOperand, UsageError } from "./command.ts";
+import type { Command, OptionValues, Terminal } from "./command.ts";
+import {
+  ASKS_API,
+  limitOf,
+  noSuchAction,
+  onlyOperand,
+  refuseMore,
+  refuseOtherOptions,
+  UsageError,
+} from "./command.ts";
 
 const usage = `  zonefleet suppress add <address or domain> [--sender <domain> | --user <user>]
                                      [--reason <text>] [--expires <15m, 6h, 30d or ISO 8601>]
@@ -33,18 +41,19 @@ const OPTIONS = {
   "dry-run": { type: "boolean" },
 } as const;
 
-type Values = Partial<{
-  [K in keyof typeof OPTIONS]: (typeof OPTIONS)[K]["type"] extends "boolean" ? boolean : string;
-}>;
+type Values = OptionValues<typeof OPTIONS>;
 type Format = "ndjson" | "csv";
 
-const OWN: Readonly<Record<string, readonly string[]>> = {
-  add: ["sender", "user", "reason", "expires"],
-  remove: ["sender", "user"],
-  list: ["limit", "json"],
-  import: ["format", "dry-run"],
-  export: ["format"],
-};
+/** The options of each action. */
+const OWN: ReadonlyMap<string, readonly string[]> = new Map(
+  Object.entries({
+    add: ["sender", "user", "reason", "expires"],
+    remove: ["sender", "user"],
+    list: ["limit", "json"],
+    import: ["format", "dry-run"],
+    export: ["format"],
+  }).map(([action, own]) => [action, [...own, ...Object.keys(API_OPTIONS)]]),
+);
 const TYPES: Readonly<Record<Format, string>> = { ndjson: "application/x-ndjson", csv: "text/csv" };
 /** What the API takes at once. */
 const MAX_BATCH_ENTRIES = 1_000;
@@ -62,14 +71,9 @@ export const suppressCommand: Command = {
     const { values, positionals } = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
     const [action, ...operands] = positionals;
     const api = apiClient(terminal, values);
-    const own = OWN[action ?? ""];
-    if (!own) {
-      throw new UsageError(
-        action === undefined ? "say what to do" : `suppress cannot ${JSON.stringify(action)}`,
-      );
-    }
-    const other = Object.keys(values).find((name) => !own.includes(name) && !(name in API_OPTIONS));
-    if (other !== undefined) throw new UsageError(`--${other} does not go with ${action}`);
+    const own = OWN.get(action ?? "");
+    if (action === undefined || own === undefined) throw noSuchAction("suppress", action);
+    refuseOtherOptions(action, values, own);
     if (action === "add") return add(api, onlyOperand(operands, "address or domain"), values, terminal);
     if (action === "remove") {
       return remove(api, onlyOperand(operands, "address, domain or id"), values, terminal);
@@ -241,7 +245,7 @@ async function* batches(lines: AsyncIterable<string>, header: string): AsyncGene
 
 function fileOf(operands: readonly string[]): string | null {
   const [file, ...more] = operands;
-  if (more.length > 0) throw new UsageError(`${JSON.stringify(more[0])} is one word too many`);
+  refuseMore(more);
   return file === undefined || file === "-" ? null : file;
 }
 

@@ -178,6 +178,9 @@ describe("a command that is not written as it should be", () => {
     "queue list --url nonsense",
     "suppress",
     "suppress add",
+    "suppress constructor",
+    "queue constructor --all",
+    "dkim constructor a b",
     "suppress add a@b.example --limit 5",
     "suppress remove 7 --user anna",
     "suppress export --format xml",
@@ -190,7 +193,7 @@ describe("a command that is not written as it should be", () => {
       assert.equal(await zonefleet(command), 2);
       assert.match(
         [...out, ...err].join("\n"),
-        /zonefleet (account|api-key|check-bounce|queue|suppress|zones|status)/,
+        /zonefleet (account|api-key|check-bounce|dkim|queue|suppress|zones|status)/,
       );
     });
   }
