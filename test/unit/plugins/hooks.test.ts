@@ -76,7 +76,6 @@ describe("hooks", () => {
   for (const [hook, timeoutMs] of [
     ["smtp:connect", RECEIVER_HOOK_MS],
     ["sender:fetch", SENDER_HOOK_MS],
-    ["sender:connection", CONNECTION_HOOK_MS],
   ] as const)
     test(`that hang are waited for no longer than their time: ${hook}`, async () => {
       const clock = fakeClock();
@@ -91,6 +90,20 @@ describe("hooks", () => {
       await clock.advance(timeoutMs);
       await running;
     });
+
+  test("that hang while a connection stands idle have 5 seconds, whatever the configuration says", async () => {
+    const clock = fakeClock();
+    const { plugins } = await loaded(
+      (app, done) => {
+        app.addHook("sender:connection", (_delivery, _connection, _next) => undefined);
+        done();
+      },
+      { clock, fields: { hookTimeoutMs: 3_600_000 } },
+    );
+    const running = assert.rejects(plugins.run("sender:connection", {} as never, {}), /in 5000 ms/);
+    await clock.advance(CONNECTION_HOOK_MS);
+    await running;
+  });
 
   test("that call next twice, or fail after they were done, change nothing any more", async () => {
     const { plugins } = await loaded((app, done) => {
