@@ -1,4 +1,4 @@
-/** What rules about replies are made of. The rules are in bounce-texts.ts, bounce-texts-vague.ts and bounce-codes.ts. */
+/** What rules about replies are made of. The rules are in bounce-texts*.ts and bounce-codes.ts. */
 
 /** The peer's reason in one word. The first 18 are ZoneMTA's; the rest name what has no reply. */
 export const BOUNCE_CATEGORIES = [

@@ -13,7 +13,8 @@ export const DANGER: readonly BounceRule[] = [
     },
     `virus | viruses | eicar | infected | malware | trojan | worm detected | suspicious attachment | dangerous attachment
      presents a potential security | potentially executable | executable attachment | attachment .. not allowed | attachment .. blocked
-     attachment .. prohibited | attachment type | file type .. not allowed | blocked file | banned attachment | banned file | blockedmessage`,
+     attachment .. prohibited | attachment type | file type .. not allowed | blocked file | banned attachment | banned file
+     blockedmessage`,
   ),
   text(
     {
@@ -22,10 +23,13 @@ export const DANGER: readonly BounceRule[] = [
       status: "7.1",
       message: "A domain in the message has a bad name with the receiving server.",
     },
-    `domain .. (low/poor/no) (trust/reputation) | (domain/from domain/mailfrom domain) is (listed/blacklisted/on) | dbl spamhaus | spamhaus dbl | spamhaus org query dbl | spamhaus org query domain | url .. listed | your domain .. blacklist*
-     your domain .. blocklist* | your domain .. listed | your domain .. blocked | banned url | blocked url | uribl | surbl | url .. blacklist* | url .. blocked | uri .. blacklist* | blacklisted url | listed url
+    `domain .. (low/poor/no) (trust/reputation) | (domain/from domain/mailfrom domain) is (listed/blacklisted/on) | dbl spamhaus
+     spamhaus dbl | spamhaus org query dbl | spamhaus org query domain | url .. listed | your domain .. blacklist*
+     your domain .. blocklist* | your domain .. listed | your domain .. blocked | banned url | blocked url | uribl | surbl
+     url .. blacklist* | url .. blocked | uri .. blacklist* | blacklisted url | listed url
      reputation of the sending domain | reputation of .. domain in | domain .. bad reputation | domain reputation
-     poor reputation sender domain | poor reputation domain | sender domain .. reputation | reputation of .. domain | link .. blocked | hvu b1 | hvu b2 | spammy url`,
+     poor reputation sender domain | poor reputation domain | sender domain .. reputation | reputation of .. domain | link .. blocked
+     hvu b1 | hvu b2 | spammy url`,
   ),
 ];
 
@@ -42,7 +46,8 @@ export const SPAM: readonly BounceRule[] = [
      of spam | suspected spam | suspicion of spam | possible spam | probable spam | spam .. not accepted | spam is not
      spamming | antispam | anti spam | as junk | is junk | antispamcloud | notspam support | dt spm | ofr 506 | ofr 519
      unsolicited | unsolicitedmessageerror | bulk mail | junk mail | junk email | phishing | phish | scam
-     content filter* | content rejected | content denied | content blocked | content .. not acceptable | message content .. reject* | blocked by content
+     content filter* | content rejected | content denied | content blocked | content .. not acceptable | message content .. reject*
+     blocked by content
      rejected by content | rejected due to content | likely suspicious | message filtered | classified as bulk`,
   ),
 ];

@@ -75,16 +75,21 @@ export const BLOCKED_SENDER: readonly BounceRule[] = [
       status: "7.1",
       message: "The recipient or the receiving server has blocked the sender's address.",
     },
-    `tenant allow block list | sender address blacklisted | sender blacklisted | sender is blacklisted | sender domain .. blacklist* | sender .. blocklisted
+    `tenant allow block list | sender address blacklisted | sender blacklisted | sender is blacklisted | sender domain .. blacklist*
+     sender .. blocklisted
      sender is blocked | sender blocked | blocked sender | blocked senders | banned sender | sender banned | sender is banned
-     sender .. is on .. block list | on the recipient s block | on the recipient s deny | on the user s block | blocked by recipient | blocked by the recipient | blocked by user | rejected by recipient
+     sender .. is on .. block list | on the recipient s block | on the recipient s deny | on the user s block | blocked by recipient
+     blocked by the recipient | blocked by user | rejected by recipient
      rejected by the recipient | refused by recipient | refused by the recipient | recipient has blocked | recipient .. refuses
      administrative prohibition | administrative prohibit* | administratively prohibited | administratively denied
-     envelope blocked | manually blocked | not accept mail from you | (recipient/user) .. not want (your/mail/any) | not accept mail from this sender | not accept mail from sender
+     envelope blocked | manually blocked | not accept mail from you | (recipient/user) .. not want (your/mail/any)
+     not accept mail from this sender | not accept mail from sender
      (accept/accepts/receive/receives) (mail/email/messages) from (outside/external/internal/members/unknown/anonymous/the internet)
-     (sender/user/recipient/sender address/from address) (on/in/is on/is in/listed on/found on/found in) .. (blocklist/block list/blacklist/denylist/deny list)
+     (sender/user/recipient/sender address/from address) (on/in/is on/is in) .. (blocklist/block list/blacklist/denylist/deny list)
+     (sender/user/recipient) (listed on/found on/found in) .. (blocklist/block list/blacklist/denylist/deny list)
      sender domain (on/in/is in/listed on/found on/found in) .. (blocklist/block list/blacklist/denylist/deny list)
-     (organisation/organization/company/recipient/user/domain) s (blocklist/block list/blacklist/denylist/deny list) | not in the allowed senders | allowed senders list | only accepts mail from
+     (organisation/organization/company/recipient/user/domain) s (blocklist/block list/blacklist/denylist/deny list)
+     not in the allowed senders | allowed senders list | only accepts mail from
      sendernotauthenticatedforgroup | not authorized to send .. to this | not allowed to send to this`,
   ),
 ];
@@ -99,7 +104,8 @@ export const SENDER: readonly BounceRule[] = [
     },
     `sender address rejected | sender rejected | sender denied | sender refused | sender unknown | unknown sender | invalid sender
      bad sender | sender verify | sender verification | verify sender | sender not verified | sender does not exist | sender domain
-     sender address .. not exist | sender not found | sender address .. invalid | sender address does not | domain of sender | sender s domain .. not
+     sender address .. not exist | sender not found | sender address .. invalid | sender address does not | domain of sender
+     sender s domain .. not
      envelope sender | mail from .. rejected | mail from .. not allowed | mail from domain | return path .. invalid
      email address is not verified | sender nonexistent | sender not exist | from address .. not exist`,
   ),
@@ -115,6 +121,7 @@ export const SAFE_CONNECTION: readonly BounceRule[] = [
       message: "The receiving server takes mail only over TLS.",
     },
     `starttls command first | starttls first | starttls is required | starttls required | tls required | tls is required | requires tls
-     requires encryption | encryption required | encryption needed | must use tls | tls encryption is required | session encryption | not tls encrypted`,
+     requires encryption | encryption required | encryption needed | must use tls | tls encryption is required | session encryption
+     not tls encrypted`,
   ),
 ];

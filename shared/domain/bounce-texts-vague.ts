@@ -151,7 +151,8 @@ const SINGLE_WORDS: readonly BounceRule[] = [
       status: "1.1",
       message: "The receiving server does not take mail for this recipient.",
     },
-    `recipient verify | mailbox unavailable | mailbox is unavailable | mailbox name not allowed | recipient rejected | recipient address rejected
+    `recipient verify | mailbox unavailable | mailbox is unavailable | mailbox name not allowed | recipient rejected
+     recipient address rejected
      recipient refused | recipient denied | recipient .. not allowed | is not a valid | undeliverable | unable to deliver
      cannot be delivered | could not be delivered | does not exist | doesn t exist | not exist | unknown in | user not local`,
   ),
@@ -181,7 +182,8 @@ const SINGLE_WORDS: readonly BounceRule[] = [
       message: "The receiving server did not accept an SMTP command.",
     },
     `command unrecognized | unrecognized command | unknown command | command not recognized | command not implemented | syntax error
-     bad sequence | synchronization error | out of sequence | improper use | need rcpt | need mail | need fully qualified | pipelining | protocol error
+     bad sequence | synchronization error | out of sequence | improper use | need rcpt | need mail | need fully qualified | pipelining
+     protocol error
      unsupported parameter | parameter not | invalid command | bad command`,
   ),
   text(

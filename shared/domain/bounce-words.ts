@@ -98,7 +98,8 @@ export const IN_TIME = `temporarily | transient | temperror
   try .. later | later time | wait (before/a/some/until) | at the moment | for the moment | at this moment | for now
   right now | just now | not ready | in progress | currently (unavailable/not available/down/busy/offline/locked/not reachable)
   (locked/used) by another | in use by | being (moved/migrated/restored/rebuilt/repaired/updated/upgraded/verified)
-  maintenance | (is/too/system/server/mailbox/currently) busy | is offline | overloaded | restarting | rebooting | going down | shutting down | for (a while/some time)
+  maintenance | (is/too/system/server/mailbox/currently) busy | is offline | overloaded | restarting | rebooting | going down
+  shutting down | for (a while/some time)
   (suspended/blocked/locked/closed/disabled/stopped) for .. (minute/minutes/hour/hours) | out of service
   vorubergehend | voruebergehend | momentan | derzeit | zurzeit | spater | spaeter | temporar | temporaer
   temporairement | temporaire | ulterieurement | plus tard | momentanement | temporalmente | mas tarde | en este momento
