@@ -26,7 +26,7 @@ export interface Route<
   readonly method: Method;
   readonly path: `/${string}`;
   readonly scope: Scope;
-  /** Name of the use case in shared/app. */
+  /** Name of the use case in shared/app; `none`: nothing is done. */
   readonly useCase: string;
   readonly summary: string;
   readonly params: P;
