@@ -20,7 +20,7 @@ import { factsOf, intake } from "../domain/intake.ts";
 import type { Message, Origin } from "../domain/message.ts";
 import type { QueueRow, RowState } from "../domain/queue-row.ts";
 import { droppedByPlugin, suppressedRecord } from "../domain/queue-row.ts";
-import { zoneRouter } from "../domain/route-recipient.ts";
+import { unknownZone, zoneRouter } from "../domain/route-recipient.ts";
 import type { SuppressionEntry } from "../domain/suppression.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { later, MINUTE } from "../domain/units.ts";
@@ -170,7 +170,9 @@ export function submitter(deps: SubmitDeps): Submit {
     );
     const answer = await accept(deps.queue, message, rows);
     if (answer === "exists") return { message, messageId: id, rows, repeated: true };
-    deps.observer.accepted(message, rows, deps.clock.now() - now, watched?.notes());
+    const unknown = unknownZone(deps.config.zones, zonesNamed(deps.config, submission, taken));
+    const notes = { ...watched?.notes(), ...(unknown !== null && { unknownZone: unknown }) };
+    deps.observer.accepted(message, rows, deps.clock.now() - now, notes);
     return { message, messageId: id, rows };
   }
 
@@ -343,16 +345,19 @@ function dueTime(config: Config, submission: Submission, taken: IntakeResult, no
   return Math.min(Math.max(...wishes), later(now, config.queue.maxDelayMs)) as EpochMs;
 }
 
-function routingFacts(
-  config: Config,
-  submission: Submission,
-  taken: Pick<IntakeResult, "headers">,
-  recipient: Address,
-) {
-  const mayRoute = config.headers.allowRoutingHeaders.includes(submission.origin.interface);
+type TakenHeaders = Pick<IntakeResult, "headers">;
+
+function zonesNamed(config: Config, { origin, settings }: Submission, { headers }: TakenHeaders) {
+  const mayRoute = config.headers.allowRoutingHeaders.includes(origin.interface);
   return {
-    headerZone: mayRoute ? lastValue(taken.headers, "x-sending-zone") : null,
-    directoryZone: submission.settings?.zone ?? null,
+    headerZone: mayRoute ? lastValue(headers, "x-sending-zone") : null,
+    directoryZone: settings?.zone ?? null,
+  };
+}
+
+function routingFacts(config: Config, submission: Submission, taken: TakenHeaders, recipient: Address) {
+  return {
+    ...zonesNamed(config, submission, taken),
     headers: taken.headers,
     returnPathDomain: submission.returnPath ? domainOf(submission.returnPath) : null,
     recipientDomain: domainOf(recipient),

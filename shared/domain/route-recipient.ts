@@ -25,6 +25,8 @@ export interface RoutingFacts {
 
 type Table = ReadonlyMap<string, ZoneName>;
 
+const MAX_SHOWN_CHARS = 64;
+
 /** A router with its lookup tables: what a recipient costs does not grow with the zones. */
 export function zoneRouter(
   zones: ReadonlyMap<ZoneName, Zone>,
@@ -42,6 +44,16 @@ export function zoneRouter(
     lookUp(byRecipient, recipientDomain) ??
     lookUp(byOrigin, originIp === null ? null : parseIp(originIp)) ??
     defaultZone;
+}
+
+/** What the directory or the header names and is no zone, cut short; null: nothing. */
+export function unknownZone(
+  zones: ReadonlyMap<ZoneName, Zone>,
+  { directoryZone, headerZone }: Pick<RoutingFacts, "directoryZone" | "headerZone">,
+): string | null {
+  const named = [directoryZone, headerZone].map((name) => name?.trim() ?? "");
+  const unknown = named.find((name) => name !== "" && namedZone(zones, name) === null);
+  return unknown?.slice(0, MAX_SHOWN_CHARS) ?? null;
 }
 
 /** Null: no zone is named, or one that does not exist. A client's slip must not make mail wait where nobody sends. */

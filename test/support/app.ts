@@ -6,7 +6,7 @@ import { classifierWith } from "#shared/domain/own-bounce-rules.ts";
 import type { Outcome } from "#shared/domain/outcome.ts";
 import type { AttemptRecord, QueueRow, Settled } from "#shared/domain/queue-row.ts";
 import type { Zone, ZoneName } from "#shared/domain/zone.ts";
-import type { Observer } from "#shared/app/observer.ts";
+import type { MailNotes, Observer } from "#shared/app/observer.ts";
 import { bounceReader } from "#shared/app/report-bounces.ts";
 import { settler } from "#shared/app/settle.ts";
 import type { Complaint } from "#shared/app/settle.ts";
@@ -23,6 +23,8 @@ import type { FakeClock } from "./fake-clock.ts";
 
 export interface Told {
   readonly accepted: Message[];
+  /** What was said of each of them beside. */
+  readonly notes: MailNotes[];
   readonly notAccepted: unknown[];
   readonly settled: { row: QueueRow; attempt: AttemptRecord; settled: Settled }[];
   readonly late: QueueRow[];
@@ -99,9 +101,20 @@ export async function openApp(
 }
 
 function listener(): { told: Told; observer: Observer } {
-  const told: Told = { accepted: [], notAccepted: [], settled: [], late: [], bounces: [], complaints: [] };
+  const told: Told = {
+    accepted: [],
+    notes: [],
+    notAccepted: [],
+    settled: [],
+    late: [],
+    bounces: [],
+    complaints: [],
+  };
   const observer: Observer = {
-    accepted: (message) => void told.accepted.push(message),
+    accepted: (message, _rows, _durationMs, notes = {}) => {
+      told.accepted.push(message);
+      told.notes.push(notes);
+    },
     notAccepted: (error) => void told.notAccepted.push(error),
     settled: (row, attempt, settled) => void told.settled.push({ row, attempt, settled }),
     settledLate: (row) => void told.late.push(row),

@@ -233,6 +233,11 @@ describe("submit", () => {
     assert.equal(await zoneOf(null, "bluk"), "default");
     assert.equal(await zoneOf("bounces", "bulk"), "bulk", "the operator has the last word");
     assert.equal(await zoneOf("bounces", "bluk"), "bounces");
+    assert.deepEqual(
+      app.told.notes.map(({ unknownZone = null }) => unknownZone),
+      [null, null, "bluk", "bluk", null, "bluk"],
+      "the log has the name that led nowhere",
+    );
   });
 
   test("waits for what the operator's directory says, a year at most, and the year is not held against the mail", async () => {
