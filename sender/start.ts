@@ -112,6 +112,7 @@ async function run(options: StartOptions): Promise<number> {
         await whole(await loadConfig({ env, cwd, again: true }), options),
         frontDoor,
       );
+      sameFile(next, current);
       const config = await checkPorts(next.config, current.config);
       sameSandbox(config, current.config);
       sameUser(config, current.config);
@@ -167,6 +168,15 @@ function sameSandbox({ sandbox: next }: Config, { sandbox: current }: Config): v
   if (same) return;
   const message = "sandbox: cannot be changed while ZoneFleet runs; leave it as it was, or restart";
   throw new DomainError("invalid-config", message, "sandbox");
+}
+
+/** A file that is gone, as while another is put in its place, does not mean the built-in defaults: they deliver mail elsewhere. */
+function sameFile({ source: next }: Settings, { source: current }: Settings): void {
+  if (current === null || next !== null) return;
+  throw new DomainError(
+    "invalid-config",
+    `${current} is gone; put it back, or stop ZoneFleet to start without it`,
+  );
 }
 
 /** Who has become a user cannot become another. */

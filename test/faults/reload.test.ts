@@ -1,7 +1,7 @@
 /** SIGHUP: what is written in the configuration holds from then on, and no client notices that workers were replaced. */
 
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -167,6 +167,30 @@ test(
     relay.signal("SIGHUP");
     await eventually("the name of the plugin on the screen", PATIENCE_MS, () =>
       /nothing has changed.*plugin broken cannot be loaded: no database/.test(relay.screen()) ? true : null,
+    );
+    assert.deepEqual([...relay.workers().values()], before);
+  },
+);
+
+test(
+  "a configuration that is gone does not mean the built-in defaults",
+  { timeout: TIMEOUT_MS },
+  async () => {
+    await using scratch = await scratchFolder();
+    const file = join(scratch.folder, "zonefleet.config.json");
+    const main = join(import.meta.dirname, "../../sender/main.ts");
+    await using relay = await startRelayProcess({
+      scratch,
+      config: { ...configured("First"), sandbox: true },
+      processes: 1,
+      env: { ZONEFLEET_CONFIG: "" },
+      command: ["sh", "-c", `cd "$0" && exec "$1" "$2"`, scratch.folder, process.execPath, main],
+    });
+    const before = [...relay.workers().values()];
+    await rm(file);
+    relay.signal("SIGHUP");
+    await eventually("the complaint", PATIENCE_MS, () =>
+      /nothing has changed.*zonefleet\.config\.json is gone/.test(relay.screen()) ? true : null,
     );
     assert.deepEqual([...relay.workers().values()], before);
   },
