@@ -130,7 +130,9 @@ export const MailFields = z.strictObject({
   disableFileAccess: z.unknown().optional().describe("has no effect: files are never read"),
   disableUrlAccess: z.unknown().optional().describe("has no effect: URLs are never read"),
   deferDelivery: z
-    .union([z.int(), z.string()], { error: "expected milliseconds since 1970, or ISO 8601" })
+    .union([z.int(), z.string(), z.literal(false)], {
+      error: "expected milliseconds since 1970, or ISO 8601",
+    })
     .nullish()
     .describe("not to be tried before: milliseconds since 1970, or ISO 8601"),
 });

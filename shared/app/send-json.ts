@@ -42,6 +42,8 @@ export interface ComposeLimits {
 
 /** A time before this is a delay that somebody took for a time. */
 const FIRST_TIME = Date.UTC(2001, 0);
+/** What clients say who always send the field, and the defaults of forms. */
+const NO_DELAY: ReadonlySet<string | number | false> = new Set([0, "0", "", false]);
 
 /** Throws a DomainError with the path of the field that is wrong. */
 export function composeFields(input: unknown, limits: ComposeLimits): Composed {
@@ -121,12 +123,13 @@ function readTime(
   value: MailFieldsInput["deferDelivery"],
   { now, maxDelayMs }: ComposeLimits,
 ): EpochMs | null {
-  if (value === null || value === undefined) return null;
+  if (value === null || value === undefined || NO_DELAY.has(value)) return null;
   const path = "deferDelivery";
-  const at = typeof value === "number" ? value : parseMailDate(value);
+  const text = String(value);
+  const at = /^-?\d+$/.test(text) ? Number(text) : parseMailDate(text);
   if (at === null || at < FIRST_TIME) {
-    const text = "is not a time; give milliseconds since 1970 or ISO 8601 such as 2026-12-24T18:00:00Z";
-    throw new DomainError("invalid-request", `${path}: ${quoted(String(value))} ${text}`, path);
+    const wanted = "is not a time; give milliseconds since 1970 or ISO 8601 such as 2026-12-24T18:00:00Z";
+    throw new DomainError("invalid-request", `${path}: ${quoted(text)} ${wanted}`, path);
   }
   if (at > later(now, maxDelayMs)) {
     const latest = new Date(later(now, maxDelayMs)).toISOString();

@@ -186,7 +186,14 @@ describe("the time of message fields", () => {
     assert.equal(compose({ ...simple, deferDelivery: "2026-11-20T13:00:00Z" }).notBefore, now + HOUR);
   });
 
+  test("may be digits of a form, and is at once when it is 0 or false, as clients of ZoneMTA say it", () => {
+    assert.equal(compose({ ...simple, deferDelivery: String(now + HOUR) }).notBefore, now + HOUR);
+    for (const deferDelivery of [0, "0", false, ""] as const)
+      assert.equal(compose({ ...simple, deferDelivery }).notBefore, null, String(deferDelivery));
+  });
+
   test("is refused when it is a delay, is no time, or lies too far ahead", () => {
+    refused({ ...simple, deferDelivery: "60000" }, "invalid-request", "deferDelivery");
     refused({ ...simple, deferDelivery: 60_000 }, "invalid-request", "deferDelivery");
     refused({ ...simple, deferDelivery: "soon" }, "invalid-request", "deferDelivery");
     refused({ ...simple, deferDelivery: now + 8 * DAY }, "invalid-request", "deferDelivery");
