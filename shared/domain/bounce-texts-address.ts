@@ -57,7 +57,7 @@ export const REPUTATION: readonly BounceRule[] = [
      s3140 | s3150 | fblw15 | banned sending ip | bl21 | bl22 | bl23 | bl000000 | bl000001 | bl000010 | bl000011 | bl000100 | bl000101
      bl000110 | bl000111 | es000001 | es000010
      aup (cxbl/cdrbl) | ipbl0001 | ipbl0010 | ipbl0011 | ipbl0100 | ipbl0101 | ipbl0110 | ipbl0111 | ipbl1000 | aup bl | mi ipb
-     ipaddr .. (temporarily/been) blocked
+     ipaddr temporarily banned | ipaddr .. (temporarily/been) blocked
      your (ip/ips/ip address/ipaddr/server/mail server/host/network) (is/was) .. (blocked/banned/refused)
      your (server/mail server/host/network) has been .. (blocked/banned/refused)
      (not accept/not take/not want/not trust/refuse/reject/block) (mail/email/emails/connections/traffic/messages) from

@@ -74,7 +74,8 @@ export const PACE: readonly BounceRule[] = [
      too many .. per connection | ${MAIL} (per/a/an/each/every/in one/in an) ${PERIOD}
      per ${PERIOD} .. (limit/limits/exceeded/allowed/reached/maximum/allowance)
      (limit/limits/maximum/quota/allowance/threshold/cap) .. per ${PERIOD} | (hourly/daily) .. (limit/quota/maximum/allowance)
-     (hour/minute/day) limit | recipients (received/per day) | recipients .. hour | quota for (messages/this sender) | your quota of
+     (hour/minute/day) limit | recipients (received/per day) | recipients .. hour | quota for (messages/this sender/today)
+     (quota/allowance) for (this/one/the) ${PERIOD} | your quota of
      (connection/message/messages/mail/email/sending/send/submission/delivery/incoming/inbound) (rate/rates/frequency) | frequency limit*
      over frequency | threshold (exceeded/reached)
      (concurrent/simultaneous/parallel) (connection/connections/sessions/server connections/smtp connections)

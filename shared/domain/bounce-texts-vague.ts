@@ -41,7 +41,8 @@ const HOST: readonly BounceRule[] = [
       message: "The receiving server does not take mail from our address.",
     },
     `(complaints/reports/attacks/abuse/spam/junk) .. (from/for/about/by/against) (ipaddr/ip ipaddr/the sending server/the sending ip)
-     ${A_HOST} .. ${REFUSED} | ipaddr (is/was/has been) (not/refused/rejected/unwelcome/denied/barred) | ipaddr (rejected/refused/denied)`,
+     (host/server/client) (blocked/banned) | ${A_HOST} .. ${REFUSED}
+     ipaddr (is/was/has been) (not/refused/rejected/unwelcome/denied/barred) | ipaddr (rejected/refused/denied)`,
   ),
 ];
 

@@ -43,7 +43,8 @@ const CERTAIN: readonly BounceRule[] = [
       status: "2.2",
       message: "The recipient's mailbox holds as many messages as it may.",
     },
-    `too many (messages/mails/emails) in (the/this/his/her/your) (mailbox/inbox/account/folder)`,
+    `too many (messages/mails/emails) in (the/this/his/her/your) (mailbox/inbox/account/folder)
+     (mailbox/inbox) .. limit of (messages/mails/emails)`,
   ),
   text(
     {
