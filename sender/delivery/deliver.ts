@@ -13,6 +13,7 @@ import type { HttpTarget } from "#shared/domain/zone.ts";
 import type { DeliveryView } from "#shared/plugins/views.ts";
 import type { BodyStore, ByteRange } from "#shared/ports/body-store.ts";
 import { postMail } from "./deliver-http.ts";
+import { bodyAtHand } from "./body-at-hand.ts";
 import type { Posted } from "./deliver-http.ts";
 import type { Job } from "./job.ts";
 import { openSession } from "./open-session.ts";
@@ -87,9 +88,10 @@ async function deliverByHosts(
       tellOfConnected(job, session, deps);
     }
     await showConnection(job, session, deps);
+    const ready = await madeReady(job, deps, options);
     job = await withBegun(job, options);
     if (job.leases.length === 0) return { ...(before ?? UNTRIED), session };
-    const carried = await carry(job, session, deps, options);
+    const carried = await carry(job, session, ready, options);
     if (!carried.stale && !carried.tryNextHost) return carried;
     if (!carried.stale) before = carried;
     await session.closed(); // one connection at a time
@@ -117,6 +119,15 @@ function connectionOf(view: DeliveryView, { route, secured, ehloName }: SmtpSess
 
 const UNTRIED: Delivered = { outcomes: [], session: null, siteDown: false };
 
+/** What waits for its turn has its content at hand then. */
+async function madeReady(
+  { message }: Job,
+  deps: DeliverDeps,
+  { mayBegin }: DeliverOptions,
+): Promise<DeliverDeps> {
+  return mayBegin ? { ...deps, bodies: await bodyAtHand(message, deps.bodies) } : deps;
+}
+
 async function withBegun(job: Job, { mayBegin }: DeliverOptions): Promise<Job> {
   return mayBegin ? { ...job, leases: await mayBegin(job.leases) } : job;
 }
@@ -125,10 +136,11 @@ async function withBegun(job: Job, { mayBegin }: DeliverOptions): Promise<Job> {
 async function deliverByHttp(
   whole: Job,
   target: HttpTarget,
-  deps: DeliverDeps,
+  stored: DeliverDeps,
   options: DeliverOptions,
 ): Promise<Delivered> {
   const { signal, beforeDot } = options;
+  const deps = await madeReady(whole, stored, options);
   const job = await withBegun(whole, options);
   const { timeouts = DEFAULT_TIMEOUTS, timers = systemTimers } = deps.connectOptions;
   const { message, leases } = job;
@@ -138,8 +150,8 @@ async function deliverByHttp(
   const post = async (row: QueueRow, index: number): Promise<Posted> => {
     const head = await signed(job, signedFor(job, [index], null), content, deps);
     await beforeDot?.();
-    const stored = (range?: ByteRange) => content.body(range);
-    return postMail({ message, row, head, headerBlock, stored }, { target, timeouts, timers, signal });
+    const body = (range?: ByteRange) => content.body(range);
+    return postMail({ message, row, head, headerBlock, stored: body }, { target, timeouts, timers, signal });
   };
   const outcomes: Outcome[] = [];
   for (const [index, { row }] of leases.entries()) {
