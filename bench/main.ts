@@ -37,6 +37,7 @@ npm run bench -- rest    what a deployment costs in a month without mail: of zon
 npm run bench -- rates [options]
   --throttling 20/second   as in the configuration
   --of zone                zone, domain or site
+  --on machine             or aws: local servers that stand in for it, each process a sender of its own
   --processes 1            sender processes
   --delay 0                the receiver answers each command so many ms later
   --seconds 60             how long it is watched
@@ -64,24 +65,27 @@ async function benchRates(): Promise<number> {
     options: {
       throttling: { type: "string", default: "20/second" },
       of: { type: "string", default: "zone" },
+      on: { type: "string", default: "machine" },
       processes: { type: "string", default: "1" },
       delay: { type: "string", default: "0" },
       seconds: { type: "string", default: "60" },
     },
   });
   const of = (["zone", "domain", "site"] as const).find((each) => each === values.of);
-  if (of === undefined || parseThrottle(values.throttling) === null) {
+  const on = (["machine", "aws"] as const).find((each) => each === values.on);
+  if (of === undefined || on === undefined || parseThrottle(values.throttling) === null) {
     console.error(USAGE);
     return 1;
   }
   const { usedPercent, limit, mostBegun, mostWhole, tooMany } = await measureRates({
     throttling: values.throttling,
     of,
+    on,
     ...numbersOf(values, "processes", "seconds"),
     delayMs: values.delay === "0" ? 0 : numberOf(values.delay, "delay"),
   });
   console.log(
-    `${values.throttling} of a ${of}, ${values.processes} process(es), replies after ${values.delay} ms: ` +
+    `${values.throttling} of a ${of} on ${on === "aws" ? "AWS" : "one machine"}, ${values.processes} process(es), replies after ${values.delay} ms: ` +
       `${usedPercent.toFixed(1)} % of the rate in ${values.seconds} s; ` +
       `most in a period, of ${limit}: ${mostBegun} begun, ${mostWhole} whole (${tooMany} too many in all)`,
   );

@@ -12,16 +12,22 @@ import { join } from "node:path";
 
 import nodemailer from "nodemailer";
 
+import { bootstrapAws } from "#shared/aws/bootstrap.ts";
+import { DEFAULT_VISIBILITY_MS } from "#shared/aws/storage-terms.ts";
 import { parseThrottle } from "#shared/domain/throttle.ts";
 import type { Rate } from "#shared/domain/throttle.ts";
+import type { ZoneName } from "#shared/domain/zone.ts";
 import { freePorts, stopProcess } from "#shared/runtime/local-process.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
+import { localAws } from "../test/support/local-aws.ts";
 import type { RatesReport } from "./rates-receiver.ts";
 
 export interface RatesOptions {
   /** As in the configuration, such as `20/second`. */
   readonly throttling: string;
   readonly of: "zone" | "domain" | "site";
+  /** `aws`: on local servers that stand in for it, where each process is a sender of its own. */
+  readonly on: "machine" | "aws";
   readonly processes: number;
   /** The receiver answers each command so much later. */
   readonly delayMs: number;
@@ -50,37 +56,56 @@ export async function measureRates(options: RatesOptions): Promise<RatesResult> 
   if (!rate) throw new Error(`not a rate: ${options.throttling}`);
   const receiver = fork(RECEIVER, [String(options.delayMs)]);
   const [{ port }] = (await once(receiver, "message")) as [{ port: number }];
-  const folder = await mkdtemp(join(tmpdir(), "zonefleet-rates-"));
-  const [smtpPort = 0] = await freePorts(1);
-  const sender = await startSender(folder, smtpPort, port, options);
-  try {
-    const forMs = options.seconds * 1_000;
-    await submitAll(smtpPort, Math.ceil((rate.count / rate.perMs) * forMs * 1.1) + 20);
-    return resultOf(await reportAfter(receiver, forMs), rate, forMs);
-  } finally {
-    await stopProcess(sender, STOP_TIMEOUT_MS);
-    receiver.kill();
-    await rm(folder, { recursive: true, force: true });
-  }
+  await using started = new AsyncDisposableStack();
+  started.defer(() => void receiver.kill());
+  const env = options.on === "aws" ? await awsFor(started) : {};
+  const senders = options.on === "aws" ? options.processes : 1;
+  const doors = await freePorts(senders);
+  await Promise.all(doors.map((door) => startSender(started, { door, receiver: port, env, options })));
+  const forMs = options.seconds * 1_000;
+  await submitAll(doors, Math.ceil((rate.count / rate.perMs) * forMs * 1.1) + 20);
+  return resultOf(await reportAfter(receiver, forMs), rate, forMs);
+}
+
+/** A new installation, and what leads a sender to it. */
+async function awsFor(started: AsyncDisposableStack): Promise<Readonly<Record<string, string>>> {
+  const { clients, newNames, env } = started.use(await localAws());
+  const names = newNames();
+  const zones = ["default", "bounces"] as ZoneName[];
+  await bootstrapAws({ clients, names, zones, visibilityMs: DEFAULT_VISIBILITY_MS, stream: false });
+  return {
+    ...env,
+    ZONEFLEET_BACKEND: "aws",
+    ZONEFLEET_TABLE: names.table,
+    ZONEFLEET_BUCKET: names.bucket,
+    ZONEFLEET_QUEUE_PREFIX: names.queuePrefix,
+  };
+}
+
+interface SenderOptions {
+  readonly door: number;
+  readonly receiver: number;
+  readonly env: Readonly<Record<string, string>>;
+  readonly options: RatesOptions;
 }
 
 async function startSender(
-  folder: string,
-  smtpPort: number,
-  port: number,
-  { throttling, of, processes }: RatesOptions,
-): Promise<ChildProcess> {
+  started: AsyncDisposableStack,
+  { door, receiver, env, options: { throttling, of, on, processes } }: SenderOptions,
+): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "zonefleet-rates-"));
+  started.defer(() => rm(folder, { recursive: true, force: true }));
   const config = join(folder, "zonefleet.config.json");
   const limited = { domain: "one.example", site: "localhost", zone: "none.example" }[of];
   await writeFile(
     config,
     JSON.stringify({
-      smtpInterfaces: { feeder: { host: "127.0.0.1", port: smtpPort } },
+      smtpInterfaces: { feeder: { host: "127.0.0.1", port: door } },
       api: { enabled: false },
       zones: {
         default: {
           host: "localhost",
-          port,
+          port: receiver,
           connections: CONNECTIONS,
           ...(of === "zone" ? { throttling } : {}),
         },
@@ -94,33 +119,33 @@ async function startSender(
     stdio: "ignore",
     env: {
       ...process.env,
+      ...env,
       ZONEFLEET_CONFIG: config,
       ZONEFLEET_DATA: join(folder, "data"),
-      ZONEFLEET_PROCESSES: String(processes),
+      ZONEFLEET_PROCESSES: on === "aws" ? "1" : String(processes),
       LOG_LEVEL: "error",
     },
   });
-  const transport = nodemailer.createTransport({ host: "127.0.0.1", port: smtpPort });
+  started.defer(() => stopProcess(child, STOP_TIMEOUT_MS));
+  const transport = nodemailer.createTransport({ host: "127.0.0.1", port: door });
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (!(await transport.verify().catch(() => false))) {
     if (Date.now() > deadline) throw new Error("the sender does not start");
     await systemClock.sleep(POLL_MS / 5);
   }
-  return child;
 }
 
-async function submitAll(port: number, count: number): Promise<void> {
-  const transport = nodemailer.createTransport({
-    host: "127.0.0.1",
-    port,
-    pool: true,
-    maxConnections: SESSIONS_IN,
-  });
+async function submitAll(doors: readonly number[], count: number): Promise<void> {
+  const transports = doors.map((port) =>
+    nodemailer.createTransport({ host: "127.0.0.1", port, pool: true, maxConnections: SESSIONS_IN }),
+  );
   const mail = { from: "me@sender.example", subject: "short", text: "short" };
   await Promise.all(
-    Array.from({ length: count }, (_, i) => transport.sendMail({ ...mail, to: `r${i}@one.example` })),
+    Array.from({ length: count }, async (_, i) => {
+      await transports[i % doors.length]?.sendMail({ ...mail, to: `r${i}@one.example` });
+    }),
   );
-  transport.close();
+  for (const transport of transports) transport.close();
 }
 
 /** When the time is over since the first mail, or half as much again since now. */
