@@ -310,7 +310,7 @@ function refuseUndeclaredUtf8({ smtputf8 }: Submission, { smtputf8Headers }: Int
 
 function refuseForeignFrom({ senders = null }: Submission, { headers }: IntakeResult): void {
   if (mayWriteAs(senders, headers)) return;
-  throw new DomainError("forbidden", "This login may not write as who is in the From header.", "from");
+  throw new DomainError("forbidden", "This login may not send with that From address.", "from");
 }
 
 function messageOf(
