@@ -140,7 +140,7 @@ export class DeliveryHooks {
     outcomes: readonly Outcome[],
     write: (leases: readonly Lease[], outcomes: readonly Outcome[]) => Promise<void>,
   ): Promise<void> {
-    if (!this.#plugins.has("sender:delivered", "sender:responseerror")) return write(job.leases, outcomes);
+    if (!this.#plugins.has("sender:delivered", "sender:responseError")) return write(job.leases, outcomes);
     const ends = outcomes.map((outcome, i) => ({ lease: job.leases[i] as Lease, outcome }));
     const [delivered = [], failed = []] = [true, false].map((wanted) =>
       ends.filter(({ outcome }) => (outcome.kind === "delivered") === wanted),
@@ -176,7 +176,7 @@ export class DeliveryHooks {
       response: outcome.reply ? printReply(outcome.reply) : outcome.detail,
       ...(outcome.reply && { responseCode: outcome.reply.code }),
     });
-    await this.#plugins.tell("sender:responseerror", view, outcome.route, error);
+    await this.#plugins.tell("sender:responseError", view, outcome.route, error);
     const { action, category } = error;
     const deferTimesMs = deferTimesOf(view);
     const waits = deferTimesMs === null ? outcome : { ...outcome, deferTimesMs };

@@ -51,7 +51,7 @@ export interface HookArguments {
   "sender:connection": [delivery: DeliveryView, connection: object];
   "sender:headers": [delivery: DeliveryView, connection: object];
   "sender:delivered": [delivery: DeliveryView, info: object];
-  "sender:responseerror": [delivery: DeliveryView, connection: object, error: ResponseError];
+  "sender:responseError": [delivery: DeliveryView, connection: object, error: ResponseError];
   "log:entry": [entry: LogEntry];
 }
 
@@ -122,7 +122,7 @@ export const CONTEXTS_OF: Readonly<Record<HookName, readonly PluginContext[]>> =
   "sender:connection": ["sender"],
   "sender:headers": ["sender"],
   "sender:delivered": ["sender"],
-  "sender:responseerror": ["sender"],
+  "sender:responseError": ["sender"],
   "log:entry": ["receiver", "main", "sender"],
 };
 
@@ -137,8 +137,11 @@ export const PER_RECIPIENT: readonly HookName[] = [
   "sender:headers",
 ];
 
+const BY_LOWER_CASE: ReadonlyMap<string, HookName> = new Map(
+  (Object.keys(CONTEXTS_OF) as HookName[]).map((name) => [name.toLowerCase(), name]),
+);
+
 /** Null: there is no such hook. ZoneMTA does not mind capitals. */
 export function hookName(text: string): HookName | null {
-  const name = text.trim().toLowerCase();
-  return Object.hasOwn(CONTEXTS_OF, name) ? (name as HookName) : null;
+  return BY_LOWER_CASE.get(text.trim().toLowerCase()) ?? null;
 }
