@@ -52,28 +52,21 @@ export function phraseIndex(phrasesByOwner: readonly (readonly string[])[]): Phr
     first(words, wanted) {
       const text = { words, present: new Map<Choices, Choices>() };
       let best = Number.POSITIVE_INFINITY;
-      for (const { at, key } of startsOf(words)) {
-        for (const phrase of byStart.get(key) ?? []) {
-          if (phrase.owner >= best) break; // owners are in rising order
+      const tryAt = (at: number, firstWords: string) => {
+        for (const phrase of byStart.get(firstWords) ?? []) {
+          if (phrase.owner >= best) return; // owners are in rising order
           if (wanted(phrase.owner) && isAt(text, at, phrase.parts)) best = phrase.owner;
         }
+      };
+      for (let at = 0; at < words.length - 1; at = words.indexOf(" ", at + 1)) {
+        const end = words.indexOf(" ", at + 1);
+        const next = words.indexOf(" ", end + 1);
+        tryAt(at, words.slice(at + 1, end));
+        if (next !== -1) tryAt(at, words.slice(at + 1, next));
       }
       return Number.isFinite(best) ? best : -1;
     },
   };
-}
-
-/** Each place where a phrase may begin, with its first word, and with its first two. */
-function* startsOf(words: string): Generator<{ at: number; key: string }> {
-  let at = 0;
-  let end = words.indexOf(" ", 1);
-  while (end !== -1) {
-    const next = words.indexOf(" ", end + 1);
-    yield { at, key: words.slice(at + 1, end) };
-    if (next !== -1) yield { at, key: words.slice(at + 1, next) };
-    at = end;
-    end = next;
-  }
 }
 
 function byFirstWords(phrasesByOwner: readonly (readonly string[])[]): Map<string, Phrase[]> {
