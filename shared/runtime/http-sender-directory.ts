@@ -21,6 +21,7 @@ import type {
   SenderFacts,
   SenderSettings,
 } from "../ports/sender-directory.ts";
+import { printPath } from "../app/parse-input.ts";
 import { readWay } from "../app/ways.ts";
 import { httpAsker } from "./http-ask.ts";
 
@@ -96,7 +97,7 @@ function formOf({ returnPath, origin }: SenderFacts): string {
 /** Throws when it is not what it should be: to go by half of it might send what was to be held back. */
 function readAnswer(text: string): SenderAnswer {
   const answer = jsonOf(text);
-  const { error, code, sendingZone, deferDelivery, fbl, dkim } = AnswerShape.parse(answer);
+  const { error, code, sendingZone, deferDelivery, fbl, dkim } = shapeOf(answer);
   if (typeof error === "string" && error !== "") {
     return { kind: "refused", code: refusalCode(code), text: error };
   }
@@ -108,6 +109,14 @@ function readAnswer(text: string): SenderAnswer {
     way: readWay(answer),
   };
   return { kind: "settings", settings };
+}
+
+function shapeOf(answer: unknown): z.output<typeof AnswerShape> {
+  const { success, data, error } = AnswerShape.safeParse(answer);
+  if (success) return data;
+  const [{ path, message } = { path: [], message: "" }] = error.issues;
+  const where = path.length === 0 ? "" : `${printPath(path)}: `;
+  throw new Error(`the sender configuration is not to be used: ${where}${message}`);
 }
 
 /** The error of the parser would show a piece of the text, which may be a piece of a key. */

@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 
 import { HOUR, SECOND } from "#shared/domain/units.ts";
 import { httpSenderDirectory } from "#shared/runtime/http-sender-directory.ts";
+import { message } from "../../support/builders.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
 import { collectingLog, collectingSubmit, testFeeder } from "../../support/feeder-harness.ts";
 import { httpPeer } from "../../support/http-peer.ts";
@@ -114,6 +115,26 @@ describe("MAIL where senders are looked up", () => {
       assert.ok(lines.some(({ level, msg }) => level === "error" && msg === "sender could not be looked up"));
     });
   }
+
+  test("tells the operator in one line which part of the answer makes no sense, and shows no key", async () => {
+    const told: [body: unknown, fault: RegExp][] = [
+      [{ sendingZone: 7 }, /^the sender configuration is not to be used: sendingZone: [^\n]*expected string/],
+      [[1], /^the sender configuration is not to be used: [^\n]*expected object/],
+      [
+        { dkim: { keys: [{ privateKey: "S3CRET" }] } },
+        /^the sender configuration is not to be used: dkim\.keys/,
+      ],
+    ];
+    for (const [body, fault] of told) {
+      await using peer = await answering(body);
+      const { origin } = message();
+      await assert.rejects(directory(peer.url).lookUp({ returnPath: null, origin }), (error: Error) => {
+        assert.match(error.message, fault);
+        assert.doesNotMatch(error.message, /S3CRET/);
+        return true;
+      });
+    }
+  });
 
   test("gives a server that says nothing its time and no more", async () => {
     await using peer = await httpPeer(() => "silence");
