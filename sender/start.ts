@@ -4,7 +4,7 @@
  */
 
 import { hostname } from "node:os";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
@@ -17,15 +17,14 @@ import type { Logger } from "#shared/runtime/log.ts";
 import type { DeployedHost } from "./addresses/deployed-host.ts";
 import { checkPorts } from "./check-ports.ts";
 import { claimDataFolder, makeFolderFor } from "./data-folder.ts";
+import type { FrontDoorElsewhere } from "./greeting.ts";
+import { greeting, SANDBOX_FOLDER } from "./greeting.ts";
 import { holdSockets } from "./held-sockets.ts";
 import { missingAddresses } from "./missing-addresses.ts";
 import { ROOT_WARNING, asUser, becomeUser, checkAccess, identityOf, isRoot } from "./run-as.ts";
 import { openLog } from "./remote-log/open.ts";
 import { supervise } from "./supervisor.ts";
 import type { Listening } from "./worker-protocol.ts";
-
-/** In the data folder: what the sandbox receiver took, as .eml files. */
-const SANDBOX_FOLDER = "sandbox";
 
 export interface StartOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -42,13 +41,6 @@ export interface StartOptions {
   readonly say: (text: string) => void;
   /** Who serves the HTTP API in place of the workers; left out: they do. */
   readonly frontDoor?: FrontDoorElsewhere;
-}
-
-export interface FrontDoorElsewhere {
-  readonly address: string;
-  readonly port: number;
-  /** For the first mail of the person at the screen. */
-  readonly apiKey: string;
 }
 
 /** Resolves with the exit code when all has ended. */
@@ -227,71 +219,4 @@ function withFrontDoor(settings: Settings, frontDoor: FrontDoorElsewhere | null)
   if (frontDoor === null) return settings;
   const { config } = settings;
   return { ...settings, config: { ...config, api: { ...config.api, enabled: false } } };
-}
-
-interface Scene {
-  readonly listens: readonly Listening[];
-  readonly frontDoor: FrontDoorElsewhere | null;
-  readonly cwd: string;
-}
-
-function greeting(settings: Settings, { listens, frontDoor, cwd }: Scene): string {
-  const { config, processes, source } = settings;
-  const elsewhere: Listening[] = frontDoor ? [{ kind: "http", name: "api, Lambdas", ...frontDoor }] : [];
-  const doors = [...listens, ...elsewhere];
-  const lines = [
-    `${config.name} runs as ${config.hostname} (process ${process.pid}).`,
-    "",
-    ...doors.map(
-      (of) => `  ${of.kind.toUpperCase().padEnd(9)} ${printed(of.address, of.port)}  (${of.name})`,
-    ),
-    ...store(settings, cwd),
-    `  config    ${source === null ? "built-in defaults; write zonefleet.config.ts to change them" : short(source, cwd)}`,
-    `  workers   ${processes} (ZONEFLEET_PROCESSES)`,
-  ];
-  if (config.sandbox.enabled) {
-    const folder = short(join(settings.dataDir, SANDBOX_FOLDER), cwd);
-    lines.push(`  sandbox   mail for example.com, *.test and the other reserved names ends in ${folder}`);
-  }
-  return [...lines, "", ...firstMail(doors, frontDoor), "Ctrl-C stops it.", ""].join("\n");
-}
-
-function store({ aws, backend, dataDir }: Settings, cwd: string): string[] {
-  const folder = short(dataDir, cwd);
-  if (aws === null) return [`  data      ${folder} (${backend} store)`];
-  const { table, bucket, queuePrefix, endpointUrl } = aws;
-  return [
-    `  store     table ${table}, bucket ${bucket}, queues ${queuePrefix}<zone>${endpointUrl === null ? "" : ` at ${endpointUrl}`}`,
-    `  data      ${folder} (locks and compiled sources; no mail)`,
-  ];
-}
-
-function firstMail(doors: readonly Listening[], frontDoor: FrontDoorElsewhere | null): string[] {
-  const http = doors.find(({ kind }) => kind === "http");
-  if (http) {
-    const mail = { from: "me@example.com", to: "you@example.com", subject: "Hello", text: "It works." };
-    const key = frontDoor ? ` -H 'authorization: Bearer ${frontDoor.apiKey}'` : "";
-    return [
-      "Send a first mail:",
-      "",
-      `  curl http://${at(http)}/send${key} -H 'content-type: application/json' -d '${JSON.stringify(mail)}'`,
-      "",
-    ];
-  }
-  const smtp = doors.find(({ kind }) => kind === "smtp");
-  return smtp ? ["Send a first mail:", "", `  swaks --server ${at(smtp)} --to you@example.com`, ""] : [];
-}
-
-/** As a client on this machine says it: what listens on all addresses listens on loopback too. */
-function at({ address, port }: Listening): string {
-  return printed(address === "0.0.0.0" ? "127.0.0.1" : address === "::" ? "::1" : address, port);
-}
-
-function printed(host: string, port: number): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-function short(path: string, cwd: string): string {
-  const inside = relative(cwd, path);
-  return inside === "" || inside.startsWith("..") ? path : `./${inside}`;
 }
