@@ -67,7 +67,8 @@ export const PACE: readonly BounceRule[] = [
      longer (pauses/intervals)
      spread (your/the) | connections only | in such a short
      (more/faster) ${MAIL} than | faster than (we/our/is/it/they/this) | too (fast/quickly/frequently/rapidly/often)
-     rate of .. (exceeded/exceeds/limit/too high) | more slowly
+     rate of .. (exceeded/exceeds/limit/too high) | (exceeded/exceeds/exceeding) .. rate | (allowed/permitted/maximum) rate
+     more slowly
      too (many/much) ${MAIL}
      too (many/much) (connection/session/message/concurrent/simultaneous/parallel/open/active/new/incoming/smtp/tcp/inbound/recent)
      too many recipients from your
