@@ -15,7 +15,7 @@ import type { EpochMs } from "#shared/domain/units.ts";
 
 export interface Lateness {
   /** A mail begins with a permit of that time. To be called when the peer has taken it. */
-  begin(at: EpochMs): (heldUpMs: number) => void;
+  begin(at: EpochMs): (seenAt: EpochMs) => void;
   /** The permits to come have to be so much later, which is whole milliseconds. */
   readonly owedMs: number;
   /** The caller has seen to it. */
@@ -40,10 +40,9 @@ export function latenessOf(rate: Rate, { clock, marginMs }: { clock: Clock; marg
     begin(at) {
       const paidBefore = paid;
       purse = Math.min(MAX_PURSE_MS, purse + everyMs * PAID_SHARE);
-      const begunMs = clock.now() - at;
-      return (heldUpMs) => {
+      return (seenAt) => {
         mails++;
-        const lateMs = mails <= MAILS_TO_TRUST ? clock.now() - at : begunMs + heldUpMs;
+        const lateMs = mails <= MAILS_TO_TRUST ? clock.now() - at : seenAt - at;
         const missing = lateMs - marginMs - (paid + owed - paidBefore);
         owed += Math.max(0, Math.min(everyMs, missing));
         owed = Math.min(owed, purse); // what there is no more time for is let go

@@ -30,16 +30,19 @@ export interface Permits {
   readonly ended: (end: MailEnd) => void;
 }
 
-/** `heldUpMs`: by so much it took longer than others on its way take. */
-export type MailEnd = { readonly isTaken: true; readonly heldUpMs: number } | { readonly isTaken: false };
+/** `seenAt`: when the peer saw it, taking those that are fastest on its way to be seen as they begin. */
+export type MailEnd = { readonly isTaken: true; readonly seenAt: EpochMs } | { readonly isTaken: false };
 
 export interface RateSource {
   /** May one more mail be made ready? If not, `onPlace` is called once when that may be. */
   hasPlace(onPlace: () => void): boolean;
   /** A mail is being made ready, on a connection that is open or on a new one; to be called when it asks for its permit, or will not. */
   coming(connection: "open" | "new"): () => void;
-  /** Wait for 1 to `want` permits; 0: after `stop`, or because there is none for a while. */
-  take(want: number, stop: AbortSignal): Promise<Permits>;
+  /**
+   * Wait for 1 to `want` permits; 0: after `stop`, or because there is none for a while. `urgent`: before all others, for a mail that
+   * has permits of a narrower rate, which must not lose their distance.
+   */
+  take(want: number, stop: AbortSignal, order?: "in turn" | "urgent"): Promise<Permits>;
 }
 
 export interface RateSourceDeps {
@@ -127,8 +130,8 @@ export function rateSource(key: string, rate: Rate, deps: RateSourceDeps): RateS
     const wasSeen = seen.begin(permits.length);
     return (end) => {
       if (!end.isTaken) return; // the peer counts what it took
-      ended(end.heldUpMs);
-      wasSeen(end.heldUpMs);
+      ended(end.seenAt);
+      wasSeen(end.seenAt);
       if (lateness.owedMs > 0) turn();
     };
   }
@@ -243,7 +246,7 @@ export function rateSource(key: string, rate: Rate, deps: RateSourceDeps): RateS
       return () => void comers.delete(comer);
     },
 
-    take(want, stop) {
+    take(want, stop, order = "in turn") {
       if (stop.aborted) return Promise.resolve(NONE);
       return new Promise((resolve) => {
         const leave = (): void => {
@@ -259,7 +262,8 @@ export function rateSource(key: string, rate: Rate, deps: RateSourceDeps): RateS
           },
         };
         stop.addEventListener("abort", leave, { once: true });
-        waiters.push(waiter);
+        if (order === "urgent") waiters.unshift(waiter);
+        else waiters.push(waiter);
         turn();
       });
     },

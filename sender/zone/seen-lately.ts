@@ -19,7 +19,7 @@ export interface SeenLately {
   /** When there is room for one; not after now while there is. */
   roomAt(): EpochMs;
   /** A mail for so many recipients begins; to be called when the peer has taken it. */
-  begin(recipients: number): (heldUpMs: number) => void;
+  begin(recipients: number): (seenAt: EpochMs) => void;
   /** So many permits ran out while there was no room. */
   lost(permits: number): void;
 }
@@ -67,9 +67,9 @@ export function seenLately({ count, perMs }: Rate, clock: Clock): SeenLately {
       const begun = clock.now();
       add(begun, recipients);
       purse = Math.min(MAX_PURSE, purse + recipients * LOST_SHARE);
-      return (heldUpMs) => {
+      return (seenAt) => {
         remove(begun, recipients);
-        add(later(begun, heldUpMs), recipients);
+        add(seenAt, recipients);
       };
     },
     lost(permits) {

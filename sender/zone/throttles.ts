@@ -9,7 +9,7 @@
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
 import type { Rate } from "#shared/domain/throttle.ts";
-import { MINUTE } from "#shared/domain/units.ts";
+import { later, MINUTE } from "#shared/domain/units.ts";
 import type { Zone } from "#shared/domain/zone.ts";
 import type { Job } from "../delivery/job.ts";
 import type { Permits, RateSource, RateSourceDeps } from "./rate-source.ts";
@@ -97,11 +97,11 @@ export function throttlePermits({ clock, sources, onPlace }: ThrottlePermitsDeps
   const narrowestFirst = sources.toReversed();
   const shortest = shortestLately(MINUTE, clock);
 
-  /** The narrowest first: while a lane waits for what only its own mail needs, it takes nothing from others. */
+  /** The narrowest first: while a lane waits for what only its own mail needs, it takes nothing from others; with its permit it goes first. */
   async function takeEach(want: number, taken: (permits: Permits) => void): Promise<number> {
     let count = want;
-    for (const source of narrowestFirst) {
-      const permits = await source.take(count, stopped.signal);
+    for (const [i, source] of narrowestFirst.entries()) {
+      const permits = await source.take(count, stopped.signal, i === 0 ? "in turn" : "urgent");
       if (permits.count === 0) return 0;
       taken(permits);
       ({ count } = permits);
@@ -132,7 +132,7 @@ export function throttlePermits({ clock, sources, onPlace }: ThrottlePermitsDeps
           ready();
           const tookMs = clock.now() - begunAt;
           if (isTaken) shortest.note(tookMs);
-          const end = isTaken ? { isTaken, heldUpMs: tookMs - shortest.ms() } : { isTaken };
+          const end = isTaken ? { isTaken, seenAt: later(begunAt, tookMs - shortest.ms()) } : { isTaken };
           for (const tell of ends) tell(end);
         },
       };

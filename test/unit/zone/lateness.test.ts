@@ -15,7 +15,7 @@ async function late({ rate = RATE, marginMs = MARGIN_MS, isNew = false } = {}) {
   const mail = async (tookMs: number, heldUpMs: number): Promise<void> => {
     const taken = lateness.begin(clock.now());
     await clock.advance(tookMs);
-    taken(heldUpMs);
+    taken(clock.in(heldUpMs - tookMs));
   };
   const pay = (): number => {
     const ms = lateness.owedMs;
@@ -23,7 +23,7 @@ async function late({ rate = RATE, marginMs = MARGIN_MS, isNew = false } = {}) {
     return ms;
   };
   // Until it trusts the times, and may be put off as far as ever.
-  if (!isNew) for (let i = 0; i < 2_000; i++) lateness.begin(clock.now())(0);
+  if (!isNew) for (let i = 0; i < 2_000; i++) lateness.begin(clock.now())(clock.now());
   return { clock, lateness, mail, pay };
 }
 
@@ -46,7 +46,7 @@ describe("a rate", () => {
     const { clock, lateness, pay } = await late();
     const at = clock.now();
     await clock.advance(40);
-    lateness.begin(at)(0);
+    lateness.begin(at)(clock.now());
     assert.equal(pay(), 40 - MARGIN_MS);
   });
 
@@ -60,7 +60,7 @@ describe("a rate", () => {
     const { clock, lateness, pay } = await late();
     const taken = Array.from({ length: 5 }, () => lateness.begin(clock.now()));
     await clock.advance(33);
-    for (const each of taken) each(30);
+    for (const each of taken) each(clock.in(-3));
     assert.equal(pay(), 30 - MARGIN_MS);
   });
 

@@ -30,7 +30,7 @@ async function send(
     if (stop.aborted) return;
     seen.push(fleet.clock.now());
     shortest.note(tookMs);
-    ended({ isTaken: true, heldUpMs: tookMs - shortest.ms() });
+    ended({ isTaken: true, seenAt: fleet.clock.in(-shortest.ms()) });
   }
 }
 

@@ -11,7 +11,7 @@ function watched(count: number) {
   const mail = async (heldUpMs: number, { recipients = 1 } = {}): Promise<void> => {
     const taken = seen.begin(recipients);
     await clock.advance(heldUpMs);
-    taken(heldUpMs);
+    taken(clock.now());
   };
   return { clock, seen, mail };
 }

@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { MINUTE, SECOND } from "#shared/domain/units.ts";
+import type { EpochMs } from "#shared/domain/units.ts";
 import type { Zone } from "#shared/domain/zone.ts";
 import { parseConfig } from "#shared/runtime/config.ts";
 import type { ConfigInput } from "#shared/runtime/config-schema.ts";
 import type { Job } from "../../../sender/delivery/job.ts";
 import { rateSources, throttlePermits, throttlesOf } from "../../../sender/zone/throttles.ts";
 import { address, message, queueRow } from "../../support/builders.ts";
+import type { ThrottlePermits } from "../../../sender/zone/throttles.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
 import { rateFleet } from "../../support/rate-fleet.ts";
 
@@ -40,6 +42,40 @@ describe("the permits of a lane", () => {
     assert.equal(others, 10, "all of the zone's, while the slow one waits for its own");
     await all.pass(6 * SECOND, 20);
     assert.equal(await both[1], 1);
+  });
+
+  test("keep the narrow rate at the peer while others wait for the wide one too", async () => {
+    await using all = await rateFleet();
+    const zone = all.source("zone a", { count: 20, perMs: SECOND });
+    const domain = all.source("domain one.example", { count: 5, perMs: SECOND });
+    const deps = { clock: all.clock, onPlace: noPlace };
+    const ofDomain = throttlePermits({ ...deps, sources: [zone, domain] });
+    const ofOthers = throttlePermits({ ...deps, sources: [zone] });
+    const seen: EpochMs[] = [];
+    const others: EpochMs[] = [];
+    const stop = new AbortController();
+    const send = async (permits: ThrottlePermits, to: EpochMs[]): Promise<void> => {
+      while (!stop.signal.aborted) {
+        const mail = permits.begin("open");
+        const count = (await mail?.take(1)) ?? 0;
+        await all.clock.sleep(3);
+        mail?.ended(count > 0);
+        if (count > 0) to.push(all.clock.now());
+      }
+    };
+    const sending = [ofDomain, ofDomain, ofDomain].map((permits) => send(permits, seen));
+    const sendingOthers = [1, 2, 3, 4, 5].map(() => send(ofOthers, others));
+    await all.pass(20 * SECOND, 1);
+    stop.abort();
+    for (const permits of [ofDomain, ofOthers]) permits.stop();
+    await all.pass(SECOND, 1);
+    await Promise.all([...sending, ...sendingOthers]);
+    const most = Math.max(
+      ...seen.map((from) => seen.filter((at) => at >= from && at < from + SECOND).length),
+    );
+    assert.ok(most <= 5, `${most} in a second`);
+    assert.ok(seen.length >= 97, `${seen.length} of 100`);
+    assert.ok(seen.length + others.length >= 390, "the others have the rest of the zone's");
   });
 
   test("tell when there is a place again, and never after a stop", async () => {
