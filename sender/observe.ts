@@ -7,6 +7,7 @@ import type { MailNotes, Observer } from "#shared/app/observer.ts";
 import { domainOf } from "#shared/domain/address.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import { DomainError } from "#shared/domain/errors.ts";
+import { parseRowId } from "#shared/domain/ids.ts";
 import type { Message } from "#shared/domain/message.ts";
 import type { AttemptRecord, QueueRow, Settled } from "#shared/domain/queue-row.ts";
 import { SECOND } from "#shared/domain/units.ts";
@@ -79,8 +80,10 @@ export function observer({ log, metrics, clock }: { log: Logger; metrics: Metric
     },
     deleted(rows) {
       const event: EventWord = "DELETED";
-      for (const rowId of rows)
-        log.info({ component: "api", event, rowId }, "recipient dropped by an operator");
+      for (const rowId of rows) {
+        const { messageId = null } = parseRowId(rowId) ?? {};
+        log.info({ component: "api", event, messageId, rowId }, "recipient dropped by an operator");
+      }
     },
   };
 }

@@ -51,6 +51,14 @@ describe("ZoneMTA's word for what happened", () => {
     );
   });
 
+  test("tells by which id plugins know a mail that is refused, where it came from, and what they noted", () => {
+    const { lines, observe } = setUp();
+    const { id, origin } = message();
+    observe.notAccepted(new DomainError("refused", "No"), origin, { id, notes: { score: 7 } });
+    const { event, messageId, notes, ip } = lines[0] ?? {};
+    assert.deepEqual([event, messageId, notes, ip], ["NOQUEUE", id, { score: 7 }, origin.ip]);
+  });
+
   const words = {
     delivered: "ACCEPTED",
     bounced: "REJECTED",
@@ -78,12 +86,14 @@ describe("ZoneMTA's word for what happened", () => {
     const { lines, observe } = setUp();
     const row = queueRow(message(), 1);
     observe.deleted?.([row.id]);
-    assert.deepEqual([lines[0]?.["event"], lines[0]?.["rowId"]], ["DELETED", row.id]);
+    const { event, messageId, rowId } = lines[0] ?? {};
+    assert.deepEqual([event, messageId, rowId], ["DELETED", row.messageId, row.id]);
   });
 
-  test("is QUEUE_BOUNCE for a bounce message", () => {
+  test("is QUEUE_BOUNCE for a bounce message, with the mail that it is of", () => {
     const { lines, observe } = setUp();
-    observe.bounceSent(message());
-    assert.equal(lines[0]?.["event"], "QUEUE_BOUNCE");
+    const of = message().id;
+    observe.bounceSent(message(), of);
+    assert.deepEqual([lines[0]?.["event"], lines[0]?.["of"]], ["QUEUE_BOUNCE", of]);
   });
 });
