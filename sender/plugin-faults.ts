@@ -39,6 +39,12 @@ const OWN = import.meta.filename.endsWith(".ts")
   ? ["sender", "shared", "lambdas"].map((name) => join(import.meta.dirname, "..", name) + sep)
   : [import.meta.filename];
 
+/** Packages below it are nobody's: we use some of them too. */
+function isIn(folder: string, frame: string): boolean {
+  const at = frame.indexOf(folder);
+  return at !== -1 && !frame.slice(at + folder.length).includes(`node_modules${sep}`);
+}
+
 /**
  * The plugin that alone is on the stack, or of a promise that nobody waits for, which unwinds nothing, is its top; null: the fault may
  * be ours.
@@ -52,9 +58,9 @@ export function culprit(
   const stack = error instanceof Error ? (error.stack ?? "") : "";
   const frames = stack.split("\n").filter((line) => /^\s+at /.test(line));
   const owners = frames.flatMap((frame) => {
-    const plugin = folders.find(({ folder }) => frame.includes(folder));
-    if (plugin) return [plugin.key];
-    return own.some((path) => frame.includes(path)) ? [null] : [];
+    if (own.some((path) => frame.includes(path))) return [null]; // first: plugins may lie in the folder that ours does
+    const plugin = folders.find(({ folder }) => isIn(folder, frame));
+    return plugin ? [plugin.key] : [];
   });
   const isOurs = origin === "uncaughtException" && owners.includes(null);
   return isOurs ? null : (owners[0] ?? null);

@@ -48,6 +48,16 @@ describe("an error that nobody has caught", () => {
       assert.equal(culprit(thrownIn(...files), FOLDERS, origin, OURS), expected);
     });
 
+  test("in a program and packages that lie beside a plugin is not the plugin's", () => {
+    const beside = [{ key: "it", folder: "/opt/relay/" }];
+    const of = (...files: string[]): string | null =>
+      culprit(thrownIn(...files), beside, "uncaughtException", OURS);
+    assert.equal(of("file:///opt/relay/it.js", NODE), "it");
+    assert.equal(of(CALL), null);
+    assert.equal(of("/opt/relay/node_modules/lmdb/x.js", NODE), null);
+    assert.equal(of("file:///opt/relay/it.js", "/opt/relay/node_modules/redis/x.js", NODE), "it");
+  });
+
   test("that is no error is ours", () => {
     assert.equal(culprit("oops", FOLDERS, "unhandledRejection", OURS), null);
   });
