@@ -29,6 +29,8 @@ const OPTIONS = {
   json: { type: "boolean" },
 } as const;
 
+const COMMENT_CHARS = 120;
+
 export const dnsCommand: Command = {
   usage,
   async run(args, terminal) {
@@ -62,9 +64,27 @@ export const dnsCommand: Command = {
 
 function asZoneFile(publications: readonly Publication[]): string {
   const blocks = publications.map(({ topic, notes, records }) =>
-    [`; ${topic}`, ...notes.map((note) => `; ${note}`), ...records.map(zoneLine)].join("\n"),
+    [`; ${topic}`, ...notes.flatMap(commentLines), ...records.map(zoneLine)].join("\n"),
   );
   return blocks.join("\n\n");
+}
+
+function commentLines(note: string): string[] {
+  return note.split("\n").flatMap((line) => (line.startsWith(" ") ? [`; ${line}`] : wrapped(line)));
+}
+
+/** A word that is too long has a line of its own. */
+function wrapped(text: string): string[] {
+  const lines: string[] = [];
+  let line = ";";
+  for (const word of text.split(" ")) {
+    if (line !== ";" && line.length + 1 + word.length > COMMENT_CHARS) {
+      lines.push(line);
+      line = ";";
+    }
+    line += ` ${word}`;
+  }
+  return [...lines, line];
 }
 
 function asJson(publications: readonly Publication[]): string {

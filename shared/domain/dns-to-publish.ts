@@ -15,6 +15,7 @@ import type { DnsRecord } from "./zone-file.ts";
 /** Records that belong together, and what people are to know about them. */
 export interface Publication {
   readonly topic: "addresses" | "spf" | "dkim" | "dmarc" | "bounces" | "mta-sts" | "hosts";
+  /** Sentences, without line ends but before lines that are to be kept as they are, which are indented. */
   readonly notes: readonly string[];
   readonly records: readonly DnsRecord[];
 }
@@ -58,8 +59,7 @@ function addresses({ egress }: ToPublish): Publication {
   return {
     topic: "addresses",
     notes: [
-      "Each address and its EHLO name lead to one another. PTR records are made by whoever the address is from; those of",
-      "Elastic IPs are set by ZoneFleet itself, once the A record is there.",
+      "Each address and its EHLO name lead to one another. PTR records are made by whoever the address is from; those of Elastic IPs are set by ZoneFleet itself, once the A record is there.",
       ...unknown.map(
         ({ name }) => `The public address of ${name} is not known here: say it with --ip ${name}=<address>.`,
       ),
@@ -104,8 +104,7 @@ function dmarc({ domains }: ToPublish): Publication {
   return {
     topic: "dmarc",
     notes: [
-      "A suggestion for the first weeks: it changes nothing and has reports sent. When they show that all your mail passes, say",
-      "p=quarantine, later p=reject. A domain that has a DMARC record keeps the one it has.",
+      "A suggestion for the first weeks: it changes nothing and has reports sent. When they show that all your mail passes, say p=quarantine, later p=reject. A domain that has a DMARC record keeps the one it has.",
     ],
     records: domains.map((domain) =>
       text(`_dmarc.${domain}`, `v=DMARC1; p=none; rua=mailto:postmaster@${domain}`),
@@ -118,8 +117,7 @@ function bounces({ config: { srs }, base, targets }: ToPublish): Publication {
     return {
       topic: "bounces",
       notes: [
-        "Bounces of mail that was accepted first go to the return path it was sent with, so the domain of each return path needs an MX",
-        "record of a server that takes mail for it. ZoneFleet itself takes bounces for core/srs only, which is off.",
+        "Bounces of mail that was accepted first go to the return path it was sent with, so the domain of each return path needs an MX record of a server that takes mail for it. ZoneFleet itself takes bounces for core/srs only, which is off.",
       ],
       records: [],
     };
@@ -141,9 +139,7 @@ function mtaSts({ config: { srs }, base, targets }: ToPublish): Publication {
   return {
     topic: "mta-sts",
     notes: [
-      `For mail to ${domain}. The policy is to be served at https://mta-sts.${domain}/.well-known/mta-sts.txt, which needs a web server`,
-      "and an address record of its own, as these lines, each ended by CRLF:",
-      ...policy.map((line) => `    ${line}`),
+      `For mail to ${domain}. The policy is to be served at https://mta-sts.${domain}/.well-known/mta-sts.txt, which needs a web server and an address record of its own, as these lines, each ended by CRLF:\n${policy.map((line) => `    ${line}`).join("\n")}`,
       "Say `mode: enforce` once the reports are clean, with another id.",
     ],
     records: [

@@ -157,6 +157,17 @@ describe("zonefleet dns", () => {
     assert.ok(notes.some(({ note }) => /public address of m2\.example\.com is not known/.test(note)));
   });
 
+  test("tells what is to be known in whole sentences: wrapped in the zone file, and as it is in JSON", async () => {
+    const { out: zoneFile } = await folder.zonefleet(["dns", "--mta-sts"]);
+    const comments = zoneFile.split("\n").filter((line) => line.startsWith("; "));
+    for (const line of comments) assert.ok(line.length <= 120, line);
+    const { out } = await folder.zonefleet(["dns", "--mta-sts", "--json"]);
+    const { notes } = JSON.parse(out) as { notes: { note: string }[] };
+    for (const { note } of notes) assert.match(note, /^[A-Z].*\.$|^[A-Z].*:\n {4}.*[^.]$/s);
+    const printed = comments.map((line) => line.slice("; ".length).trim()).join(" ");
+    for (const { note } of notes) assert.ok(printed.includes(note.replace(/\s+/g, " ")), note);
+  });
+
   test("refuses what is no address and no domain, with exit code 2", async () => {
     for (const options of [
       ["--ip", "m1.example.com"],
