@@ -14,9 +14,7 @@ import type { Logger } from "#shared/runtime/log.ts";
 
 /** Of this process, for good. */
 export function outlivePluginFaults(plugins: readonly PluginConfig[], log: Logger): void {
-  const folders = plugins.flatMap(({ key, source }) =>
-    source.kind === "core" ? [] : [{ key, folder: dirname(realpathSync(pathOfModule(source))) + sep }],
-  );
+  const folders = plugins.flatMap(foldersOf);
   if (folders.length === 0) return;
   process.on("uncaughtException", (error, origin) => {
     const plugin = culprit(error, folders, origin);
@@ -34,10 +32,25 @@ interface PluginFolder {
   readonly folder: string;
 }
 
-/** Our own code; in a bundle, where that lies. */
-const OWN = import.meta.filename.endsWith(".ts")
-  ? ["sender", "shared", "lambdas"].map((name) => join(import.meta.dirname, "..", name) + sep)
-  : [import.meta.filename];
+/** None of one that is ours, nor of an optional one that is not there. */
+export function foldersOf({ key, source }: PluginConfig): PluginFolder[] {
+  if (source.kind === "core") return [];
+  try {
+    return [{ key, folder: dirname(realpathSync(pathOfModule(source))) + sep }];
+  } catch {
+    return [];
+  }
+}
+
+const HERE = import.meta.dirname + sep;
+const OUR_FOLDERS = ["sender", "shared", "lambdas"].map((name) => join(HERE, "..", name) + sep);
+
+/** In a bundle all of our files are those beside this one. */
+function isOurs(frame: string): boolean {
+  if (import.meta.filename.endsWith(".ts")) return OUR_FOLDERS.some((folder) => frame.includes(folder));
+  const at = frame.indexOf(HERE);
+  return at !== -1 && /^[^/\\]+\.mjs:/.test(frame.slice(at + HERE.length));
+}
 
 /** Packages below it are nobody's: we use some of them too. */
 function isIn(folder: string, frame: string): boolean {
@@ -53,12 +66,12 @@ export function culprit(
   error: unknown,
   folders: readonly PluginFolder[],
   origin: NodeJS.UncaughtExceptionOrigin,
-  own = OWN,
+  isOur = isOurs,
 ): string | null {
   const stack = error instanceof Error ? (error.stack ?? "") : "";
   const frames = stack.split("\n").filter((line) => /^\s+at /.test(line));
   const owners = frames.flatMap((frame) => {
-    if (own.some((path) => frame.includes(path))) return [null]; // first: plugins may lie in the folder that ours does
+    if (isOur(frame)) return [null]; // first: plugins may lie in the folder that ours does
     const plugin = folders.find(({ folder }) => isIn(folder, frame));
     return plugin ? [plugin.key] : [];
   });

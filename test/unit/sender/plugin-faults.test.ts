@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { culprit } from "../../../sender/plugin-faults.ts";
+import type { PluginConfig } from "#shared/domain/config.ts";
+import { culprit, foldersOf } from "../../../sender/plugin-faults.ts";
+import { pluginConfig } from "../../support/plugins.ts";
 
 const FOLDERS = [
   { key: "user/tag", folder: "/opt/relay/plugins/user/" },
   { key: "modules/zonemta-it", folder: "/opt/relay/node_modules/zonemta-it/" },
 ];
-const OURS = ["/opt/relay/sender/", "/opt/relay/shared/"];
+const isOurs = (frame: string): boolean => /\/opt\/relay\/(?:sender|shared)\//.test(frame);
 
 function thrownIn(...files: readonly string[]): Error {
   const error = new Error("oops");
@@ -45,20 +47,29 @@ describe("an error that nobody has caught", () => {
     ["of nobody that is known is ours", [NODE], "uncaughtException", null],
   ] as const)
     test(what, () => {
-      assert.equal(culprit(thrownIn(...files), FOLDERS, origin, OURS), expected);
+      assert.equal(culprit(thrownIn(...files), FOLDERS, origin, isOurs), expected);
     });
 
   test("in a program and packages that lie beside a plugin is not the plugin's", () => {
     const beside = [{ key: "it", folder: "/opt/relay/" }];
     const of = (...files: string[]): string | null =>
-      culprit(thrownIn(...files), beside, "uncaughtException", OURS);
+      culprit(thrownIn(...files), beside, "uncaughtException", isOurs);
     assert.equal(of("file:///opt/relay/it.js", NODE), "it");
     assert.equal(of(CALL), null);
     assert.equal(of("/opt/relay/node_modules/lmdb/x.js", NODE), null);
     assert.equal(of("file:///opt/relay/it.js", "/opt/relay/node_modules/redis/x.js", NODE), "it");
   });
 
+  test("of a plugin that is not there is not waited for", () => {
+    const of = (source: PluginConfig["source"]) => foldersOf(pluginConfig({ source, optional: true }));
+    assert.deepEqual(of({ kind: "package", name: "zonemta-none", baseDir: import.meta.dirname }), []);
+    assert.deepEqual(of({ kind: "core", name: "rspamd" }), []);
+    assert.deepEqual(of({ kind: "file", path: import.meta.filename }), [
+      { key: "it", folder: `${import.meta.dirname}/` },
+    ]);
+  });
+
   test("that is no error is ours", () => {
-    assert.equal(culprit("oops", FOLDERS, "unhandledRejection", OURS), null);
+    assert.equal(culprit("oops", FOLDERS, "unhandledRejection", isOurs), null);
   });
 });
