@@ -13,6 +13,7 @@ import { awsSettingsOf } from "#shared/runtime/aws-settings.ts";
 import { readBounceRules } from "#shared/runtime/bounce-rules-file.ts";
 import { loadConfig } from "#shared/runtime/config.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
+import { whyUnreadable } from "#shared/runtime/unreadable-file.ts";
 
 import type { Terminal } from "./command.ts";
 import { openSite } from "./site/wire.ts";
@@ -27,10 +28,7 @@ export function systemTerminal(): Terminal {
     env: (name) => process.env[name] || undefined, // an empty variable is none
     environment: process.env,
     confirm: (question) => (process.stdin.isTTY ? confirm(question) : Promise.resolve(null)),
-    readText: (file) =>
-      file === null
-        ? process.stdin.setEncoding("utf8")
-        : createReadStream(resolve(file), { encoding: "utf8" }),
+    readText: (file) => (file === null ? process.stdin.setEncoding("utf8") : textOf(resolve(file))),
     write,
     deployment: () => deployment(process.env),
     site: () => openSite(process.env),
@@ -90,6 +88,14 @@ async function deployment(env: NodeJS.ProcessEnv): ReturnType<Terminal["deployme
   if (secret === null) return { config, secret };
   const { secretText } = await import("#shared/aws/secrets-manager.ts"); // the SDK is for this command alone
   return { config, secret: secretText(secret, env) };
+}
+
+async function* textOf(file: string): AsyncGenerator<string> {
+  try {
+    yield* createReadStream(file, { encoding: "utf8" }) as AsyncIterable<string>;
+  } catch (error) {
+    throw new DomainError("not-found", `cannot read ${file}: ${whyUnreadable(error)}`);
+  }
 }
 
 const MAX_INPUT_CHARS = 65_536;

@@ -16,6 +16,7 @@ import { compilePattern, PatternError } from "../domain/pattern.ts";
 import { MIB } from "../domain/units.ts";
 import type { ConfigProblem, Report } from "./config-errors.ts";
 import { configError, problemsOf, suggestion } from "./config-errors.ts";
+import { whyUnreadable } from "./unreadable-file.ts";
 
 const MAX_FILE_BYTES = MIB;
 const MAX_MESSAGE_CHARS = 500;
@@ -34,7 +35,7 @@ export function bounceRulesOf(file: string, report: Report): OwnBounceRule[] {
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
-    report([], `cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`);
+    report([], `cannot read ${file}: ${whyUnreadable(error)}`);
     return [];
   }
   if (text.length > MAX_FILE_BYTES) {

@@ -8,6 +8,7 @@ import type { Certificate } from "../domain/config.ts";
 import { parseDkimPlace, readSigningPem } from "../domain/dkim.ts";
 import type { Report } from "./config-errors.ts";
 import type { ConfigSettings, SmtpInterfaceSettings } from "./config-schema.ts";
+import { whyUnreadable } from "./unreadable-file.ts";
 
 type DkimKeySettings = ConfigSettings["dkim"]["keys"][number];
 type Path = readonly PropertyKey[];
@@ -112,7 +113,7 @@ function readPem(textOrPath: string, baseDir: string, path: Path, report: Report
     if (text.length <= MAX_PEM_BYTES && text.includes("-----BEGIN")) return text;
     report(path, `${file} is not a PEM file`);
   } catch (error) {
-    report(path, `cannot read ${file}: ${reasonOf(error)}`);
+    report(path, `cannot read ${file}: ${whyUnreadable(error)}`);
   }
   return null;
 }
@@ -128,22 +129,7 @@ function attempt<T>(make: () => T, path: Path, message: string, report: Report):
   try {
     return make();
   } catch (error) {
-    report(path, `${message}: ${reasonOf(error)}`);
+    report(path, `${message}: ${whyUnreadable(error)}`);
     return null;
-  }
-}
-
-/** The system's word for it without the path, which the message has already. */
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  switch ((error as NodeJS.ErrnoException).code) {
-    case "ENOENT":
-      return "no such file";
-    case "EACCES":
-      return "permission denied";
-    case "EISDIR":
-      return "it is a folder";
-    default:
-      return error.message;
   }
 }

@@ -286,3 +286,18 @@ test("the real check-bounce reads standard input and asks the rules of a file fi
     await rm(folder, { recursive: true, force: true });
   }
 });
+
+test("the real command says of a file that is not there that it is not", async () => {
+  const main = join(import.meta.dirname, "../../../cli/main.ts");
+  for (const [words, why] of [
+    [["dkim", "add", "one.example", "s1", "gone.pem"], "no such file"],
+    [["suppress", "import", import.meta.dirname], "it is a folder"],
+    [["check-bounce", "--rules", "gone.txt"], "no such file"],
+  ] as const) {
+    const child = spawn(process.execPath, [main, ...words], { stdio: ["pipe", "ignore", "pipe"] });
+    child.stdin.end("550 5.1.1 No such user\r\n");
+    const [said, [code]] = await Promise.all([text(child.stderr), once(child, "exit")]);
+    assert.equal(code, 1);
+    assert.match(said, new RegExp(`^zonefleet: (.*: )?cannot read /[^ ]*: ${why}\n$`));
+  }
+});
