@@ -164,6 +164,7 @@ async function send(httpUrl: string, name: string): Promise<true | null> {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ from: "sender@origin.test", to, subject: name, text: "hello" }),
+    signal: AbortSignal.timeout(20 * SECOND), // whoever is cut off in the queue of a dead worker's socket
   }).catch(() => null);
   return response?.status === 200 ? true : null;
 }
