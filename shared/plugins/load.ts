@@ -3,6 +3,8 @@
  * that it was to look at would go out unseen. One that is `optional` is left out, which is logged.
  */
 
+import { AsyncLocalStorage } from "node:async_hooks";
+
 import type { Clock } from "../domain/clock.ts";
 import type { PluginConfig } from "../domain/config.ts";
 import { DomainError } from "../domain/errors.ts";
@@ -37,9 +39,11 @@ const INIT_TIMEOUT_MS = MINUTE;
 export async function loadPlugins(configs: readonly PluginConfig[], deps: LoadDeps): Promise<Plugins> {
   const registry = emptyRegistry();
   let plugins: Plugins | null = null;
+  const answering = new AsyncLocalStorage<LogEntry>();
   const onEntry = (entry: LogEntry): void => {
     deps.onEntry?.(entry);
-    void plugins?.tell("log:entry", entry);
+    if (answering.getStore()) return; // a hook on log:entry that tells of something at each entry would hear of that for ever
+    void answering.run(entry, async () => plugins?.tell("log:entry", entry));
   };
   for (const plugin of configs) {
     const absent: string[] = [];

@@ -214,6 +214,22 @@ describe("what a plugin tells of a mail", () => {
     );
   });
 
+  test("at each entry that it hears of, is heard of no more", async () => {
+    let heard = 0;
+    const { plugins, lines } = await loaded(async (app) => {
+      app.addHook("log:entry", async ({ id }) => {
+        heard++;
+        app.remotelog(id, false, "AT_ONCE");
+        await new Promise((resolve) => setImmediate(resolve));
+        app.remotelog(id, false, "LATER");
+      });
+    });
+    await plugins.tell("log:entry", { id: "m1", action: "QUEUED" });
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(heard, 3);
+    assert.equal(lines.filter(({ msg }) => msg === "plugin tells of mail").length, 6);
+  });
+
   test("in the form of GELF is a line of the log, at its level", async () => {
     const { lines } = await loaded((app) => {
       app.loggelf({ short_message: "[LIMIT] anna", _user: "anna", level: 4 });
