@@ -158,6 +158,7 @@ interface MessageView {
     attempts: number;
     next: number | null;
     way?: string;
+    note?: string;
     lastAttempt: { response: string; detail: string; mx: string | null } | null;
   }[];
 }
@@ -171,12 +172,13 @@ async function show(api: ApiClient, id: string, values: Values, { print }: Termi
   if (meta.user !== null) print(`user      ${oneLine(meta.user)}`);
   print(`subject   ${oneLine(meta.subject ?? "")}`);
   print(`bytes     ${meta.size}`);
-  for (const { seq, recipient, status, zone, attempts, next, way, lastAttempt } of view.messages) {
+  for (const { seq, recipient, status, zone, attempts, next, way, note, lastAttempt } of view.messages) {
     print(`${seq}  ${recipient}  ${status}  zone ${zone}  attempts ${attempts}`);
     if (way !== undefined) print(`     by ${oneLine(way)}`);
     if (lastAttempt)
       print(`     ${lastAttempt.mx ?? "-"}: ${oneLine(lastAttempt.response || lastAttempt.detail)}`);
-    if (next !== null) print(`     next try ${new Date(next).toISOString()}`);
+    if (note !== undefined) print(`     ${oneLine(note)}`);
+    else if (next !== null) print(`     next try ${new Date(next).toISOString()}`);
   }
 }
 

@@ -31,16 +31,20 @@ export const zonesCommand: Command = {
       query: { includeDisabled: "yes" },
     });
     const counts = await api.json<Counts>("GET", "/counter/zone");
-    for (const { name, disabled } of withForgotten(zones, counts)) {
+    for (const { name, disabled, configured } of withForgotten(zones, counts)) {
       const rows = {
         active: of(counts.active, name),
         deferred: of(counts.deferred, name),
         held: of(counts.held, name),
       };
-      if (values.json === true) terminal.print(JSON.stringify({ name, disabled, ...rows }));
+      if (values.json === true) terminal.print(JSON.stringify({ name, disabled, configured, ...rows }));
       else {
         const numbers = Object.entries(rows).map(([state, count]) => `${state} ${count}`);
-        terminal.print([name, ...numbers, ...(disabled ? ["disabled"] : [])].join("\t"));
+        const words = [
+          ...(disabled ? ["disabled"] : []),
+          ...(configured ? [] : ["not in the configuration"]),
+        ];
+        terminal.print([name, ...numbers, ...words].join("\t"));
       }
     }
   },
@@ -52,7 +56,10 @@ function withForgotten(zones: readonly { name: string; disabled: boolean }[], co
   const others = [counts.active, counts.deferred, counts.held].flatMap(({ entries }) =>
     entries.map(({ key }) => key).filter((key) => !known.has(key)),
   );
-  return [...zones, ...[...new Set(others)].map((name) => ({ name, disabled: true }))];
+  return [
+    ...zones.map((zone) => ({ ...zone, configured: true })),
+    ...[...new Set(others)].map((name) => ({ name, disabled: false, configured: false })),
+  ];
 }
 
 function of({ entries }: Counter, zone: string): number {

@@ -1,5 +1,6 @@
 /** A worker process: what wire.ts joins, run by worker.ts, under the supervisor that forked it. */
 
+import { forgottenZones } from "#shared/app/query.ts";
 import type { Config } from "#shared/domain/config.ts";
 import type { WorkerId } from "#shared/domain/ids.ts";
 import { SECOND } from "#shared/domain/units.ts";
@@ -22,7 +23,7 @@ const DEAD_SLOTS_MS = SECOND;
 await runUnderSupervisor(startLinkedWorker, systemClock);
 
 async function startLinkedWorker(start: WorkerStart): Promise<LinkedWorker> {
-  const { settings, worker, hostname, recovery } = start.assignment;
+  const { settings, worker, index, hostname, recovery } = start.assignment;
   assertNotRoot(settings.config);
   const log = await openLog(settings, { clock: systemClock, fields: { worker } });
   const wired = await wireWorker({
@@ -43,6 +44,8 @@ async function startLinkedWorker(start: WorkerStart): Promise<LinkedWorker> {
   }
   const running = await startWorker(wired.deps);
   closeUnused(start.sockets, running);
+  if (index === 0)
+    void tellForgotten(wired, log).catch((error: unknown) => wired.deps.onError("zones", error));
   return {
     listens: running.frontDoors.map(({ kind, name, address, port }) => ({ kind, name, address, port })),
     recover: async (recovery) => (await recover(wired, recovery, log))(),
@@ -54,6 +57,15 @@ async function startLinkedWorker(start: WorkerStart): Promise<LinkedWorker> {
     },
     onError: (what, error) => wired.deps.onError(what, error),
   };
+}
+
+/** At the start and after each change of the configuration. */
+async function tellForgotten({ backend: { queue }, deps: { config } }: Wired, log: Logger): Promise<void> {
+  for (const { zone, recipients } of await forgottenZones({ queue, zones: config.zones })) {
+    const detail =
+      "not in the configuration; put it back, or see `zonefleet queue list --zone` and `queue drop`";
+    log.warn({ component: "zones", zone, recipients, detail }, "zone is gone: its mail waits");
+  }
 }
 
 async function withPlugins({ plugins }: Config, log: Logger): Promise<void> {

@@ -35,6 +35,7 @@ const RowView = z.object({
   way: z.string().optional().describe("how the mail goes, where that is not as its zone's does"),
   lastAttempt: Attempt.nullable(),
   finished: epochMs.nullable(),
+  note: z.string().optional().describe("why nobody sends it, where its zone is disabled or gone"),
 });
 
 const mailboxOrFalse = z.union([z.string(), z.literal(false)]);

@@ -86,7 +86,11 @@ export async function listQueued({ queue, zones }: QueryDeps, query: QueuedQuery
 }
 
 /** With `seq`, that recipient alone. Null: no such message or recipient, or its history has expired. */
-export async function viewMessage({ queue, bodies }: QueryDeps, idText: string, seqText: string | undefined) {
+export async function viewMessage(
+  { queue, bodies, zones }: QueryDeps,
+  idText: string,
+  seqText: string | undefined,
+) {
   const wanted = readRowPath(idText, seqText);
   const found = wanted && (await queue.get(wanted.id));
   if (!found) return null;
@@ -94,7 +98,7 @@ export async function viewMessage({ queue, bodies }: QueryDeps, idText: string, 
   if (rows.length === 0) return null;
   return {
     meta: { ...metaOf(found.message, found.rows), ...(await storedHeaders(bodies, found.message)) },
-    messages: rows.map((row) => rowView(row, found.message)),
+    messages: rows.map((row) => ({ ...rowView(row, found.message), ...noteOn(row, zones) })),
   };
 }
 
@@ -252,6 +256,31 @@ function rowView(row: QueueRow, { ways }: Message) {
     lastAttempt: lastAttempt && attemptView(lastAttempt),
     finished: row.finishedAt,
   };
+}
+
+/** Why nobody sends it, where no attempt can tell. */
+function noteOn({ state, zone }: QueueRow, zones: QueryDeps["zones"]): { note?: string } {
+  if (isFinal(state)) return {};
+  const found = zones.get(zone);
+  if (!found)
+    return { note: `the zone "${zone}" is not in the configuration: its mail waits until it is again` };
+  return found.disabled ? { note: `the zone "${zone}" is disabled: its mail waits` } : {};
+}
+
+/** Zones that mail waits in and that the configuration does not have, so that nobody sends it. */
+export async function forgottenZones({
+  queue,
+  zones,
+}: {
+  readonly queue: Pick<QueueStore, "counts">;
+  readonly zones: QueryDeps["zones"];
+}): Promise<{ zone: ZoneName; recipients: number }[]> {
+  return (await queue.counts())
+    .filter(({ zone }) => !zones.has(zone))
+    .map(({ zone, queued, leased, deferred, held }) => ({
+      zone,
+      recipients: queued + leased + deferred + held,
+    }));
 }
 
 function attemptView(attempt: AttemptRecord) {
