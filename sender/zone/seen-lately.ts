@@ -58,8 +58,9 @@ export function seenLately({ count, perMs }: Rate, clock: Clock): SeenLately {
 
   return {
     room() {
-      const from = later(clock.now(), -perMs);
-      while ((times[0] ?? Number.POSITIVE_INFINITY) <= from) times.shift();
+      const now = clock.now();
+      while ((times[0] ?? Number.POSITIVE_INFINITY) <= now - perMs) times.shift();
+      while ((times.at(-1) ?? 0) > now) times.pop(); // the clock was set back
       return isHeeded() ? Math.max(0, count - times.length) : count;
     },
     roomAt,

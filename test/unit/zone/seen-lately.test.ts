@@ -47,6 +47,12 @@ describe("a period as the peer counts it", () => {
     assert.deepEqual([seen.room(), seen.roomAt()], [0, begun + SECOND]);
   });
 
+  test("knows of no mail that is to come, as when the clock was set back", () => {
+    const { clock, seen } = watched(1);
+    seen.begin(1)(clock.in(60 * SECOND));
+    assert.deepEqual([seen.room(), seen.roomAt()], [1, clock.now()]);
+  });
+
   test("holds up no more when permits were lost over it, until many were used", async () => {
     const { clock, seen, mail } = watched(2);
     seen.lost(3);
