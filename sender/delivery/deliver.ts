@@ -231,7 +231,8 @@ async function transactOnce(
   options: TransactOptions,
 ): Promise<Transacted> {
   const { message, leases } = job;
-  const content = await contentOf(job, session.route, deps);
+  const connection = job.view ? connectionOf(job.view, session) : session.route;
+  const content = await contentOf(job, connection, deps);
   if ("kind" in content) return notBegun(indexes, content, session);
   const chunks = await content.body();
   const head = await signed(job, signedFor(job, indexes, session.ehloName), content, deps);

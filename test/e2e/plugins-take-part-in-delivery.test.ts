@@ -113,18 +113,27 @@ describe("a plugin that looks at deliveries", { timeout: 60_000 }, () => {
       const seen = [];
       export async function init(app) {
         app.addHook("sender:connect", async (delivery) => { seen.push(delivery.zoneAddress); });
-        app.addHook("sender:headers", async (delivery) => { seen.push(delivery.zoneAddress); });
+        app.addHook("sender:headers", async (delivery, { secure }) => {
+          seen.push({ ...delivery.zoneAddress, secure });
+        });
         app.addAPI("get", "/seen", async () => seen);
       }`,
     );
     await it.relay.finished(await send(it.relay));
     await it.relay.finished(await send(it.relay));
-    const seen = (await (await fetch(`${it.relay.httpUrl}/plugin/it/seen`)).json()) as { name: string }[];
+    const seen = (await (await fetch(`${it.relay.httpUrl}/plugin/it/seen`)).json()) as {
+      name: string;
+      secure?: boolean;
+    }[];
     assert.deepEqual(
       seen.map(({ name }) => name),
       [seen[0]?.name, seen[0]?.name, seen[0]?.name],
     );
     assert.ok(seen[0]?.name);
+    assert.deepEqual(
+      seen.map(({ secure }) => secure),
+      [undefined, false, false],
+    );
   });
 });
 
