@@ -3,7 +3,7 @@
 import { apiAccess, isLoopbackHost } from "#shared/app/api-access.ts";
 import { apiKeyRing } from "#shared/app/api-keys.ts";
 import type { RouteName } from "#shared/app/routes.ts";
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
 import type { Backend } from "#shared/ports/backend.ts";

@@ -11,7 +11,7 @@ import { receiptOf, rowsOf, sendOnce } from "#shared/app/idempotency.ts";
 import { routes } from "#shared/app/routes.ts";
 import type { Client, RawEnvelope, Send } from "#shared/app/send.ts";
 import { sendUseCases } from "#shared/app/send.ts";
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import type { Uploads } from "#shared/app/uploads.ts";
 import { uploads } from "#shared/app/uploads.ts";
 import type { Config } from "#shared/domain/config.ts";

@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import { submitter } from "#shared/app/submit.ts";
 import { messageIds } from "#shared/domain/ids.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";

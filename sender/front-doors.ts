@@ -3,7 +3,7 @@
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Config, SmtpInterface } from "#shared/domain/config.ts";
 import type { MessageId, RowId } from "#shared/domain/ids.ts";
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import type { Dns } from "#shared/ports/dns.ts";

@@ -5,7 +5,7 @@
 
 import type { Observer } from "#shared/app/observer.ts";
 import { observers } from "#shared/app/observer.ts";
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import { parseAddress } from "#shared/domain/address.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import type { Message } from "#shared/domain/message.ts";

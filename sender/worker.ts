@@ -19,7 +19,7 @@ import { runNotifier, shownUrl } from "#shared/app/notify.ts";
 import type { Post, Trouble } from "#shared/app/notify.ts";
 import { bounceReader } from "#shared/app/report-bounces.ts";
 import { settler } from "#shared/app/settle.ts";
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import { submitter } from "#shared/app/submit.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { Backend } from "#shared/ports/backend.ts";

@@ -11,7 +11,7 @@
 /* oxlint-disable eslint/no-underscore-dangle -- the names are those of smtp-server */
 
 import { srsRefusal } from "#shared/app/srs-return.ts";
-import type { Submitted } from "#shared/app/submit.ts";
+import type { Submitted } from "#shared/app/submission.ts";
 import { maySendAs } from "#shared/domain/account.ts";
 import type { Address } from "#shared/domain/address.ts";
 import { DomainError } from "#shared/domain/errors.ts";

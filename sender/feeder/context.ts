@@ -1,7 +1,7 @@
 /** What the sessions of one SMTP interface share. */
 
 import type { Login } from "#shared/app/credentials.ts";
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { SmtpInterface } from "#shared/domain/config.ts";
 import type { MessageId } from "#shared/domain/ids.ts";

@@ -16,7 +16,7 @@ import type { SMTPServerOptions } from "smtp-server";
 
 import { accountLogins, credentialCheck } from "#shared/app/credentials.ts";
 import type { CheckCredentials } from "#shared/app/credentials.ts";
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { HttpServiceConfig, SmtpInterface } from "#shared/domain/config.ts";
 import type { MessageId } from "#shared/domain/ids.ts";

@@ -24,7 +24,7 @@ import { FINAL_STATES, OPEN_STATES } from "../domain/queue-row.ts";
 import { DAY, KIB, later, MINUTE, SECOND } from "../domain/units.ts";
 import type { IdempotencyClaim, IdempotencyRecord, IdempotencyStore } from "../ports/idempotency-store.ts";
 import type { QueueStore } from "../ports/queue-store.ts";
-import type { Submitted } from "./submit.ts";
+import type { Submitted } from "./submission.ts";
 
 /** What a client was told of its mail: the same at every try. */
 export interface Receipt {

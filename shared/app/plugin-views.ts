@@ -15,7 +15,7 @@ import { PluginError } from "../plugins/verdict.ts";
 import type { DkimKeyView, EnvelopeView, MessageInfo, SessionView } from "../plugins/views.ts";
 import type { SenderSettings } from "../ports/sender-directory.ts";
 import type { MailNotes } from "./observer.ts";
-import type { Submission } from "./submit.ts";
+import type { Submission } from "./submission.ts";
 
 /** Of what plugins keep with a message, as JSON: it is read and paid for with each look at the message. */
 export const MAX_EXTRA_BYTES = 16 * KIB;

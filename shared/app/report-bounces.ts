@@ -29,7 +29,7 @@ import type { BodyStore } from "../ports/body-store.ts";
 import type { EventLog } from "../ports/event-log.ts";
 import type { QueueStore } from "../ports/queue-store.ts";
 import type { Observer } from "./observer.ts";
-import type { Submit } from "./submit.ts";
+import type { Submit } from "./submission.ts";
 
 export interface ReportDeps {
   readonly config: Config;

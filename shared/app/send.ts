@@ -11,7 +11,7 @@ import { parseIp } from "../domain/ip.ts";
 import type { Origin } from "../domain/message.ts";
 import type { SenderDirectory, SenderFacts, SenderSettings } from "../ports/sender-directory.ts";
 import { mailboxesOf, readAddressText, readOneAddress } from "./address-fields.ts";
-import type { Submit, Submitted } from "./submit.ts";
+import type { Submit, Submitted } from "./submission.ts";
 import { peekHeaders } from "./peek-headers.ts";
 import type { Composed, ReturnPath } from "./send-json.ts";
 import { composeFields } from "./send-json.ts";

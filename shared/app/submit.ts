@@ -5,7 +5,6 @@
  * at most a body that nothing names. It is taken away again, unless the message may have been accepted after all.
  */
 
-import type { Account } from "../domain/account.ts";
 import { mayWriteAs } from "../domain/account.ts";
 import type { Address } from "../domain/address.ts";
 import { domainOf, needsSmtputf8 } from "../domain/address.ts";
@@ -13,80 +12,33 @@ import type { Clock } from "../domain/clock.ts";
 import type { Config } from "../domain/config.ts";
 import { DomainError } from "../domain/errors.ts";
 import { lastValue } from "../domain/headers.ts";
-import type { MessageId, RowId } from "../domain/ids.ts";
+import type { MessageId } from "../domain/ids.ts";
 import { rowIdOf } from "../domain/ids.ts";
 import type { IntakeResult } from "../domain/intake.ts";
 import { factsOf, intake } from "../domain/intake.ts";
-import type { Message, Origin } from "../domain/message.ts";
-import type { QueueRow, RowState } from "../domain/queue-row.ts";
+import type { Message } from "../domain/message.ts";
+import type { QueueRow } from "../domain/queue-row.ts";
 import { droppedByPlugin, suppressedRecord } from "../domain/queue-row.ts";
 import { unknownZone, zoneRouter } from "../domain/route-recipient.ts";
 import type { SuppressionEntry } from "../domain/suppression.ts";
 import type { EpochMs } from "../domain/units.ts";
 import { later, MINUTE } from "../domain/units.ts";
-import type { Way, WayId } from "../domain/way.ts";
+import type { WayId } from "../domain/way.ts";
 import type { ZoneName } from "../domain/zone.ts";
 import type { BodyStore } from "../ports/body-store.ts";
 import type { Plugins } from "../plugins/plugins.ts";
 import { DroppedError } from "../plugins/verdict.ts";
-import type { SessionView } from "../plugins/views.ts";
 import type { QueueStore } from "../ports/queue-store.ts";
 import type { SecretStore } from "../ports/secret-store.ts";
 import type { Sealing } from "../ports/sealing.ts";
-import type { SenderSettings } from "../ports/sender-directory.ts";
 import type { SuppressionStore } from "../ports/suppression-store.ts";
+import type { Submission, Submit, Submitted } from "./submission.ts";
 import { keepKeys } from "./message-keys.ts";
 import type { Observer } from "./observer.ts";
 import type { WatchedMail } from "./watched-mail.ts";
 import { watchMail } from "./watched-mail.ts";
 import { srsReturn } from "./srs-return.ts";
 import { sealWays } from "./ways.ts";
-
-export interface Submission {
-  /** MAIL FROM; null for `<>`. */
-  readonly returnPath: Address | null;
-  /** In the order of the envelope; doubles are taken once. */
-  readonly recipients: readonly Address[];
-  readonly origin: Origin;
-  /** The message as the client sent it, dot-unstuffed. */
-  readonly source: AsyncIterable<Buffer>;
-  /** A CR or LF that stands alone: `refuse` the message (SMTP) or make it CRLF (HTTP). */
-  readonly bareNewlines: "refuse" | "normalise";
-  readonly maxBytes: number;
-  /** True: the client declared SMTPUTF8 (RFC 6531 §3.4). */
-  readonly smtputf8: boolean;
-  /** Whom the login may write as; left out or null: anybody. */
-  readonly senders?: Account["senders"];
-  /** Not to be tried before; null: at once. */
-  readonly notBefore: EpochMs | null;
-  /** What the operator's directory says of the sender. */
-  readonly settings?: SenderSettings;
-  /** Of recipients whose mail goes another way than that of their zone; it goes before that of `settings`, which is for all. */
-  readonly ways?: ReadonlyMap<Address, Way>;
-  /** The id to accept it under, chosen so that a second try is seen as the first one again; left out: a new one. */
-  readonly id?: MessageId;
-  /** Our own report on a failed delivery, with the id that makes a second try to submit it harmless. */
-  readonly dsn?: { readonly id: MessageId; readonly zone: ZoneName };
-  /** The SMTP session that it came in, as plugins see it. */
-  readonly session?: SessionView;
-}
-
-export interface Submitted {
-  readonly message: Message;
-  readonly messageId: MessageId;
-  /** One for each recipient, in order. */
-  readonly rows: readonly { id: RowId; recipient: Address; state: RowState }[];
-  /** True: a message of the submission's `id` was accepted before, perhaps another one, and nothing was written now. */
-  readonly repeated?: true;
-  /** A plugin has dropped it: all rows are final, and `text` is what the client is to hear in place of the usual; null: the usual. */
-  readonly dropped?: { readonly text: string | null };
-}
-
-/**
- * Resolves when body, message and rows are durable, and only then.
- * Throws a `DomainError` for the client's mistake; any other error is ours (451 4.3.0, 503), and nothing was kept.
- */
-export type Submit = (submission: Submission) => Promise<Submitted>;
 
 export interface SubmitDeps {
   readonly config: Config;

@@ -11,7 +11,7 @@ import type { MessageId } from "../domain/ids.ts";
 import { parseMessageId } from "../domain/ids.ts";
 import type { QueueStore } from "../ports/queue-store.ts";
 import type { UploadStore } from "../ports/upload-store.ts";
-import type { Submitted } from "./submit.ts";
+import type { Submitted } from "./submission.ts";
 
 export interface UploadDeps {
   /** Null: uploads are not needed here. */

@@ -30,7 +30,7 @@ import { PluginError } from "../plugins/verdict.ts";
 import type { EnvelopeView, RoutingView, SessionView } from "../plugins/views.ts";
 import type { MailNotes } from "./observer.ts";
 import { envelopeView, messageInfo, notesIn, submissionFrom } from "./plugin-views.ts";
-import type { Submission } from "./submit.ts";
+import type { Submission } from "./submission.ts";
 import { readWay } from "./ways.ts";
 
 export interface WatchedMail {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import { collectingSubmit, submittedOf, testFeeder } from "../support/feeder-harness.ts";
 import { SmtpTalker } from "../support/smtp-talker.ts";
 

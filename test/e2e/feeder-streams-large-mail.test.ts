@@ -8,7 +8,7 @@ import type { Socket } from "node:net";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import { GIB, KIB, MIB } from "#shared/domain/units.ts";
 import { collectingSubmit, submittedOf, testFeeder } from "../support/feeder-harness.ts";
 

@@ -8,7 +8,7 @@ import { connect } from "node:net";
 import { describe, test } from "node:test";
 
 import { addApiKey } from "#shared/app/api-keys.ts";
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import { MIB } from "#shared/domain/units.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 import { startApiServer } from "../../sender/api-server.ts";

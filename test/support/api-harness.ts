@@ -9,7 +9,7 @@ import { join } from "node:path";
 
 import pino from "pino";
 
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import { submitter } from "#shared/app/submit.ts";
 import type { ApiConfig, Config } from "#shared/domain/config.ts";
 import { messageIds } from "#shared/domain/ids.ts";

@@ -10,7 +10,7 @@ import type { MailNotes, Observer } from "#shared/app/observer.ts";
 import { bounceReader } from "#shared/app/report-bounces.ts";
 import { settler } from "#shared/app/settle.ts";
 import type { Complaint } from "#shared/app/settle.ts";
-import type { Submission, Submit } from "#shared/app/submit.ts";
+import type { Submission, Submit } from "#shared/app/submission.ts";
 import { submitter } from "#shared/app/submit.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import type { Taken } from "#shared/ports/queue-store.ts";

@@ -13,7 +13,7 @@ import type { AwsNames } from "#shared/aws/names.ts";
 import { openAws } from "#shared/aws/open.ts";
 import { aesSealer, SEAL_KEY_BYTES, sealingBy } from "#shared/app/sealer.ts";
 import { reportEvents } from "#shared/app/report-bounces.ts";
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { Config } from "#shared/domain/config.ts";
 import type { ZoneName } from "#shared/domain/zone.ts";

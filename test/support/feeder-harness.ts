@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 
-import type { Submission, Submit, Submitted } from "#shared/app/submit.ts";
+import type { Submission, Submit, Submitted } from "#shared/app/submission.ts";
 import type { Clock } from "#shared/domain/clock.ts";
 import type { HttpServiceConfig, SmtpInterface } from "#shared/domain/config.ts";
 import { rowIdOf } from "#shared/domain/ids.ts";

@@ -19,7 +19,7 @@ import type { QueueRow } from "#shared/domain/queue-row.ts";
 import { isFinal } from "#shared/domain/queue-row.ts";
 import { domainKeys } from "#shared/app/domain-keys.ts";
 import { keyReader } from "#shared/app/message-keys.ts";
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import { openEmbedded } from "#shared/embedded/open.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import type { Dns } from "#shared/ports/dns.ts";

@@ -6,7 +6,7 @@ import { CLAIM_MS, KEEP_MS, rowsOf, sendOnce, WAIT_MS } from "#shared/app/idempo
 import { DomainError } from "#shared/domain/errors.ts";
 import type { MessageId } from "#shared/domain/ids.ts";
 import { NO_ROUTE } from "#shared/domain/outcome.ts";
-import type { Submitted } from "#shared/app/submit.ts";
+import type { Submitted } from "#shared/app/submission.ts";
 import type { Backend } from "#shared/ports/backend.ts";
 import { address } from "../../support/builders.ts";
 import type { App } from "../../support/app.ts";

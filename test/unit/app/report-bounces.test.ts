@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 
 import { bounced, NO_ROUTE, outcomeOfReply } from "#shared/domain/outcome.ts";
 import { smtpReply } from "#shared/domain/smtp-reply.ts";
-import type { Submission } from "#shared/app/submit.ts";
+import type { Submission } from "#shared/app/submission.ts";
 import type { App } from "../../support/app.ts";
 import { openApp, submission } from "../../support/app.ts";
 import { bodyOf } from "../../support/backend.ts";

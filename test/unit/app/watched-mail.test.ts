@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { submitter } from "#shared/app/submit.ts";
-import type { Submission, Submit } from "#shared/app/submit.ts";
+import type { Submission, Submit } from "#shared/app/submission.ts";
 import { RelaxedBodyHasher } from "#shared/domain/dkim-body.ts";
 import type { MessageId } from "#shared/domain/ids.ts";
 import { MINUTE } from "#shared/domain/units.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import { PROXY_HEADER_TIMEOUT_MS } from "../../../sender/feeder/proxied-socket.ts";
 import { fakeClock } from "../../support/fake-clock.ts";

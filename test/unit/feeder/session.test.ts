@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import type { Submit } from "#shared/app/submit.ts";
+import type { Submit } from "#shared/app/submission.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import { isMistake } from "../../../sender/feeder/reply.ts";
 import { collectingLog, collectingSubmit, submittedOf, testFeeder } from "../../support/feeder-harness.ts";
