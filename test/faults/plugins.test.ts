@@ -211,17 +211,17 @@ for (const [what, how, deaths] of [
       if (msg === "plugin has thrown where nobody catches it" && plugin === "deadly") blamed++;
     });
     const names = Object.keys(WORST_IN);
-    for (const name of names)
+    // One at a time: a mail that is under way while another's hook ends the process may rightly come twice.
+    for (const name of names) {
       await eventually(`${name} is taken`, PATIENCE_MS, () => send(relay.httpUrl, name));
-    await eventually("the worst", PATIENCE_MS, async () =>
-      (await readdir(files.folder)).filter((file) => file.endsWith(".done")).length === names.length
-        ? true
-        : null,
-    );
-    await eventually("the last worker", PATIENCE_MS, async () =>
-      (await fetch(`${relay.httpUrl}/healthz`).catch(() => null))?.ok === true ? true : null,
-    );
-    await allFinal(relay.httpUrl, PATIENCE_MS);
+      await eventually(`the worst of ${name}`, PATIENCE_MS, async () =>
+        (await readdir(files.folder)).includes(`${name}.done`) ? true : null,
+      );
+      await eventually("the worker after it", PATIENCE_MS, async () =>
+        (await fetch(`${relay.httpUrl}/healthz`).catch(() => null))?.ok === true ? true : null,
+      );
+      await allFinal(relay.httpUrl, PATIENCE_MS);
+    }
     const got = mx.mails.map(({ recipients }) => recipients.join().split("@")[0] ?? "");
     const wanted = names.filter((name) => name !== "error");
     assert.deepEqual(got.filter((name) => wanted.includes(name)).toSorted(), wanted.toSorted());
