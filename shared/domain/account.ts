@@ -56,6 +56,13 @@ export function mayWriteAs(senders: Account["senders"], headers: HeaderList): bo
   const from = headers.filter(({ key }) => key === "from");
   if (senders === null || from.length === 0) return true;
   if (from.some(({ line }) => line.length > MAX_FROM_CHARS)) return false;
+  const isOwn = (author: Address | null): boolean => author !== null && maySendAs(senders, author);
   const authors = addressesOf(from, ["from"]);
-  return authors.length > 0 && authors.every((author) => maySendAs(senders, author));
+  return authors.length > 0 && authors.every(isOwn) && from.flatMap(shownIn).map(parseAddress).every(isOwn);
+}
+
+/** Whatever looks like an address outside quotes and comments: of a From that breaks the grammar, each reader sees another author. */
+function shownIn({ line }: HeaderList[number]): string[] {
+  const bare = line.replaceAll(/"(?:[^"\\]|\\.)*"/g, "q").replaceAll(/\((?:[^()\\]|\\.)*\)/g, " ");
+  return bare.split(/[\s<>,;:()"]+/).filter((word) => word.indexOf("@") > 0);
 }

@@ -58,6 +58,10 @@ describe("the From header of an account's mail", () => {
     for (const from of [
       "From: ben@one.example\r\n",
       'From: "ceo@bank.example" <Anna@two.example>\r\n',
+      'From: "The \\"boss\\" ceo@bank.example" (of ceo@bank.example) <Anna@two.example>\r\n',
+      "From: ben@one.example <ben@one.example>\r\n",
+      "From: @one <ben@one.example>\r\n",
+      "From: Ben of One: One <ben@one.example>;\r\n",
       "From: ben@one.example,\r\n anna@two.example\r\n",
     ])
       assert.equal(mayWrite(from), true, from);
@@ -67,6 +71,12 @@ describe("the From header of an account's mail", () => {
       'From: "ben@one.example" <ceo@bank.example>\r\n',
       "From: Group: ben@one.example, ceo@bank.example;\r\n",
       "From: ben@sub.one.example\r\n",
+      "From: <ben@one.example> <ceo@bank.example>\r\n",
+      "From: ben@one.example ceo@bank.example\r\n",
+      "From: ceo@bank.example <ben@one.example>\r\n",
+      "From: ben@one.example, ceo@-bank-\r\n",
+      'From: "Ben <ben@one.example> <ceo@bank.example>\r\n',
+      "From: (Ben <ben@one.example> <ceo@bank.example>\r\n",
     ])
       assert.equal(mayWrite(from), false, from);
   });
