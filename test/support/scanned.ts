@@ -1,5 +1,7 @@
 /** One mail that goes past a scanner's plugin, body first and `message:queue` then, as a relay would send it. */
 
+import assert from "node:assert/strict";
+
 import { Headers } from "mailsplit";
 
 import { pastPlugins } from "#shared/plugins/body-stage.ts";
@@ -57,6 +59,42 @@ const ENVELOPE = {
   transhost: "helo.example",
   user: "müller",
 };
+
+export const CHUNK = Buffer.alloc(64 * 1_024, "x");
+
+/** The second half of the mail comes when `go` resolves. */
+export async function* inTwoHalves(go: Promise<void>): AsyncGenerator<Buffer> {
+  yield CHUNK;
+  await go;
+  yield CHUNK;
+}
+
+export interface FailingScanner {
+  /** Of the plugin; `onFailure` is left out. */
+  readonly options: (fields?: object) => Record<string, unknown>;
+  /** Of the verdict in the envelope, and of its event in the log. */
+  readonly verdict: string;
+  readonly event: string;
+  /** Of the mail that is put off; left out: a small one. */
+  readonly chunks?: Iterable<Buffer>;
+}
+
+/** Mail is taken whole and without a verdict, or put off when the configuration says so. */
+export async function assertOutage(
+  init: PluginModule["init"],
+  { options, verdict, event, chunks }: FailingScanner,
+): Promise<void> {
+  const open = await scanned(init, options(), { chunks: [CHUNK, CHUNK] });
+  assert.equal(open.refusal, null);
+  assert.equal(open.bytes.length, 2 * CHUNK.length);
+  assert.equal(open.envelope[verdict], undefined);
+  assert.match(JSON.stringify(open.lines), new RegExp(`${event} result=failed`));
+  const closed = await scanned(init, options({ onFailure: "defer" }), chunks ? { chunks } : {});
+  assert.deepEqual(replyOf(closed.refusal), [
+    451,
+    "4.3.0 The message cannot be scanned now, try again later",
+  ]);
+}
 
 /** Options of a core plugin as the configuration hands them to it. */
 export function pluginOptions(key: string, given: object): Record<string, unknown> {

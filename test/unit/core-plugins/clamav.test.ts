@@ -2,11 +2,18 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import * as clamav from "#shared/core-plugins/clamav.ts";
-import { pluginOptions, replyOf, SCANNED_MAIL, scanned } from "../../support/scanned.ts";
+import {
+  assertOutage,
+  CHUNK,
+  inTwoHalves,
+  pluginOptions,
+  replyOf,
+  SCANNED_MAIL,
+  scanned,
+} from "../../support/scanned.ts";
 import { scriptedPeer } from "../../support/scripted-peer.ts";
 import type { Script, Talk } from "../../support/scripted-peer.ts";
 
-const CHUNK = Buffer.alloc(64 * 1_024, "x");
 /** More than a connection's buffers hold. */
 const LARGE = Array.from({ length: 256 }, () => CHUNK);
 /** So long that no test waits for it. */
@@ -91,17 +98,8 @@ describe("core/clamav", { timeout: 30_000 }, () => {
   for (const [what, script] of Object.entries(OUTAGES))
     test(`a clamd that ${what} is an outage: taken or put off as configured`, async () => {
       await using clamd = await scriptedPeer(script);
-      const given = { port: clamd.port, timeout: LONG_MS };
-      const open = await scanned(clamav.init, optionsOf(given), { chunks: [CHUNK, CHUNK] });
-      assert.equal(open.refusal, null);
-      assert.equal(open.bytes.length, 2 * CHUNK.length);
-      assert.equal(open.envelope["virus"], undefined);
-      assert.match(JSON.stringify(open.lines), /VIRUSCHECK result=failed/);
-      const closed = await scanned(clamav.init, optionsOf({ ...given, onFailure: "defer" }));
-      assert.deepEqual(replyOf(closed.refusal), [
-        451,
-        "4.3.0 The message cannot be scanned now, try again later",
-      ]);
+      const options = (fields = {}) => optionsOf({ port: clamd.port, timeout: LONG_MS, ...fields });
+      await assertOutage(clamav.init, { options, verdict: "virus", event: "VIRUSCHECK" });
     });
 
   test("one that says OK before it has the whole mail has not scanned it", async () => {
@@ -111,13 +109,8 @@ describe("core/clamav", { timeout: 30_000 }, () => {
       await talk.end();
       givenUp.resolve();
     });
-    const chunks = (async function* () {
-      yield CHUNK;
-      await givenUp.promise;
-      yield CHUNK;
-    })();
     const options = optionsOf({ port: clamd.port, onFailure: "defer", timeout: LONG_MS });
-    const it = await scanned(clamav.init, options, { chunks });
+    const it = await scanned(clamav.init, options, { chunks: inTwoHalves(givenUp.promise) });
     assert.equal(replyOf(it.refusal)[0], 451);
     assert.match(JSON.stringify(it.lines), /before it has seen the whole mail/);
   });

@@ -5,12 +5,19 @@ import * as rspamd from "#shared/core-plugins/rspamd.ts";
 import { DroppedError } from "#shared/plugins/verdict.ts";
 import { httpPeer } from "../../support/http-peer.ts";
 import type { HttpPeer } from "../../support/http-peer.ts";
-import { pluginOptions, replyOf, SCANNED_MAIL, scanned } from "../../support/scanned.ts";
+import {
+  assertOutage,
+  CHUNK,
+  inTwoHalves,
+  pluginOptions,
+  replyOf,
+  SCANNED_MAIL,
+  scanned,
+} from "../../support/scanned.ts";
 import type { Scanned } from "../../support/scanned.ts";
 import { scriptedPeer } from "../../support/scripted-peer.ts";
 import type { Script } from "../../support/scripted-peer.ts";
 
-const CHUNK = Buffer.alloc(64 * 1_024, "x");
 /** More than a connection's buffers hold. */
 const LARGE = Array.from({ length: 70 }, () => CHUNK);
 /** So long that no test waits for it. */
@@ -168,19 +175,9 @@ describe("core/rspamd", { timeout: 30_000 }, () => {
   for (const [what, script] of Object.entries(OUTAGES))
     test(`a Rspamd that ${what} is an outage: taken or put off as configured`, async () => {
       await using peer = await scriptedPeer(script);
-      const given = { url: `http://127.0.0.1:${peer.port}`, timeout: LONG_MS };
-      const open = await scanned(rspamd.init, optionsOf(given), { chunks: [CHUNK, CHUNK] });
-      assert.equal(open.refusal, null);
-      assert.equal(open.bytes.length, 2 * CHUNK.length);
-      assert.equal(open.envelope["spam"], undefined);
-      assert.match(JSON.stringify(open.lines), /SPAMCHECK result=failed/);
-      const closed = await scanned(rspamd.init, optionsOf({ ...given, onFailure: "defer" }), {
-        chunks: LARGE,
-      });
-      assert.deepEqual(replyOf(closed.refusal), [
-        451,
-        "4.3.0 The message cannot be scanned now, try again later",
-      ]);
+      const options = (fields = {}) =>
+        optionsOf({ url: `http://127.0.0.1:${peer.port}`, timeout: LONG_MS, ...fields });
+      await assertOutage(rspamd.init, { options, verdict: "spam", event: "SPAMCHECK", chunks: LARGE });
     });
 
   test("one that answers before it has the whole mail has not checked it", async () => {
@@ -191,13 +188,8 @@ describe("core/rspamd", { timeout: 30_000 }, () => {
       await talk.end();
       givenUp.resolve();
     });
-    const chunks = (async function* () {
-      yield CHUNK;
-      await givenUp.promise;
-      yield CHUNK;
-    })();
     const options = optionsOf({ url: `http://127.0.0.1:${peer.port}`, onFailure: "defer", timeout: LONG_MS });
-    const it = await scanned(rspamd.init, options, { chunks });
+    const it = await scanned(rspamd.init, options, { chunks: inTwoHalves(givenUp.promise) });
     assert.equal(replyOf(it.refusal)[0], 451);
     assert.match(JSON.stringify(it.lines), /before it has seen the whole mail/);
   });
