@@ -267,21 +267,12 @@ function warmupIn({
 }): Pick<LimitStore, "countWarmup"> {
   const rows = database.table("limits-warmup");
 
-  /** Days sort by their text, so the old ones come first. */
-  function forgetOldDays(): void {
-    const firstKept = new Date(clock.now() - WARMUP_KEPT_MS).toISOString().slice(0, "2026-11-20".length);
-    const old = [...rows.keys({ end: [firstKept], limit: SWEPT_A_WRITE })]; // read out before it is changed
-    for (const key of old) rows.remove(key);
-  }
-
   return {
     async countWarmup({ address, site, day }, count) {
       const key = [day, keyPart(address), keyPart(site)];
       return database.write(() => {
-        const total = CountSchema.parse(rows.get(key) ?? 0) + count;
-        rows.put(key, total);
-        forgetOldDays();
-        return total;
+        const firstKept = new Date(clock.now() - WARMUP_KEPT_MS).toISOString().slice(0, "2026-11-20".length);
+        return countIn(rows, { key, count, firstKept }); // days sort by their text
       });
     },
   };
@@ -296,23 +287,27 @@ function windowsIn({
 }): Pick<LimitStore, "countInWindow"> {
   const rows = database.table("limits-windows");
 
-  /** The windows that end first come first. */
-  function forgetOldWindows(): void {
-    const old = [...rows.keys({ end: [clock.now() + 1], limit: SWEPT_A_WRITE })]; // read out before it is changed
-    for (const key of old) rows.remove(key);
-  }
-
   return {
     async countInWindow(name, windowMs) {
       return database.write(() => {
-        const key = [windowEndAfter(clock.now(), windowMs), windowMs, keyPart(name)];
-        const total = CountSchema.parse(rows.get(key) ?? 0) + 1;
-        rows.put(key, total);
-        forgetOldWindows();
-        return total;
+        const now = clock.now();
+        const key = [windowEndAfter(now, windowMs), windowMs, keyPart(name)];
+        return countIn(rows, { key, count: 1, firstKept: now + 1 });
       });
     },
   };
+}
+
+/** Add to the count at `key`, and forget a few of those whose keys begin with less than `firstKept`. To be called in a work. */
+function countIn(
+  rows: Table<unknown>,
+  { key, count, firstKept }: { key: TableKey; count: number; firstKept: string | number },
+): number {
+  const total = CountSchema.parse(rows.get(key) ?? 0) + count;
+  rows.put(key, total);
+  const old = [...rows.keys({ end: [firstKept], limit: SWEPT_A_WRITE })]; // read out before it is changed
+  for (const one of old) rows.remove(one);
+  return total;
 }
 
 /** A function that looks at the next few rows of a table, round and round, and removes those that lapsed; to be called in a work. */
