@@ -5,7 +5,7 @@ import { describe, test } from "node:test";
 
 import type { QueueRow } from "#shared/domain/queue-row.ts";
 import { patient } from "../support/patience.ts";
-import { relayWith, send, untilTried } from "../support/plugin-relay.ts";
+import { relayWith, send, untilTried, USUAL_ENDS } from "../support/plugin-relay.ts";
 
 /** The recipient says what the hook does to his mail. */
 const FATES = `
@@ -16,11 +16,7 @@ const FATES = `
       case "later": return next(app.reject(delivery, "no", undefined, "451 4.7.1 Not now"));
       case "code": return next(Object.assign(new Error("Not him"), { responseCode: 554 }));
       case "drop": return next(app.drop(delivery, "seen before"));
-      case "throws": throw new TypeError("oops");
-      case "next-error": return next(new Error("oops"));
-      case "hangs": return;
-      case "twice": next(); return next(new Error("too late"));
-      default: return next();
+      ${USUAL_ENDS}
     }
   }`;
 

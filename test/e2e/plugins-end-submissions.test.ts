@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
 import { patient } from "../support/patience.ts";
-import { relayWith } from "../support/plugin-relay.ts";
+import { relayWith, USUAL_ENDS } from "../support/plugin-relay.ts";
 import { SmtpTalker } from "../support/smtp-talker.ts";
 
 /** The sender's local part says what the hook does to his mail. */
@@ -14,11 +14,7 @@ const FATES = `
       case "reject": return next(app.reject(envelope, "no", undefined, "550 5.7.1 Not that"));
       case "code": return next(Object.assign(new Error("Not now"), { responseCode: 452 }));
       case "drop": return next(app.drop(envelope, "not wanted"));
-      case "throws": throw new TypeError("oops");
-      case "next-error": return next(new Error("oops"));
-      case "hangs": return;
-      case "twice": next(); return next(new Error("too late"));
-      default: return next();
+      ${USUAL_ENDS}
     }
   }`;
 

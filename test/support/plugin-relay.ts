@@ -27,6 +27,14 @@ export interface PluginRelayOptions {
   readonly backend?: RelayOptions["backend"];
 }
 
+/** Of the `switch` in a hook that ends as a word in the mail says: the ends that are no verdict on it. */
+export const USUAL_ENDS = `
+      case "throws": throw new TypeError("oops");
+      case "next-error": return next(new Error("oops"));
+      case "hangs": return;
+      case "twice": next(); return next(new Error("too late"));
+      default: return next();`;
+
 const TRIED_TIMEOUT_MS = patient(20_000);
 const POLL_MS = 10;
 
