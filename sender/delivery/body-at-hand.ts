@@ -14,17 +14,17 @@ const MAX_BYTES = 256 * KIB;
 export async function bodyAtHand({ id, body }: Message, bodies: BodyStore): Promise<BodyStore> {
   if (body.bytes > MAX_BYTES) return bodies;
   const chunks = await bodies.get(id).catch(() => null);
-  const whole = chunks && (await read(chunks).catch(() => null));
-  if (!whole) return bodies;
+  const bytes = chunks && (await whole(chunks).catch(() => null));
+  if (!bytes) return bodies;
   return {
     ...bodies,
-    async get(other, { from, to } = { from: 0, to: whole.length }) {
-      return other === id ? only(whole.subarray(from, to)) : bodies.get(other, { from, to });
+    async get(other, range) {
+      return other === id ? only(bytes.subarray(range?.from, range?.to)) : bodies.get(other, range);
     },
   };
 }
 
-async function read(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
+export async function whole(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
   const parts = await Array.fromAsync(chunks);
   return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
 }

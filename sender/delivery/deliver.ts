@@ -13,7 +13,7 @@ import type { HttpTarget } from "#shared/domain/zone.ts";
 import type { DeliveryView } from "#shared/plugins/views.ts";
 import type { BodyStore, ByteRange } from "#shared/ports/body-store.ts";
 import { postMail } from "./deliver-http.ts";
-import { bodyAtHand } from "./body-at-hand.ts";
+import { bodyAtHand, whole } from "./body-at-hand.ts";
 import type { Posted } from "./deliver-http.ts";
 import type { Job } from "./job.ts";
 import { openSession } from "./open-session.ts";
@@ -342,10 +342,4 @@ function signedFor({ message, leases }: Job, indexes: readonly number[], ehloNam
   return only
     ? { id: only.row.id, recipient: only.row.recipient, ehloName }
     : { id: message.id, recipient: null, ehloName };
-}
-
-async function whole(chunks: AsyncIterable<Buffer>): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  for await (const chunk of chunks) parts.push(chunk);
-  return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
 }

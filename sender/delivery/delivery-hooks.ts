@@ -142,8 +142,8 @@ export class DeliveryHooks {
   ): Promise<void> {
     if (!this.#plugins.has("sender:delivered", "sender:responseError")) return write(job.leases, outcomes);
     const ends = outcomes.map((outcome, i) => ({ lease: job.leases[i] as Lease, outcome }));
-    const [delivered = [], failed = []] = [true, false].map((wanted) =>
-      ends.filter(({ outcome }) => (outcome.kind === "delivered") === wanted),
+    const { delivered = [], failed = [] } = Object.groupBy(ends, ({ outcome }) =>
+      outcome.kind === "delivered" ? "delivered" : "failed",
     );
     const writeAll = (some: readonly (typeof ends)[number][]): Promise<void> =>
       write(

@@ -99,9 +99,9 @@ export function rateSource(key: string, rate: Rate, deps: RateSourceDeps): RateS
 
   function forgetOld(): void {
     const now = clock.now();
-    const usable = reserved.filter((at) => at > now - (at <= heldUpTo ? heldLateMs : usedLateMs));
-    seen.lost(reserved.filter((at) => at <= heldUpTo).length - usable.filter((at) => at <= heldUpTo).length);
-    reserved = usable;
+    const lostUpTo = Math.min(heldUpTo, now - heldLateMs);
+    seen.lost(reserved.filter((at) => at <= lostUpTo).length);
+    reserved = reserved.filter((at) => at > now - (at <= heldUpTo ? heldLateMs : usedLateMs));
     used = used.filter((at) => at > now - aheadMs).slice(-MAX_RESERVED);
     for (const comer of comers) if (comer.since <= now - LEAD_MS) comers.delete(comer);
   }

@@ -37,6 +37,7 @@ export function seenLately({ count, perMs }: Rate, clock: Clock): SeenLately {
   let purse = FIRST_PURSE;
 
   function add(at: EpochMs, recipients: number): void {
+    if (count > MAX_WATCHED) return; // nobody asks when they were
     const after = times.findLastIndex((time) => time <= at) + 1;
     times.splice(after, 0, ...Array.from({ length: recipients }, () => at));
     if (times.length > MAX_WATCHED) times.splice(0, times.length - MAX_WATCHED);
