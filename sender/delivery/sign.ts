@@ -9,8 +9,8 @@ import type { Address, Domain } from "#shared/domain/address.ts";
 import { domainOf, parseDomain } from "#shared/domain/address.ts";
 import type { DkimConfig } from "#shared/domain/config.ts";
 import type { DkimKey } from "#shared/domain/dkim.ts";
-import { keysFor, parseAllMailKey, parseDkimKey, signatures } from "#shared/domain/dkim.ts";
-import { termsOfOptions } from "#shared/domain/dkim-terms.ts";
+import { dkimSourceOf, keysFor, parseAllMailKey, parseDkimKey, signatures } from "#shared/domain/dkim.ts";
+import { dkimRecordName } from "#shared/domain/dkim-record.ts";
 import type { MessageId, RowId } from "#shared/domain/ids.ts";
 import type { Message } from "#shared/domain/message.ts";
 import { receivedHeader } from "#shared/domain/received.ts";
@@ -138,14 +138,12 @@ function domainNamed(name: string | null): Domain | null {
 }
 
 function keyOfView(view: DkimKeyView): DkimKey {
-  const { domainName: domain, keySelector: selector, privateKey } = view;
-  const terms = termsOfOptions(view);
-  return parseDkimKey({ domain, selector, privateKey, ...(terms && { terms }) });
+  return parseDkimKey(dkimSourceOf(view));
 }
 
 /** The first of those that stand for one record in the DNS. */
 function withoutDoubles(keys: readonly DkimKey[]): DkimKey[] {
   const byRecord = new Map<string, DkimKey>();
-  for (const key of keys.toReversed()) byRecord.set(`${key.selector}._domainkey.${key.domain}`, key);
+  for (const key of keys.toReversed()) byRecord.set(dkimRecordName(key), key);
   return [...byRecord.values()].toReversed();
 }

@@ -6,6 +6,7 @@
  */
 
 import { generateKeyPair } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { promisify } from "node:util";
 
 import * as z from "zod";
@@ -59,7 +60,7 @@ export async function putDkimKey(
   const present = await readKey(secrets, nameOf(place));
   if (present) return { key: samePresent(present, given, algorithm) };
   await checkRoom(secrets, place.domain);
-  const privateKey = given === null ? await newKey(algorithm ?? "rsa") : pemOf(given);
+  const privateKey = pemOf(given === null ? await newKey(algorithm ?? "rsa") : given.key);
   const stored = { ...place, privateKey, created: now };
   if (await secrets.add("dkim-domain", nameOf(place), JSON.stringify(stored))) return { key: viewOf(stored) };
   const first = await readKey(secrets, nameOf(place));
@@ -147,16 +148,16 @@ async function checkRoom(secrets: SecretStore, domain: string): Promise<void> {
     throw new DomainError("conflict", `there are ${names.length} keys already; remove some first`);
 }
 
-/** A key that is made is PEM (PKCS #8), as one that is given becomes. */
-async function newKey(algorithm: DkimAlgorithm): Promise<string> {
+async function newKey(algorithm: DkimAlgorithm): Promise<KeyObject> {
   const { privateKey } =
     algorithm === "rsa"
       ? await generate("rsa", { modulusLength: NEW_RSA_BITS })
       : await generate("ed25519", {});
-  return privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+  return privateKey;
 }
 
-function pemOf({ key }: DkimKey): string {
+/** PKCS #8, whether the key was made here or given. */
+function pemOf(key: KeyObject): string {
   return key.export({ type: "pkcs8", format: "pem" }).toString();
 }
 

@@ -5,8 +5,7 @@ import { isIP } from "node:net";
 import type { Address } from "../domain/address.ts";
 import { parseAddress } from "../domain/address.ts";
 import type { DkimKeySource } from "../domain/config.ts";
-import { parseDkimKey } from "../domain/dkim.ts";
-import { termsOfOptions } from "../domain/dkim-terms.ts";
+import { dkimSourceOf, parseDkimKey } from "../domain/dkim.ts";
 import type { MessageId } from "../domain/ids.ts";
 import { originFields } from "../domain/message.ts";
 import type { EpochMs } from "../domain/units.ts";
@@ -78,10 +77,8 @@ function keyView({ domain, selector, privateKey, terms = {} }: DkimKeySource): D
 
 /** Throws a `PluginError` when nothing could be signed with it: the mail would wait for it in vain. */
 function keyFrom(view: DkimKeyView): DkimKeySource {
-  const { domainName: domain, keySelector: selector, privateKey } = view;
   try {
-    const terms = termsOfOptions(view);
-    const source = { domain, selector, privateKey, ...(terms && { terms }) };
+    const source = dkimSourceOf(view);
     parseDkimKey(source);
     return source;
   } catch (error) {

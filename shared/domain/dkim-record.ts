@@ -5,7 +5,13 @@ import { createPublicKey } from "node:crypto";
 import type { DkimKey } from "./dkim.ts";
 
 /** Where verifiers look for it. */
-export function dkimRecordName({ selector, domain }: Pick<DkimKey, "selector" | "domain">): string {
+export function dkimRecordName({
+  selector,
+  domain,
+}: {
+  readonly selector: string;
+  readonly domain: string;
+}): string {
   return `${selector}._domainkey.${domain}`;
 }
 

@@ -12,7 +12,8 @@ import { parseDomain } from "./address.ts";
 import type { AllMailKeySource, DkimKeySource } from "./config.ts";
 import type { CoveredHeaders } from "./dkim-headers.ts";
 import { canonicalHeader, coveredHeaders } from "./dkim-headers.ts";
-import type { DkimTerms } from "./dkim-terms.ts";
+import type { DkimKeyOptions, DkimTerms } from "./dkim-terms.ts";
+import { termsOfOptions } from "./dkim-terms.ts";
 import { DomainError } from "./errors.ts";
 import { FOLD_BYTES, parseHeaders } from "./headers.ts";
 import type { EpochMs } from "./units.ts";
@@ -63,6 +64,19 @@ const WRONG_PEM: readonly (readonly [label: RegExp, why: string])[] = [
 
 /** Characters of the signature on a line. */
 const SIGNATURE_LINE = 72;
+
+/** A key by ZoneMTA's names, from a plugin or the operator's directory, not read yet. Throws `invalid-request` for its terms. */
+export function dkimSourceOf(named: NamedDkimKey): DkimKeySource {
+  const { domainName: domain, keySelector: selector, privateKey } = named;
+  const terms = termsOfOptions(named);
+  return { domain, selector, privateKey, ...(terms && { terms }) };
+}
+
+export interface NamedDkimKey extends DkimKeyOptions {
+  readonly domainName: string;
+  readonly keySelector: string;
+  readonly privateKey: string;
+}
 
 /** Read a key once: from PEM each time, a signature would cost twice as much. Throws `invalid-config`, saying what to change. */
 export function parseDkimKey(source: DkimKeySource): DkimKey {

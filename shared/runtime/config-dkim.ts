@@ -8,6 +8,7 @@ import { basename } from "node:path";
 import * as z from "zod";
 
 import type { AllMailKeySource, DkimConfig, DkimKeySource } from "../domain/config.ts";
+import { dkimRecordName } from "../domain/dkim-record.ts";
 import type { DkimTerms } from "../domain/dkim-terms.ts";
 import { MAX_EXPIRE_SECONDS, parseFieldNames, USUAL_TERMS } from "../domain/dkim-terms.ts";
 import type { Report } from "./config-errors.ts";
@@ -105,9 +106,11 @@ function keysOf(
     ...keys.map((key, i) => ({ key, path: ["dkim", "keys", i] })),
     ...inFolder.map((key) => ({ key, path: ["dkim", "keyFolder", basename(key.path ?? "")] })),
   ];
-  const seen = new Set(allMailKey?.domain ? [recordOf(allMailKey)] : []);
+  const seen = new Set(
+    allMailKey?.domain ? [dkimRecordName({ ...allMailKey, domain: allMailKey.domain })] : [],
+  );
   return all.map(({ key, path }) => {
-    const record = recordOf(key);
+    const record = dkimRecordName(key);
     if (seen.has(record)) report(path, `there is another key for ${record}`);
     seen.add(record);
     return { domain: key.domain, selector: key.selector, privateKey: dkimKeyOf(key, baseDir, path, report) };
@@ -151,8 +154,4 @@ function termsOf(
       "needs addSignatureTimestamp: an end is counted from the time of signing",
     );
   return terms;
-}
-
-function recordOf({ selector: name, domain: of }: Pick<AllMailKeySource, "selector" | "domain">): string {
-  return `${name}._domainkey.${of}`;
 }

@@ -53,7 +53,6 @@ export function certificateOf(
   return { key: keyPem, cert: certPem, ca: caPem };
 }
 
-/** The PEM of a key to sign with; empty: it could not be read, and that is reported. */
 /** Null: a part of it could not be read, and that is reported. */
 function readChain(ca: string | string[], baseDir: string, path: Path, report: Report): string | null {
   if (typeof ca === "string") return readPem(ca, baseDir, path, report);
@@ -61,6 +60,7 @@ function readChain(ca: string | string[], baseDir: string, path: Path, report: R
   return parts.includes(null) || parts.length === 0 ? null : parts.join("\n");
 }
 
+/** The PEM of a key to sign with; empty: it could not be read, and that is reported. */
 export function dkimKeyOf(
   settings: Pick<DkimKeySettings, "path" | "privateKey">,
   baseDir: string,

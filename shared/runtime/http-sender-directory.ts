@@ -9,8 +9,7 @@ import * as z from "zod";
 
 import type { Clock } from "../domain/clock.ts";
 import type { DkimKeySource, HttpServiceConfig } from "../domain/config.ts";
-import { parseDkimKey } from "../domain/dkim.ts";
-import { termsOfOptions } from "../domain/dkim-terms.ts";
+import { dkimSourceOf, parseDkimKey } from "../domain/dkim.ts";
 import { MAX_FBL_CHARS } from "../domain/intake.ts";
 import { parseMailDate } from "../domain/mail-date.ts";
 import type { EpochMs } from "../domain/units.ts";
@@ -130,9 +129,7 @@ function jsonOf(text: string): unknown {
 
 /** Throws when nothing could be signed with it. */
 function keyOf(key: z.infer<typeof KeyShape>): DkimKeySource {
-  const terms = termsOfOptions(key);
-  const { domainName: domain, keySelector: selector, privateKey } = key;
-  const source = { domain, selector, privateKey, ...(terms && { terms }) };
+  const source = dkimSourceOf(key);
   parseDkimKey(source);
   return source;
 }
