@@ -1,11 +1,8 @@
 /** Reads the PROXY header off a new socket, and leaves the bytes behind it for whoever reads on. */
 
-import { BlockList, isIP } from "node:net";
 import type { Socket } from "node:net";
 
 import type { Clock } from "#shared/domain/clock.ts";
-import { DomainError } from "#shared/domain/errors.ts";
-import { ipFamily, parseIp } from "#shared/domain/ip.ts";
 import { SECOND } from "#shared/domain/units.ts";
 import { readProxyHeader } from "./proxy-protocol.ts";
 import type { ProxiedClient } from "./proxy-protocol.ts";
@@ -14,34 +11,6 @@ import type { ProxiedClient } from "./proxy-protocol.ts";
 export const PROXY_HEADER_TIMEOUT_MS = 5 * SECOND;
 
 export type ProxiedSocket = { ok: true; client: ProxiedClient | null } | { ok: false; reason: string };
-
-/** Says whose connections begin with a PROXY header. Throws on what is neither an IP address nor a CIDR block. */
-export function proxyPeers(proxyFrom: readonly string[]): (peer: string | undefined) => boolean {
-  const peers = new BlockList();
-  for (const entry of proxyFrom) addPeer(peers, entry);
-  return (peer) => {
-    const ip = peer === undefined ? null : parseIp(peer);
-    return ip !== null && peers.check(ip, ipFamily(ip) === 6 ? "ipv6" : "ipv4");
-  };
-}
-
-function addPeer(peers: BlockList, entry: string): void {
-  const [address = "", prefix, ...more] = entry.split("/");
-  const family = isIP(address) === 6 ? "ipv6" : "ipv4";
-  const maxPrefix = family === "ipv6" ? 128 : 32;
-  if (isIP(address) === 0 || more.length > 0 || (prefix !== undefined && !isPrefix(prefix, maxPrefix))) {
-    throw new DomainError(
-      "invalid-config",
-      `${entry} is neither an IP address nor a CIDR block`,
-      "proxyFrom",
-    );
-  }
-  peers.addSubnet(address, prefix === undefined ? maxPrefix : Number(prefix), family);
-}
-
-function isPrefix(text: string, max: number): boolean {
-  return /^\d{1,3}$/.test(text) && Number(text) <= max;
-}
 
 /**
  * Calls `done` once, from an event of the socket: in the same turn its next reader must take over, for the socket is left

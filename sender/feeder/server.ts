@@ -24,6 +24,7 @@ import type { Srs } from "#shared/domain/srs.ts";
 import type { Plugins } from "#shared/plugins/plugins.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
 import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
+import { proxyPeers } from "#shared/runtime/proxy-peers.ts";
 import { listenOn } from "../listening-socket.ts";
 import type { ListeningSocket } from "../listening-socket.ts";
 import { authHandler } from "./auth-handler.ts";
@@ -33,7 +34,7 @@ import { FeederConnection } from "./connection.ts";
 import type { FeederContext, FeederLog, FeederMetrics } from "./context.ts";
 import { httpCredentialCheck } from "./http-auth.ts";
 import type { PluginSession } from "./plugin-session.ts";
-import { proxyPeers, readProxiedClient } from "./proxied-socket.ts";
+import { readProxiedClient } from "./proxied-socket.ts";
 import { tlsOptions } from "./tls.ts";
 
 export interface FeederOptions {

@@ -5,7 +5,7 @@ import fc from "fast-check";
 
 import { readProxyHeader } from "../../../sender/feeder/proxy-protocol.ts";
 import type { ProxyHeader } from "../../../sender/feeder/proxy-protocol.ts";
-import { proxyPeers } from "../../../sender/feeder/proxied-socket.ts";
+import { proxyPeers } from "#shared/runtime/proxy-peers.ts";
 import { proxyV2 } from "../../support/proxy-header.ts";
 
 function readText(text: string): ProxyHeader {
