@@ -14,6 +14,12 @@ const TIMEOUT_MS = 60 * SECOND;
 
 const REDIRECT = 307;
 
+/** Beside those by which the API is found: an option that an action does not know is a mistake, as it would have meant something. */
+export function refuseOtherOptions(action: string, values: object, own: readonly string[]): void {
+  const other = Object.keys(values).find((name) => !own.includes(name) && !(name in API_OPTIONS));
+  if (other !== undefined) throw new UsageError(`--${other} does not go with ${action}`);
+}
+
 /** The API refused, or did not answer: told as it is, with exit code 1. */
 export class ApiError extends Error {
   override readonly name = "ApiError";

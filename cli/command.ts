@@ -78,12 +78,6 @@ export function noSuchAction(command: string, action: string | undefined): Usage
   );
 }
 
-/** An option that an action does not know is a mistake: it would have meant something. */
-export function refuseOtherOptions(action: string, values: object, own: readonly string[]): void {
-  const other = Object.keys(values).find((name) => !own.includes(name));
-  if (other !== undefined) throw new UsageError(`--${other} does not go with ${action}`);
-}
-
 /** `more`: words behind those that the command takes. */
 export function refuseMore(more: readonly string[]): void {
   if (more.length > 0) throw new UsageError(`${JSON.stringify(more[0])} is one word too many`);

@@ -3,17 +3,9 @@
 import { parseArgs } from "node:util";
 
 import type { ApiClient } from "./api-client.ts";
-import { API_OPTIONS, apiClient, ApiError } from "./api-client.ts";
+import { API_OPTIONS, apiClient, ApiError, refuseOtherOptions } from "./api-client.ts";
 import type { Command, OptionValues, Terminal } from "./command.ts";
-import {
-  ASKS_API,
-  limitOf,
-  noSuchAction,
-  onlyOperand,
-  refuseMore,
-  refuseOtherOptions,
-  UsageError,
-} from "./command.ts";
+import { ASKS_API, limitOf, noSuchAction, onlyOperand, refuseMore, UsageError } from "./command.ts";
 
 const usage = `  zonefleet queue list [<conditions>] [--state <state>] [--limit <n>] [--cursor <cursor>] [--json]
                                      a list that is cut off tells the cursor to go on with
@@ -55,7 +47,7 @@ type Operation = keyof typeof DONE;
 const MATCHING = [...CONDITIONS, "all", "dry-run", "yes"];
 /** The options of each action. */
 const OWN: ReadonlyMap<string, readonly string[]> = new Map(
-  Object.entries({
+  Object.entries<readonly string[]>({
     list: [...CONDITIONS, "state", "limit", "cursor", "json"],
     show: ["json"],
     fetch: [],
@@ -63,7 +55,7 @@ const OWN: ReadonlyMap<string, readonly string[]> = new Map(
     hold: MATCHING,
     release: MATCHING,
     drop: MATCHING,
-  }).map(([action, own]) => [action, [...own, ...Object.keys(API_OPTIONS)]]),
+  }),
 );
 
 /** Rows in one page of a list. */

@@ -11,7 +11,7 @@ import { DomainError } from "#shared/domain/errors.ts";
 import type { SecretText } from "#shared/ports/secret-text.ts";
 
 import type { Command, Terminal } from "./command.ts";
-import { refuseMore, UsageError } from "./command.ts";
+import { noSuchAction, refuseMore, UsageError } from "./command.ts";
 
 const usage = `  zonefleet secrets                  which secrets of the configuration the AWS secret ZONEFLEET_SECRET has,
                                      and which push would write
@@ -27,8 +27,7 @@ export const secretsCommand: Command = {
     });
     const [action, ...more] = positionals;
     refuseMore(more);
-    if (action !== undefined && action !== "push")
-      throw new UsageError(`secrets cannot ${JSON.stringify(action)}`);
+    if (action !== undefined && action !== "push") throw noSuchAction("secrets", action);
     if (action === undefined && values.prune === true) throw new UsageError("--prune goes with push only");
     const { config, secret } = await terminal.deployment();
     const { secrets } = splitSecrets(config);

@@ -7,17 +7,9 @@ import { DomainError } from "#shared/domain/errors.ts";
 import { DAY, HOUR, MINUTE } from "#shared/domain/units.ts";
 
 import type { ApiClient } from "./api-client.ts";
-import { API_OPTIONS, apiClient } from "./api-client.ts";
+import { API_OPTIONS, apiClient, refuseOtherOptions } from "./api-client.ts";
 import type { Command, OptionValues, Terminal } from "./command.ts";
-import {
-  ASKS_API,
-  limitOf,
-  noSuchAction,
-  onlyOperand,
-  refuseMore,
-  refuseOtherOptions,
-  UsageError,
-} from "./command.ts";
+import { ASKS_API, limitOf, noSuchAction, onlyOperand, refuseMore, UsageError } from "./command.ts";
 
 const usage = `  zonefleet suppress add <address or domain> [--sender <domain> | --user <user>]
                                      [--reason <text>] [--expires <15m, 6h, 30d or ISO 8601>]
@@ -46,13 +38,13 @@ type Format = "ndjson" | "csv";
 
 /** The options of each action. */
 const OWN: ReadonlyMap<string, readonly string[]> = new Map(
-  Object.entries({
+  Object.entries<readonly string[]>({
     add: ["sender", "user", "reason", "expires"],
     remove: ["sender", "user"],
     list: ["limit", "json"],
     import: ["format", "dry-run"],
     export: ["format"],
-  }).map(([action, own]) => [action, [...own, ...Object.keys(API_OPTIONS)]]),
+  }),
 );
 const TYPES: Readonly<Record<Format, string>> = { ndjson: "application/x-ndjson", csv: "text/csv" };
 /** What the API takes at once. */

@@ -58,7 +58,7 @@ const ON_UNLESS_TOLD: readonly (readonly string[])[] = [
 
 function partsThatAreOff(config: Tree): void {
   for (const path of ON_UNLESS_TOLD) {
-    const holder = path.slice(0, -1).reduce<Value | undefined>(childOf, config);
+    const holder = holderOf(config, path);
     const name = path.at(-1) ?? "";
     if (isTree(holder) && holder[name] === false) holder[name] = { enabled: false };
   }
@@ -154,7 +154,7 @@ function typeIssues(issues: readonly z.core.$ZodIssue[]): TypeIssue[] {
 
 /** What JavaScript takes for a number or for true or false, such as a port from the environment. True: it is one now. */
 function readAgain(config: Tree, issue: TypeIssue): boolean {
-  const holder = issue.path.slice(0, -1).reduce<Value | undefined>(childOf, config);
+  const holder = holderOf(config, issue.path);
   const name = String(issue.path.at(-1));
   if (!isTree(holder) || !Object.hasOwn(holder, name)) return false;
   const value = asType(holder[name], issue.expected);
@@ -196,13 +196,18 @@ function whyLeftOut({ path, value, message }: Gone): string {
 /** Take out what is at `path`. Undefined: there is nothing. */
 function remove(config: Tree, path: Path): Value | undefined {
   const [last] = path.slice(-1);
-  const holder = path.slice(0, -1).reduce<Value | undefined>(childOf, config);
+  const holder = holderOf(config, path);
   if (last === undefined || holder === undefined) return undefined;
   const value = childOf(holder, last);
   if (value === undefined) return undefined;
   if (Array.isArray(holder)) holder.splice(Number(last), 1);
   else if (isTree(holder)) delete holder[String(last)];
   return value;
+}
+
+/** What has the last key of `path`. */
+function holderOf(config: Tree, path: readonly PropertyKey[]): Value | undefined {
+  return path.slice(0, -1).reduce<Value | undefined>(childOf, config);
 }
 
 function childOf(value: Value | undefined, key: PropertyKey): Value | undefined {
