@@ -10,7 +10,8 @@ import { promisify } from "node:util";
 import { createTransport } from "nodemailer";
 
 import { putAccount } from "#shared/app/accounts.ts";
-import { collectingSubmit, memorySecrets, testFeeder } from "../support/feeder-harness.ts";
+import { collectingSubmit, testFeeder } from "../support/feeder-harness.ts";
+import { memorySecrets } from "../support/memory-secrets.ts";
 import { TEST_CERT, TEST_KEY } from "../support/test-certificate.ts";
 
 const PYTHON = "/usr/bin/python3";

@@ -16,6 +16,7 @@ import type { SenderDirectory } from "#shared/ports/sender-directory.ts";
 import type { FeederLog, FeederMetrics } from "../../sender/feeder/context.ts";
 import { startFeeder } from "../../sender/feeder/server.ts";
 import type { Feeder } from "../../sender/feeder/server.ts";
+import { memorySecrets } from "./memory-secrets.ts";
 import { message, newMessageId } from "./builders.ts";
 import { fakeDns } from "./fake-dns.ts";
 
@@ -92,26 +93,6 @@ export function testInterface(fields: Partial<SmtpInterface> = {}): SmtpInterfac
     idleTimeoutMs: 5 * MINUTE,
     reverseLookup: false,
     ...fields,
-  };
-}
-
-export function memorySecrets(): SecretStore {
-  const secrets = new Map<string, string>();
-  return {
-    get: async (kind, name) => secrets.get(`${kind}/${name}`) ?? null,
-    list: async (kind) =>
-      [...secrets.keys()]
-        .filter((key) => key.startsWith(`${kind}/`))
-        .map((key) => key.slice(kind.length + 1)),
-    put: async (kind, name, value) => {
-      secrets.set(`${kind}/${name}`, value);
-    },
-    add: async (kind, name, value) => {
-      const isNew = !secrets.has(`${kind}/${name}`);
-      if (isNew) secrets.set(`${kind}/${name}`, value);
-      return isNew;
-    },
-    remove: async (kind, name) => secrets.delete(`${kind}/${name}`),
   };
 }
 

@@ -5,7 +5,7 @@ import { describe, test } from "node:test";
 import { putAccount, removeAccount } from "#shared/app/accounts.ts";
 import { DomainError } from "#shared/domain/errors.ts";
 import { parsePasswordHash, verifyPassword } from "#shared/domain/password.ts";
-import { memorySecrets } from "../../support/feeder-harness.ts";
+import { memorySecrets } from "../../support/memory-secrets.ts";
 
 describe("an SMTP account", () => {
   test("is kept as the hash of its password, which can be changed", async () => {

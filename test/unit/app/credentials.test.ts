@@ -8,7 +8,7 @@ import type { SecretStore } from "#shared/ports/secret-store.ts";
 import { credentialCheck, RECHECK_MS } from "#shared/app/credentials.ts";
 import type { Credentials } from "#shared/app/credentials.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
-import { memorySecrets } from "../../support/feeder-harness.ts";
+import { memorySecrets } from "../../support/memory-secrets.ts";
 
 const anna = { user: "anna", password: "secret" };
 let annasHash = "";

@@ -5,7 +5,8 @@ import { describe, test } from "node:test";
 import { putAccount } from "#shared/app/accounts.ts";
 import { FAILURE_DELAY_MS } from "#shared/app/credentials.ts";
 import { fakeClock } from "../../support/fake-clock.ts";
-import { collectingLog, collectingSubmit, memorySecrets, testFeeder } from "../../support/feeder-harness.ts";
+import { collectingLog, collectingSubmit, testFeeder } from "../../support/feeder-harness.ts";
+import { memorySecrets } from "../../support/memory-secrets.ts";
 import { SmtpTalker } from "../../support/smtp-talker.ts";
 
 const settings = { authentication: true, allowInsecureAuth: true };

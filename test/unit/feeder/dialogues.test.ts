@@ -16,7 +16,8 @@ import { describe, test } from "node:test";
 import { putAccount } from "#shared/app/accounts.ts";
 import type { SmtpInterface } from "#shared/domain/config.ts";
 import type { SecretStore } from "#shared/ports/secret-store.ts";
-import { collectingSubmit, memorySecrets, testFeeder } from "../../support/feeder-harness.ts";
+import { collectingSubmit, testFeeder } from "../../support/feeder-harness.ts";
+import { memorySecrets } from "../../support/memory-secrets.ts";
 import type { Collected } from "../../support/feeder-harness.ts";
 import { SmtpTalker } from "../../support/smtp-talker.ts";
 

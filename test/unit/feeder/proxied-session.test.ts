@@ -3,7 +3,8 @@ import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
 
 import { putAccount } from "#shared/app/accounts.ts";
-import { collectingLog, collectingSubmit, memorySecrets, testFeeder } from "../../support/feeder-harness.ts";
+import { collectingLog, collectingSubmit, testFeeder } from "../../support/feeder-harness.ts";
+import { memorySecrets } from "../../support/memory-secrets.ts";
 import { SmtpTalker } from "../../support/smtp-talker.ts";
 
 const us = ["127.0.0.1"];

@@ -6,7 +6,8 @@ import { describe, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 
 import { putAccount } from "#shared/app/accounts.ts";
-import { collectingSubmit, memorySecrets, testFeeder } from "../../support/feeder-harness.ts";
+import { collectingSubmit, testFeeder } from "../../support/feeder-harness.ts";
+import { memorySecrets } from "../../support/memory-secrets.ts";
 import { SmtpTalker } from "../../support/smtp-talker.ts";
 import { OTHER_CERT, OTHER_KEY, TEST_CERT, TEST_KEY } from "../../support/test-certificate.ts";
 
