@@ -1,4 +1,4 @@
-/** For programs that run a server beside themselves, on ports that nobody has, and end it again: the tour and the benchmarks. */
+/** For programs that run a server beside themselves, on ports that nobody has, and end it again: the tour, the benchmarks and tests. */
 
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";

@@ -5,11 +5,11 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { connect, createServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { freePorts, stopProcess } from "#shared/runtime/local-process.ts";
 import { systemClock } from "#shared/runtime/system-clock.ts";
 import { patient } from "./patience.ts";
 
@@ -76,18 +76,14 @@ async function startDaemon(
   prepare: (folder: string, port: number) => Promise<readonly [string, ...string[]]>,
 ): Promise<Daemon> {
   const folder = await mkdtemp(join(tmpdir(), "zonefleet-scanner-"));
-  const port = await freePort();
+  const [port = 0] = await freePorts(1);
   const [program, ...args] = await prepare(folder, port);
   const child = spawn(program, args, { stdio: "ignore" });
-  const exited = once(child, "exit");
   const daemon = {
     port,
     socket: join(folder, "socket"),
     async [Symbol.asyncDispose]() {
-      if (child.exitCode === null && child.signalCode === null) child.kill("SIGTERM");
-      const timer = setTimeout(() => child.kill("SIGKILL"), START_TIMEOUT_MS);
-      await exited;
-      clearTimeout(timer);
+      await stopProcess(child, START_TIMEOUT_MS);
       await rm(folder, { recursive: true, force: true });
     },
   };
@@ -99,15 +95,6 @@ async function startDaemon(
     await systemClock.sleep(POLL_MS);
   }
   return daemon;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 async function listens(port: number): Promise<boolean> {
